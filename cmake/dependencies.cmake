@@ -1,0 +1,11 @@
+# Debian packages; tools/setup.sh installs them.
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(dnnl REQUIRED)
+find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
+if(CYTOGRAD_TESTS)
+  find_package(GTest REQUIRED)
+endif()

@@ -1,0 +1,62 @@
+// What is in a folder of images: one table of samples whatever the layout on disk.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cytograd {
+
+enum class Layout { kaggle_rxrx1, rxrx_ai, wilds_rxrx1, labels_csv, class_folders, plain_images };
+
+/// One image as the network sees it: a site of a well with all its channels, or one file.
+struct Sample {
+  std::string name;                          ///< unique in the dataset: "HEPG2-01_1_B02_s1", "train/a.png"
+  std::vector<std::filesystem::path> files;  ///< one a channel in channel order, or one with all channels
+  std::vector<std::string> values;           ///< aligned with Dataset::columns; "" where the source has none
+};
+
+/// A file that a table names and the disk lacks, or that cannot be read.
+struct MissingImage {
+  std::string sample;
+  std::filesystem::path file;
+  std::string reason;
+};
+
+/// A dataset's table. Samples are sorted by name in natural order ("a2" before "a10"), whatever the file system
+/// returns, so that an index means the same on every machine.
+struct Dataset {
+  std::filesystem::path root;
+  Layout layout = Layout::plain_images;
+  std::vector<std::string> columns;  ///< for example experiment, plate, well, site, cell_type, sirna, well_type
+  std::vector<Sample> samples;       ///< those with all their files present
+  std::vector<MissingImage> missing; ///< one entry a missing file; its sample is not in `samples`
+  int64_t named_samples = 0;         ///< samples the tables name, present or not
+  std::string label_column;          ///< the layout's default label: sirna, label, ... ; "" without one
+  std::string group_column;          ///< the layout's batch column: experiment, group, ... ; "" without one
+
+  /// Index into `columns`; nullopt where there is no such column.
+  std::optional<size_t> column(std::string_view name) const;
+  /// As above, but throws Error that lists the columns there are.
+  size_t require_column(std::string_view name) const;
+};
+
+std::string_view layout_name(Layout layout);
+
+/// Recognises the layout of `root` and reads its tables; decodes no image. Throws Error, naming file and line,
+/// where the folder is absent, empty or of no known layout, a CSV lacks a column or is malformed, or two rows name
+/// the same image.
+Dataset open_dataset(const std::filesystem::path& root);
+
+/// Throws Error listing up to ten of the missing files (and the count of the rest) where the samples lost are
+/// more than `max_missing` (a fraction from 0 to 1) of those named.
+void check_missing(const Dataset& dataset, double max_missing);
+
+/// Keeps the samples whose `column` is one of `values`. Throws Error where the column is absent, or where one of
+/// the values occurs nowhere.
+void keep_where(Dataset& dataset, std::string_view column, const std::vector<std::string>& values);
+
+}  // namespace cytograd

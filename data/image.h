@@ -1,0 +1,38 @@
+// Pictures on disk: reading u8 PNG, JPEG and BMP, writing PNG. The only place that knows stb_image.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace cytograd {
+
+/// Interleaved 8-bit pixels: value of (row, column, channel) at (row * width + column) * channels + channel.
+struct Image {
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 0;
+  std::vector<uint8_t> pixels;  // [height, width, channels]
+};
+
+/// Width, height and channels from the header alone; throws Error as read_image does.
+struct ImageInfo {
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 0;
+};
+ImageInfo read_image_info(const std::filesystem::path& file);
+
+/// Decodes a grey or RGB picture (alpha is dropped, grey + alpha becomes grey; a 16-bit PNG is scaled to 8 bits
+/// by keeping the high byte). Throws Error naming the file where it is absent, empty, truncated, not a picture,
+/// or larger than 2^28 pixels.
+Image read_image(const std::filesystem::path& file);
+
+/// Joins single-channel files of one size into one image, channel c from files[c]; one file is read as it is.
+/// Throws Error where a file is unreadable, sizes differ, or one of several files is not grey.
+Image read_planes(const std::vector<std::filesystem::path>& files);
+
+/// Writes a PNG of 1 or 3 channels beside `file` and renames it into place. Throws Error where it cannot.
+void write_png(const std::filesystem::path& file, const Image& image);
+
+}  // namespace cytograd
