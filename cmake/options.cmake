@@ -27,6 +27,8 @@ target_compile_options(cytograd_flags INTERFACE -Wall -Wextra -Wpedantic -Wshado
 if(CYTOGRAD_WERROR)
   target_compile_options(cytograd_flags INTERFACE -Werror)
 endif()
+set(CYTOGRAD_ARCH native CACHE STRING "Instruction set: native, or for other machines x86-64-v3, x86-64-v4, ...")
+target_compile_options(cytograd_flags INTERFACE -march=${CYTOGRAD_ARCH} -fno-math-errno -fno-trapping-math)
 if(CYTOGRAD_SANITIZE)
   target_compile_options(cytograd_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all
                                                   -fno-omit-frame-pointer -g1)

@@ -1,0 +1,89 @@
+#include "engine/autograd.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "engine/backend.h"
+
+namespace cytograd {
+namespace {
+
+thread_local Tape* current_tape = nullptr;
+
+}  // namespace
+
+struct Tape::Node {
+  std::string_view op;
+  std::shared_ptr<Variable::Slot> output;
+  std::vector<std::shared_ptr<Variable::Slot>> inputs;  // null: a constant
+  GradientRule rule;
+};
+
+Variable Variable::leaf(Tensor value) {
+  Variable variable(std::move(value));
+  variable.slot_ = std::make_shared<Slot>();
+  return variable;
+}
+
+Tape::Tape() : outer_(current_tape) { current_tape = this; }
+
+Tape::~Tape() { current_tape = outer_; }
+
+NoGrad::NoGrad() : suspended_(current_tape) { current_tape = nullptr; }
+
+NoGrad::~NoGrad() { current_tape = suspended_; }
+
+Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule) {
+  Variable result(std::move(y));
+  const bool needed = std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
+  if (current_tape == nullptr || !needed) return result;
+  result.slot_ = std::make_shared<Variable::Slot>();
+  Tape::Node node{op, result.slot_, {}, std::move(rule)};
+  for (const Variable& input : inputs) node.inputs.push_back(input.slot_);
+  current_tape->nodes_.push_back(std::move(node));
+  return result;
+}
+
+std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variable> wrt, float scale) {
+  CHECK(loss.value().elements() == 1, "the loss has shape {}", loss.shape());
+  CHECK(loss.requires_grad(), "nothing the loss depends on requires a gradient");
+  Backend& device = backend(loss.value().device());
+  const NoGrad no_grad;
+
+  std::unordered_map<Variable::Slot*, Tensor> gradients;
+  gradients[loss.slot_.get()] = Tensor::full(loss.shape(), scale, DType::f32, loss.value().device());
+  // Leaves asked for; every other gradient is dropped as soon as its node has used it.
+  for (; !nodes_.empty(); nodes_.pop_back()) {
+    Node& node = nodes_.back();
+    const auto found = gradients.find(node.output.get());
+    if (found == gradients.end()) continue;  // the loss does not depend on this node
+    const Tensor dy = std::move(found->second);
+    gradients.erase(found);
+
+    std::array<bool, 8> needed{};
+    CHECK(node.inputs.size() <= needed.size(), "{} has {} inputs", node.op, node.inputs.size());
+    for (size_t i = 0; i < node.inputs.size(); ++i) needed[i] = node.inputs[i] != nullptr;
+    std::vector<Tensor> parts = node.rule(dy, {needed.data(), node.inputs.size()});
+    CHECK(parts.size() == node.inputs.size(), "{} returned {} gradients for {} inputs", node.op, parts.size(),
+          node.inputs.size());
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (!needed[i]) continue;
+      CHECK(parts[i].defined(), "{} returned no gradient for input {}", node.op, i);
+      Tensor& sum = gradients[node.inputs[i].get()];
+      sum = sum.defined() ? device.add(sum, parts[i]) : std::move(parts[i]);
+    }
+  }
+
+  std::vector<Tensor> results;
+  results.reserve(wrt.size());
+  for (const Variable& variable : wrt) {
+    CHECK(variable.requires_grad(), "a gradient is asked for by a constant of shape {}", variable.shape());
+    const auto found = gradients.find(variable.slot_.get());
+    const Tensor& value = variable.value();
+    results.push_back(found != gradients.end() ? found->second
+                                               : Tensor::zeros(value.shape(), value.dtype(), value.device()));
+  }
+  return results;
+}
+
+}  // namespace cytograd

@@ -1,0 +1,129 @@
+// What a device can do. Ops call these methods with shapes they have checked; results are new tensors on the device.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "engine/buffer_pool.h"
+#include "engine/op_options.h"
+#include "engine/tensor.h"
+
+namespace cytograd {
+
+/// Images are [N, H, W, C]; convolution weights [O, KH, KW, I]; matrices row-major. Unless a method says otherwise,
+/// activations and their gradients have one floating type, the result's too; parameters and statistics are f32.
+/// Statistics, sums and losses accumulate in f32 or wider.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual Device device() const = 0;
+  virtual BufferPool& pool() = 0;
+  /// Returns once all work queued so far is done.
+  virtual void synchronize() = 0;
+
+  // Memory. Shapes and types agree.
+  virtual void fill(Tensor& x, float value) = 0;
+  virtual void copy(Tensor& destination, const Tensor& source) = 0;
+  virtual void copy_from_host(Tensor& destination, const void* source) = 0;
+  virtual void copy_to_host(const Tensor& source, void* destination) = 0;
+
+  // Convolution. w is f32 or x's type; dw comes back in the type asked for.
+  virtual Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) = 0;
+  virtual Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
+                                       const Conv2dOptions& options) = 0;
+  virtual Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
+                                        const Conv2dOptions& options) = 0;
+
+  // Batch norm + optional residual add + optional ReLU over the last axis of x.
+  struct BatchnormActForward {
+    Tensor y;
+    Tensor mean;     ///< [C], of this batch
+    Tensor inv_std;  ///< [C], 1 / sqrt(biased variance + epsilon)
+    Tensor mask;     ///< what backward needs to know of the ReLU, in the backend's own form; undefined without ReLU
+  };
+  struct BatchnormActBackward {
+    Tensor dx;
+    Tensor dgamma;     ///< [C]
+    Tensor dbeta;      ///< [C]
+    Tensor dresidual;  ///< of x's shape; undefined without a residual
+  };
+  struct BatchnormActArguments {
+    Tensor x;             ///< [..., C]
+    Tensor gamma;         ///< [C]
+    Tensor beta;          ///< [C]
+    Tensor running_mean;  ///< [C], updated in place by train
+    Tensor running_var;   ///< [C], unbiased, updated in place by train
+    Tensor residual;      ///< of x's shape; undefined: none
+  };
+  virtual BatchnormActForward batchnorm_act_train(const BatchnormActArguments& arguments,
+                                                  const BatchnormActOptions& options) = 0;
+  virtual Tensor batchnorm_act_eval(const BatchnormActArguments& arguments, const BatchnormActOptions& options) = 0;
+  struct BatchnormActSaved {
+    Tensor x;
+    Tensor gamma;
+    Tensor mean;
+    Tensor inv_std;
+    Tensor mask;
+    bool has_residual = false;
+  };
+  virtual BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const BatchnormActSaved& saved) = 0;
+
+  // Pooling.
+  struct MaxPool2dForward {
+    Tensor y;
+    Tensor index;  ///< u8, y's shape: position row * window + column of the (first) maximum in its window
+  };
+  virtual MaxPool2dForward max_pool2d(const Tensor& x, const MaxPool2dOptions& options) = 0;
+  virtual Tensor max_pool2d_backward(const Tensor& dy, const Tensor& index, const Shape& x_shape,
+                                     const MaxPool2dOptions& options) = 0;
+  virtual Tensor global_avg_pool(const Tensor& x) = 0;  ///< [N, H, W, C] -> [N, C]
+  virtual Tensor global_avg_pool_backward(const Tensor& dy, const Shape& x_shape) = 0;
+
+  // Linear: y = x w^T + b with x [N, I], w [O, I] f32, b [O] f32. y and dx have x's type, dw and db are f32.
+  virtual Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) = 0;
+  virtual Tensor linear_backward_input(const Tensor& dy, const Tensor& w) = 0;
+  virtual Tensor linear_backward_weight(const Tensor& dy, const Tensor& x) = 0;
+  virtual Tensor linear_backward_bias(const Tensor& dy) = 0;  ///< sum of rows
+
+  // Softmax cross-entropy: mean over the batch, weighted by class where `class_weights` [K] is defined, as PyTorch.
+  struct SoftmaxCrossEntropyForward {
+    Tensor loss;     ///< f32 []
+    Tensor dlogits;  ///< d loss / d logits, f32 [N, K]
+  };
+  virtual SoftmaxCrossEntropyForward softmax_cross_entropy(const Tensor& logits, const Tensor& labels,
+                                                           const Tensor& class_weights,
+                                                           const SoftmaxCrossEntropyOptions& options) = 0;
+  virtual Tensor softmax(const Tensor& logits) = 0;  ///< [N, K] -> f32 probabilities
+
+  // Elementwise.
+  virtual Tensor add(const Tensor& a, const Tensor& b) = 0;
+  virtual Tensor relu(const Tensor& x) = 0;
+  virtual Tensor relu_backward(const Tensor& dy, const Tensor& y) = 0;
+  virtual Tensor dropout(const Tensor& x, const DropoutOptions& options) = 0;  ///< its own gradient, applied to dy
+  virtual Tensor cast(const Tensor& x, DType dtype) = 0;
+  /// x times the single element of `factor`, in `dtype`.
+  virtual Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) = 0;
+
+  /// u8 [N, H, W, C] to [N, crop_height, crop_width, channels after fusion]; one view an image.
+  virtual Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options) = 0;
+
+  // Optimizers, over all parameters at once. Gradients are multiplied by the one element of `gradient_scale` first.
+  virtual void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+                        const SgdOptions& options) = 0;
+  virtual void adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+                          const AdamwOptions& options) = 0;
+  /// average = decay * average + (1 - decay) * w, in place.
+  struct EmaTerm {
+    Tensor average;
+    Tensor w;
+  };
+  virtual void ema_step(std::span<const EmaTerm> terms, float decay) = 0;
+  /// f32 [2]: the norm of all gradients together, and the scale min(1, max_norm / norm) that clips them.
+  virtual Tensor clip_norm(std::span<const Tensor> gradients, float max_norm) = 0;
+};
+
+/// The process's backend for a device. Throws Error where this build or this machine has none, saying which.
+Backend& backend(Device device);
+
+}  // namespace cytograd

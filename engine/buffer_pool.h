@@ -1,0 +1,53 @@
+// A caching pool of buffers: what a training step frees, the next step takes again without a system call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory_resource>
+#include <mutex>
+#include <vector>
+
+namespace cytograd {
+
+struct PoolStatistics {
+  size_t bytes_in_use = 0;
+  size_t peak_bytes_in_use = 0;   ///< since the start or reset_peak()
+  size_t bytes_reserved = 0;      ///< in use and cached
+  int64_t system_allocations = 0; ///< calls of the upstream resource so far
+};
+
+/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (at most 12.5% waste), and a freed buffer
+/// serves the next request of its size class.
+class BufferPool {
+ public:
+  static constexpr size_t kAlignment = 64;
+
+  explicit BufferPool(std::pmr::memory_resource& upstream) : upstream_(upstream) {}
+  ~BufferPool();
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  /// At least `bytes`, aligned to kAlignment. Throws what the upstream resource throws when memory is exhausted.
+  void* allocate(size_t bytes);
+  /// `bytes` as given to allocate.
+  void deallocate(void* pointer, size_t bytes) noexcept;
+
+  /// Gives every cached buffer back to the upstream resource.
+  void trim() noexcept;
+  PoolStatistics statistics() const;
+  void reset_peak();
+
+ private:
+  static size_t size_class(size_t bytes);
+
+  std::pmr::memory_resource& upstream_;
+  mutable std::mutex mutex_;
+  std::map<size_t, std::vector<void*>> free_;  // by size class
+  PoolStatistics statistics_;
+};
+
+/// Host memory in pages of 2 MiB where buffers are large (fewer first-touch faults). Throws Error on exhaustion.
+std::pmr::memory_resource& host_memory();
+
+}  // namespace cytograd

@@ -1,0 +1,100 @@
+// Parameters of the ops, shared by their public functions and the backends.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "engine/tensor.h"
+
+namespace cytograd {
+
+/// Square stride and symmetric zero padding, in pixels.
+struct Conv2dOptions {
+  int64_t stride = 1;
+  int64_t padding = 0;
+
+  /// Rows or columns of the result for `extent` of the input and a window of `window`.
+  int64_t output_extent(int64_t extent, int64_t window) const { return (extent + 2 * padding - window) / stride + 1; }
+};
+
+struct MaxPool2dOptions {
+  int64_t window = 3;
+  int64_t stride = 2;
+  int64_t padding = 1;
+
+  int64_t output_extent(int64_t extent) const { return (extent + 2 * padding - window) / stride + 1; }
+};
+
+struct BatchnormActOptions {
+  float epsilon = 1e-5f;
+  float momentum = 0.1f;  ///< running = (1 - momentum) * running + momentum * batch, as PyTorch
+  bool relu = false;
+};
+
+struct SoftmaxCrossEntropyOptions {
+  float label_smoothing = 0.0f;  ///< target = (1 - s) * one_hot + s / classes, as PyTorch
+};
+
+/// Draws come from Philox keyed by (seed, offset): element i is dropped by draw i.
+struct DropoutOptions {
+  float probability = 0.5f;
+  uint64_t seed = 0;
+  uint64_t offset = 0;
+};
+
+enum class Fusion : uint8_t { none, colormap, linear };
+enum class Normalization : uint8_t {
+  unit,   ///< u8 / 255
+  image,  ///< (v - mean) / (std + 1e-3), statistics of each image and channel over the pixels the network gets
+};
+
+/// How raw images become the network's input, in this order: fusion, shrink (mean of K x K pixels), crop, mirror,
+/// quarter turns, normalisation, brightness.
+struct PreprocessOptions {
+  static constexpr int64_t kMaxChannels = 8;
+
+  Fusion fusion = Fusion::none;
+  Tensor colormap;       ///< u8 [C, 256, 3]: a channel's value to its share of RGB; for Fusion::colormap
+  Tensor linear_weight;  ///< f32 [K, C]: fused = weight * v + bias; for Fusion::linear
+  Tensor linear_bias;    ///< f32 [K]
+  int64_t shrink = 1;
+  int64_t crop_height = 0;  ///< of the shrunk image; 0: all of it
+  int64_t crop_width = 0;
+  Normalization normalization = Normalization::image;
+  DType dtype = DType::f32;  ///< of the result
+};
+
+/// One image's geometry and brightness.
+struct View {
+  int64_t top = 0;  ///< of the crop, in shrunk pixels
+  int64_t left = 0;
+  bool mirror = false;        ///< left to right, before the turns
+  int32_t quarter_turns = 0;  ///< counter-clockwise, 0 to 3, as numpy.rot90; odd ones need a square crop
+  std::array<float, PreprocessOptions::kMaxChannels> gain{1, 1, 1, 1, 1, 1, 1, 1};  ///< after normalisation
+  std::array<float, PreprocessOptions::kMaxChannels> offset{};                      ///< after the gain
+};
+
+/// One parameter's tensors in a multi-tensor optimizer step. All f32 and of one shape; dw may be any floating type.
+struct OptimizerTerm {
+  Tensor w;                   ///< updated in place
+  Tensor dw;
+  Tensor first;               ///< momentum or first moment, updated in place
+  Tensor second;              ///< AdamW's second moment, updated in place; undefined for SGD
+  float weight_decay = 0.0f;  ///< decoupled: w -= learning_rate * weight_decay * w
+};
+
+struct SgdOptions {
+  float learning_rate = 0.1f;
+  float momentum = 0.9f;
+  bool nesterov = false;
+};
+
+struct AdamwOptions {
+  float learning_rate = 1e-3f;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  int64_t step = 1;  ///< counts from 1, for the bias correction
+};
+
+}  // namespace cytograd

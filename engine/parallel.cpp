@@ -1,0 +1,29 @@
+#include "engine/parallel.h"
+
+#include <omp.h>
+
+#include <algorithm>
+
+namespace cytograd {
+
+int cpu_threads() { return omp_get_max_threads(); }
+
+void detail::parallel_ranges(int64_t count, int64_t grain, RangeBody call, const void* body) {
+  if (count <= 0) return;
+  const int64_t units = (count + grain - 1) / grain;
+  const int64_t threads = std::min<int64_t>(units, cpu_threads());
+  if (threads <= 1) {
+    call(body, 0, count);
+    return;
+  }
+#pragma omp parallel num_threads(static_cast<int>(threads))
+  {
+    const int64_t i = omp_get_thread_num();
+    const int64_t n = omp_get_num_threads();
+    const int64_t begin = units * i / n * grain;
+    const int64_t end = std::min(units * (i + 1) / n * grain, count);
+    if (begin < end) call(body, begin, end);
+  }
+}
+
+}  // namespace cytograd
