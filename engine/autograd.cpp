@@ -35,7 +35,8 @@ NoGrad::~NoGrad() { current_tape = suspended_; }
 
 Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule) {
   Variable result(std::move(y));
-  const bool needed = std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
+  const bool needed =
+      std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
   if (current_tape == nullptr || !needed) return result;
   result.slot_ = std::make_shared<Variable::Slot>();
   Tape::Node node{op, result.slot_, {}, std::move(rule)};

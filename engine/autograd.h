@@ -16,7 +16,8 @@ class Variable {
  public:
   Variable() = default;
   /// A constant.
-  Variable(Tensor value) : value_(std::move(value)) {}  // NOLINT: a tensor is a constant wherever one is asked for
+  Variable(Tensor value)
+      : value_(std::move(value)) {}  // NOLINT: a tensor is a constant wherever one is asked for
 
   /// A leaf whose gradient can be asked for.
   static Variable leaf(Tensor value);
@@ -38,8 +39,8 @@ class Variable {
   std::shared_ptr<Slot> slot_;
 };
 
-/// From dy, the gradient of the loss by the op's result, to the gradients by its inputs, in their order. Entries
-/// whose `needed` is false are not used and may be undefined.
+/// From dy, the gradient of the loss by the op's result, to the gradients by its inputs, in their order.
+/// Entries whose `needed` is false are not used and may be undefined.
 using GradientRule = std::function<std::vector<Tensor>(const Tensor& dy, std::span<const bool> needed)>;
 
 /// Records the ops of its thread from construction to destruction. Tapes nest; the innermost records.
@@ -50,9 +51,9 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// Gradients of the scalar `loss`, times `scale`, by each of `wrt`, in their order; zeros where the loss does not
-  /// depend on one. Consumes the tape: saved tensors are freed as the walk passes them. Throws CheckError where
-  /// `loss` is not a recorded scalar.
+  /// Gradients of the scalar `loss`, times `scale`, by each of `wrt`, in their order; zeros where the loss
+  /// does not depend on one. Consumes the tape: saved tensors are freed as the walk passes them. Throws
+  /// CheckError where `loss` is not a recorded scalar.
   std::vector<Tensor> backward(const Variable& loss, std::span<const Variable> wrt, float scale = 1.0f);
 
  private:
@@ -76,8 +77,8 @@ class NoGrad {
   Tape* suspended_ = nullptr;
 };
 
-/// Wraps an op's result. Where a tape records and an input requires a gradient, appends the node (op, rule) to it;
-/// else the result is a constant and the rule, with what it saved, is dropped.
+/// Wraps an op's result. Where a tape records and an input requires a gradient, appends the node (op, rule)
+/// to it; else the result is a constant and the rule, with what it saved, is dropped.
 Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule);
 
 }  // namespace cytograd

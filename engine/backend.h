@@ -1,4 +1,5 @@
-// What a device can do. Ops call these methods with shapes they have checked; results are new tensors on the device.
+// What a device can do. Ops call these methods with shapes they have checked; results are new tensors on the
+// device.
 #pragma once
 
 #include <span>
@@ -10,9 +11,9 @@
 
 namespace cytograd {
 
-/// Images are [N, H, W, C]; convolution weights [O, KH, KW, I]; matrices row-major. Unless a method says otherwise,
-/// activations and their gradients have one floating type, the result's too; parameters and statistics are f32.
-/// Statistics, sums and losses accumulate in f32 or wider.
+/// Images are [N, H, W, C]; convolution weights [O, KH, KW, I]; matrices row-major. Unless a method says
+/// otherwise, activations and their gradients have one floating type, the result's too; parameters and
+/// statistics are f32. Statistics, sums and losses accumulate in f32 or wider.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -40,7 +41,8 @@ class Backend {
     Tensor y;
     Tensor mean;     ///< [C], of this batch
     Tensor inv_std;  ///< [C], 1 / sqrt(biased variance + epsilon)
-    Tensor mask;     ///< what backward needs to know of the ReLU, in the backend's own form; undefined without ReLU
+    Tensor
+        mask;  ///< what backward needs to know of the ReLU, in the backend's own form; undefined without ReLU
   };
   struct BatchnormActBackward {
     Tensor dx;
@@ -58,7 +60,8 @@ class Backend {
   };
   virtual BatchnormActForward batchnorm_act_train(const BatchnormActArguments& arguments,
                                                   const BatchnormActOptions& options) = 0;
-  virtual Tensor batchnorm_act_eval(const BatchnormActArguments& arguments, const BatchnormActOptions& options) = 0;
+  virtual Tensor batchnorm_act_eval(const BatchnormActArguments& arguments,
+                                    const BatchnormActOptions& options) = 0;
   struct BatchnormActSaved {
     Tensor x;
     Tensor gamma;
@@ -86,7 +89,8 @@ class Backend {
   virtual Tensor linear_backward_weight(const Tensor& dy, const Tensor& x) = 0;
   virtual Tensor linear_backward_bias(const Tensor& dy) = 0;  ///< sum of rows
 
-  // Softmax cross-entropy: mean over the batch, weighted by class where `class_weights` [K] is defined, as PyTorch.
+  // Softmax cross-entropy: mean over the batch, weighted by class where `class_weights` [K] is defined, as
+  // PyTorch.
   struct SoftmaxCrossEntropyForward {
     Tensor loss;     ///< f32 []
     Tensor dlogits;  ///< d loss / d logits, f32 [N, K]
@@ -100,15 +104,18 @@ class Backend {
   virtual Tensor add(const Tensor& a, const Tensor& b) = 0;
   virtual Tensor relu(const Tensor& x) = 0;
   virtual Tensor relu_backward(const Tensor& dy, const Tensor& y) = 0;
-  virtual Tensor dropout(const Tensor& x, const DropoutOptions& options) = 0;  ///< its own gradient, applied to dy
+  virtual Tensor dropout(const Tensor& x,
+                         const DropoutOptions& options) = 0;  ///< its own gradient, applied to dy
   virtual Tensor cast(const Tensor& x, DType dtype) = 0;
   /// x times the single element of `factor`, in `dtype`.
   virtual Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) = 0;
 
   /// u8 [N, H, W, C] to [N, crop_height, crop_width, channels after fusion]; one view an image.
-  virtual Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options) = 0;
+  virtual Tensor preprocess(const Tensor& images, std::span<const View> views,
+                            const PreprocessOptions& options) = 0;
 
-  // Optimizers, over all parameters at once. Gradients are multiplied by the one element of `gradient_scale` first.
+  // Optimizers, over all parameters at once. Gradients are multiplied by the one element of `gradient_scale`
+  // first.
   virtual void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
                         const SgdOptions& options) = 0;
   virtual void adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,

@@ -1,4 +1,5 @@
-// The CPU: oneDNN for convolutions and matrix products, OpenMP for everything else. Methods live in ops/*_cpu.cpp.
+// The CPU: oneDNN for convolutions and matrix products, OpenMP for everything else. Methods live in
+// ops/*_cpu.cpp.
 #pragma once
 
 #include <memory>
@@ -31,7 +32,8 @@ class CpuBackend final : public Backend {
 
   BatchnormActForward batchnorm_act_train(const BatchnormActArguments& arguments,
                                           const BatchnormActOptions& options) override;
-  Tensor batchnorm_act_eval(const BatchnormActArguments& arguments, const BatchnormActOptions& options) override;
+  Tensor batchnorm_act_eval(const BatchnormActArguments& arguments,
+                            const BatchnormActOptions& options) override;
   BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const BatchnormActSaved& saved) override;
 
   MaxPool2dForward max_pool2d(const Tensor& x, const MaxPool2dOptions& options) override;
@@ -57,7 +59,8 @@ class CpuBackend final : public Backend {
   Tensor cast(const Tensor& x, DType dtype) override;
   Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) override;
 
-  Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options) override;
+  Tensor preprocess(const Tensor& images, std::span<const View> views,
+                    const PreprocessOptions& options) override;
 
   void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
                 const SgdOptions& options) override;

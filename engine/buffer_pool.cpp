@@ -19,7 +19,8 @@ class HostMemory final : public std::pmr::memory_resource {
     const size_t size = (bytes + unit - 1) / unit * unit;
     void* pointer = std::aligned_alloc(unit, size);
     if (pointer == nullptr) fail("out of memory: {} MiB more are needed", size >> 20);
-    if (unit == kHugePage) madvise(pointer, size, MADV_HUGEPAGE);  // advice only: failure costs speed, not truth
+    if (unit == kHugePage)
+      madvise(pointer, size, MADV_HUGEPAGE);  // advice only: failure costs speed, not truth
     return pointer;
   }
   void do_deallocate(void* pointer, size_t, size_t) override { std::free(pointer); }

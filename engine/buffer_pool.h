@@ -12,13 +12,13 @@ namespace cytograd {
 
 struct PoolStatistics {
   size_t bytes_in_use = 0;
-  size_t peak_bytes_in_use = 0;   ///< since the start or reset_peak()
-  size_t bytes_reserved = 0;      ///< in use and cached
-  int64_t system_allocations = 0; ///< calls of the upstream resource so far
+  size_t peak_bytes_in_use = 0;    ///< since the start or reset_peak()
+  size_t bytes_reserved = 0;       ///< in use and cached
+  int64_t system_allocations = 0;  ///< calls of the upstream resource so far
 };
 
-/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (at most 12.5% waste), and a freed buffer
-/// serves the next request of its size class.
+/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (at most 12.5% waste), and a freed
+/// buffer serves the next request of its size class.
 class BufferPool {
  public:
   static constexpr size_t kAlignment = 64;
@@ -28,7 +28,8 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  /// At least `bytes`, aligned to kAlignment. Throws what the upstream resource throws when memory is exhausted.
+  /// At least `bytes`, aligned to kAlignment. Throws what the upstream resource throws when memory is
+  /// exhausted.
   void* allocate(size_t bytes);
   /// `bytes` as given to allocate.
   void deallocate(void* pointer, size_t bytes) noexcept;
@@ -47,7 +48,8 @@ class BufferPool {
   PoolStatistics statistics_;
 };
 
-/// Host memory in pages of 2 MiB where buffers are large (fewer first-touch faults). Throws Error on exhaustion.
+/// Host memory in pages of 2 MiB where buffers are large (fewer first-touch faults). Throws Error on
+/// exhaustion.
 std::pmr::memory_resource& host_memory();
 
 }  // namespace cytograd

@@ -35,8 +35,8 @@ namespace detail {
 }  // namespace cytograd
 
 /// CHECK(x.rank() == 4, "x is {}", x.shape()): throws CheckError when the condition is false.
-#define CHECK(condition, ...)                                                                             \
-  do {                                                                                                    \
-    if (!(condition)) [[unlikely]]                                                                        \
-      ::cytograd::detail::check_failed(#condition, __FILE__, __LINE__, ::fmt::format("" __VA_ARGS__));     \
+#define CHECK(condition, ...)                                                                          \
+  do {                                                                                                 \
+    if (!(condition)) [[unlikely]]                                                                     \
+      ::cytograd::detail::check_failed(#condition, __FILE__, __LINE__, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

@@ -42,26 +42,49 @@ DType parse_dtype(std::string_view name);
 
 template <typename T>
 struct DTypeOf;
-template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
-template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
-template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::i64; };
-template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
-template <> struct DTypeOf<bf16> { static constexpr DType value = DType::bf16; };
-template <> struct DTypeOf<f16> { static constexpr DType value = DType::f16; };
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::i64;
+};
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<bf16> {
+  static constexpr DType value = DType::bf16;
+};
+template <>
+struct DTypeOf<f16> {
+  static constexpr DType value = DType::f16;
+};
 
 template <typename T>
 struct TypeTag {
   using type = T;
 };
 
-/// Calls f(TypeTag<T>{}) with the floating type of `dtype`: dispatch_float(t, [&]<typename T>(TypeTag<T>) {...}).
+/// Calls f(TypeTag<T>{}) with the floating type of `dtype`: dispatch_float(t, [&]<typename T>(TypeTag<T>)
+/// {...}).
 template <typename F>
 decltype(auto) dispatch_float(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(TypeTag<float>{});
-    case DType::bf16: return f(TypeTag<bf16>{});
-    case DType::f16: return f(TypeTag<f16>{});
-    default: fail("{} is not a floating type", dtype_name(dtype));
+    case DType::f32:
+      return f(TypeTag<float>{});
+    case DType::bf16:
+      return f(TypeTag<bf16>{});
+    case DType::f16:
+      return f(TypeTag<f16>{});
+    default:
+      fail("{} is not a floating type", dtype_name(dtype));
   }
 }
 

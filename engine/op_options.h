@@ -14,7 +14,9 @@ struct Conv2dOptions {
   int64_t padding = 0;
 
   /// Rows or columns of the result for `extent` of the input and a window of `window`.
-  int64_t output_extent(int64_t extent, int64_t window) const { return (extent + 2 * padding - window) / stride + 1; }
+  int64_t output_extent(int64_t extent, int64_t window) const {
+    return (extent + 2 * padding - window) / stride + 1;
+  }
 };
 
 struct MaxPool2dOptions {
@@ -45,11 +47,12 @@ struct DropoutOptions {
 enum class Fusion : uint8_t { none, colormap, linear };
 enum class Normalization : uint8_t {
   unit,   ///< u8 / 255
-  image,  ///< (v - mean) / (std + 1e-3), statistics of each image and channel over the pixels the network gets
+  image,  ///< (v - mean) / (std + 1e-3), statistics of each image and channel over the pixels the network
+          ///< gets
 };
 
-/// How raw images become the network's input, in this order: fusion, shrink (mean of K x K pixels), crop, mirror,
-/// quarter turns, normalisation, brightness.
+/// How raw images become the network's input, in this order: fusion, shrink (mean of K x K pixels), crop,
+/// mirror, quarter turns, normalisation, brightness.
 struct PreprocessOptions {
   static constexpr int64_t kMaxChannels = 8;
 
@@ -74,9 +77,10 @@ struct View {
   std::array<float, PreprocessOptions::kMaxChannels> offset{};                      ///< after the gain
 };
 
-/// One parameter's tensors in a multi-tensor optimizer step. All f32 and of one shape; dw may be any floating type.
+/// One parameter's tensors in a multi-tensor optimizer step. All f32 and of one shape; dw may be any floating
+/// type.
 struct OptimizerTerm {
-  Tensor w;                   ///< updated in place
+  Tensor w;  ///< updated in place
   Tensor dw;
   Tensor first;               ///< momentum or first moment, updated in place
   Tensor second;              ///< AdamW's second moment, updated in place; undefined for SGD

@@ -1,5 +1,5 @@
-// The differentiable ops. Each checks its arguments (CheckError), runs on its inputs' device and records its gradient
-// rule. Shapes: images [N, H, W, C], convolution weights [O, KH, KW, I], as everywhere.
+// The differentiable ops. Each checks its arguments (CheckError), runs on its inputs' device and records its
+// gradient rule. Shapes: images [N, H, W, C], convolution weights [O, KH, KW, I], as everywhere.
 #pragma once
 
 #include <span>
@@ -9,7 +9,8 @@
 
 namespace cytograd {
 
-/// x [N, H, W, I], w [O, KH, KW, I] (f32 or x's type) -> [N, H', W', O], cross-correlation as torch.nn.functional.conv2d.
+/// x [N, H, W, I], w [O, KH, KW, I] (f32 or x's type) -> [N, H', W', O], cross-correlation as
+/// torch.nn.functional.conv2d.
 Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& options);
 
 /// Parameters and running statistics of a batch norm over C channels, each [C] f32.
@@ -21,8 +22,8 @@ struct BatchnormParameters {
 };
 
 /// act(batch_norm(x) + residual) in training: statistics of the batch, running statistics updated in place.
-/// `residual` may be undefined. Ioffe and Szegedy, arXiv:1502.03167; formulas as torch.nn.functional.batch_norm.
-/// Throws CheckError where a channel has a single value.
+/// `residual` may be undefined. Ioffe and Szegedy, arXiv:1502.03167; formulas as
+/// torch.nn.functional.batch_norm. Throws CheckError where a channel has a single value.
 Variable batchnorm_act(const Variable& x, const BatchnormParameters& parameters, const Variable& residual,
                        const BatchnormActOptions& options);
 /// The same with the running statistics; constant (it records nothing).
@@ -52,8 +53,8 @@ Variable dropout(const Variable& x, const DropoutOptions& options);
 /// To another floating type; the gradient comes back in x's.
 Variable cast(const Variable& x, DType dtype);
 
-/// Raw u8 images [N, H, W, C] to the network's input; see PreprocessOptions. Constant. Throws Error where a crop does
-/// not fit the image.
+/// Raw u8 images [N, H, W, C] to the network's input; see PreprocessOptions. Constant. Throws Error where a
+/// crop does not fit the image.
 Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options);
 
 }  // namespace cytograd

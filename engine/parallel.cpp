@@ -16,7 +16,7 @@ void detail::parallel_ranges(int64_t count, int64_t grain, RangeBody call, const
     call(body, 0, count);
     return;
   }
-#pragma omp parallel num_threads(static_cast<int>(threads))
+#pragma omp parallel num_threads(static_cast <int>(threads))
   {
     const int64_t i = omp_get_thread_num();
     const int64_t n = omp_get_num_threads();

@@ -15,13 +15,14 @@ void parallel_ranges(int64_t count, int64_t grain, RangeBody call, const void* b
 /// Threads a parallel loop may use.
 int cpu_threads();
 
-/// Calls body(begin, end) for disjoint ranges that cover [0, count); each but the last a multiple of `grain` long.
-/// How many ranges there are depends on the threads: a reduction that must not, loops over chunks of its own.
-/// The body must not throw.
+/// Calls body(begin, end) for disjoint ranges that cover [0, count); each but the last a multiple of `grain`
+/// long. How many ranges there are depends on the threads: a reduction that must not, loops over chunks of
+/// its own. The body must not throw.
 template <typename Body>
 void parallel_for(int64_t count, int64_t grain, const Body& body) {
   detail::parallel_ranges(
-      count, grain, [](const void* b, int64_t begin, int64_t end) { (*static_cast<const Body*>(b))(begin, end); },
+      count, grain,
+      [](const void* b, int64_t begin, int64_t end) { (*static_cast<const Body*>(b))(begin, end); },
       std::addressof(body));
 }
 

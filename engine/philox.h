@@ -1,5 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
-// as 1, 2, 3" (SC 2011). A draw depends on its key and counter alone, never on which thread asks or when.
+// Counter-based random numbers: Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
+// easy as 1, 2, 3" (SC 2011). A draw depends on its key and counter alone, never on which thread asks or
+// when.
 #pragma once
 
 #include <array>

@@ -15,11 +15,14 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   tensor.device_ = device;
   BufferPool& pool = backend(device).pool();
   const size_t bytes = tensor.bytes();
-  tensor.storage_ = std::shared_ptr<void>(pool.allocate(bytes), [&pool, bytes](void* p) { pool.deallocate(p, bytes); });
+  tensor.storage_ =
+      std::shared_ptr<void>(pool.allocate(bytes), [&pool, bytes](void* p) { pool.deallocate(p, bytes); });
   return tensor;
 }
 
-Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0.0f, dtype, device); }
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  return full(shape, 0.0f, dtype, device);
+}
 
 Tensor Tensor::full(const Shape& shape, float value, DType dtype, Device device) {
   Tensor tensor = empty(shape, dtype, device);

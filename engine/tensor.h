@@ -47,7 +47,8 @@ class Tensor {
   Device device() const { return device_; }
   size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype_); }
 
-  /// Address on the device. The typed form checks the element type; host code may follow it on Device::cpu alone.
+  /// Address on the device. The typed form checks the element type; host code may follow it on Device::cpu
+  /// alone.
   void* raw() { return storage_.get(); }
   const void* raw() const { return storage_.get(); }
   template <typename T>

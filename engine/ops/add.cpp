@@ -1,0 +1,14 @@
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+
+Variable add(const Variable& a, const Variable& b) {
+  CHECK(a.shape() == b.shape() && a.value().dtype() == b.value().dtype(), "{} + {}", a.shape(), b.shape());
+  return record("add", backend(a.value().device()).add(a.value(), b.value()), {a, b},
+                [](const Tensor& dy, std::span<const bool>) {
+                  return std::vector<Tensor>{dy, dy};
+                });
+}
+
+}  // namespace cytograd

@@ -1,0 +1,49 @@
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+namespace {
+
+Backend::BatchnormActArguments checked(const Tensor& x, const BatchnormParameters& parameters,
+                                       const Tensor& residual) {
+  CHECK(x.rank() >= 2, "x {}", x.shape());
+  const Shape channels{x.dim(x.rank() - 1)};
+  CHECK(parameters.gamma.shape() == channels && parameters.beta.shape() == channels &&
+            parameters.running_mean.shape() == channels && parameters.running_var.shape() == channels,
+        "x {}, gamma {}, beta {}, running statistics {} {}", x.shape(), parameters.gamma.shape(),
+        parameters.beta.shape(), parameters.running_mean.shape(), parameters.running_var.shape());
+  CHECK(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype()),
+        "x {}, residual {}", x.shape(), residual.shape());
+  return {x,
+          parameters.gamma.value(),
+          parameters.beta.value(),
+          parameters.running_mean,
+          parameters.running_var,
+          residual};
+}
+
+}  // namespace
+
+Variable batchnorm_act(const Variable& x, const BatchnormParameters& parameters, const Variable& residual,
+                       const BatchnormActOptions& options) {
+  const auto arguments = checked(x.value(), parameters, residual.value());
+  const int64_t channels = arguments.gamma.elements();
+  CHECK(x.value().elements() > channels, "x {} has a single value a channel", x.shape());
+  Backend& device = backend(x.value().device());
+  auto forward = device.batchnorm_act_train(arguments, options);
+  const Backend::BatchnormActSaved saved{arguments.x,     arguments.gamma, forward.mean,
+                                         forward.inv_std, forward.mask,    residual.defined()};
+  return record(
+      "batchnorm_act", std::move(forward.y), {x, parameters.gamma, parameters.beta, residual},
+      [&device, saved](const Tensor& dy, std::span<const bool>) {
+        auto gradients = device.batchnorm_act_backward(dy, saved);
+        return std::vector<Tensor>{gradients.dx, gradients.dgamma, gradients.dbeta, gradients.dresidual};
+      });
+}
+
+Tensor batchnorm_act_eval(const Tensor& x, const BatchnormParameters& parameters, const Tensor& residual,
+                          const BatchnormActOptions& options) {
+  return backend(x.device()).batchnorm_act_eval(checked(x, parameters, residual), options);
+}
+
+}  // namespace cytograd

@@ -1,0 +1,26 @@
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+
+Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& options) {
+  const Shape& xs = x.shape();
+  const Shape& ws = w.shape();
+  CHECK(xs.rank() == 4 && ws.rank() == 4 && xs[3] == ws[3], "x {}, w {}", xs, ws);
+  CHECK(options.stride >= 1 && options.padding >= 0, "stride {}, padding {}", options.stride,
+        options.padding);
+  CHECK(xs[1] + 2 * options.padding >= ws[1] && xs[2] + 2 * options.padding >= ws[2],
+        "x {}, w {}, padding {}", xs, ws, options.padding);
+  Backend& device = backend(x.value().device());
+  return record(
+      "conv2d", device.conv2d(x.value(), w.value(), options), {x, w},
+      [&device, x = x.value(), w = w.value(), options](const Tensor& dy, std::span<const bool> needed) {
+        Tensor dx;
+        Tensor dw;
+        if (needed[0]) dx = device.conv2d_backward_input(dy, w, x.shape(), options);
+        if (needed[1]) dw = device.conv2d_backward_weight(dy, x, w, options);
+        return std::vector<Tensor>{dx, dw};
+      });
+}
+
+}  // namespace cytograd

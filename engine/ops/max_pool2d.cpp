@@ -1,0 +1,23 @@
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+
+Variable max_pool2d(const Variable& x, const MaxPool2dOptions& options) {
+  const Shape& shape = x.shape();
+  CHECK(shape.rank() == 4, "x {}", shape);
+  CHECK(options.window >= 1 && options.window <= 15 && options.stride >= 1, "window {}, stride {}",
+        options.window, options.stride);
+  CHECK(options.padding >= 0 && 2 * options.padding <= options.window, "padding {} of window {}",
+        options.padding, options.window);
+  CHECK(shape[1] + 2 * options.padding >= options.window && shape[2] + 2 * options.padding >= options.window,
+        "x {}, window {}, padding {}", shape, options.window, options.padding);
+  Backend& device = backend(x.value().device());
+  auto forward = device.max_pool2d(x.value(), options);
+  return record("max_pool2d", std::move(forward.y), {x},
+                [&device, index = forward.index, shape, options](const Tensor& dy, std::span<const bool>) {
+                  return std::vector<Tensor>{device.max_pool2d_backward(dy, index, shape, options)};
+                });
+}
+
+}  // namespace cytograd

@@ -1,0 +1,42 @@
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+
+Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options) {
+  CHECK(images.rank() == 4 && images.dtype() == DType::u8, "images {} {}", dtype_name(images.dtype()),
+        images.shape());
+  CHECK(static_cast<int64_t>(views.size()) == images.dim(0), "{} views for {}", views.size(), images.shape());
+  const int64_t channels = images.dim(3);
+  CHECK(channels >= 1 && channels <= PreprocessOptions::kMaxChannels, "images {}", images.shape());
+  CHECK(options.fusion != Fusion::colormap || options.colormap.shape() == Shape({channels, 256, 3}),
+        "images {}, colormap {}", images.shape(), options.colormap.shape());
+  if (options.fusion == Fusion::linear) {
+    const Shape& weight = options.linear_weight.shape();
+    CHECK(weight.rank() == 2 && weight[1] == channels && weight[0] <= PreprocessOptions::kMaxChannels &&
+              options.linear_bias.shape() == Shape{weight[0]},
+          "images {}, weight {}, bias {}", images.shape(), weight, options.linear_bias.shape());
+  }
+  CHECK(options.shrink >= 1, "shrink {}", options.shrink);
+
+  PreprocessOptions resolved = options;
+  const int64_t height = images.dim(1) / options.shrink;
+  const int64_t width = images.dim(2) / options.shrink;
+  if (resolved.crop_height == 0) resolved.crop_height = height;
+  if (resolved.crop_width == 0) resolved.crop_width = width;
+  CHECK(resolved.crop_height > 0 && resolved.crop_width > 0 && resolved.crop_height <= height &&
+            resolved.crop_width <= width,
+        "a crop of {} x {} from {} x {} pixels", resolved.crop_height, resolved.crop_width, height, width);
+  for (const View& view : views) {
+    CHECK(view.top >= 0 && view.left >= 0 && view.top + resolved.crop_height <= height &&
+              view.left + resolved.crop_width <= width,
+          "a crop of {} x {} at ({}, {}) from {} x {} pixels", resolved.crop_height, resolved.crop_width,
+          view.top, view.left, height, width);
+    CHECK(view.quarter_turns >= 0 && view.quarter_turns <= 3, "{} quarter turns", view.quarter_turns);
+    CHECK(view.quarter_turns % 2 == 0 || resolved.crop_height == resolved.crop_width,
+          "an odd quarter turn of {} x {} pixels", resolved.crop_height, resolved.crop_width);
+  }
+  return backend(images.device()).preprocess(images, views, resolved);
+}
+
+}  // namespace cytograd

@@ -1,0 +1,30 @@
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const Tensor& class_weights,
+                               const SoftmaxCrossEntropyOptions& options) {
+  const Shape& shape = logits.shape();
+  CHECK(shape.rank() == 2 && shape[0] > 0 && shape[1] > 0, "logits {}", shape);
+  CHECK(labels.shape() == Shape{shape[0]} && labels.dtype() == DType::i64, "logits {}, labels {} {}", shape,
+        dtype_name(labels.dtype()), labels.shape());
+  CHECK(!class_weights.defined() || class_weights.shape() == Shape{shape[1]}, "logits {}, class weights {}",
+        shape, class_weights.shape());
+  CHECK(options.label_smoothing >= 0.0f && options.label_smoothing <= 1.0f, "label smoothing {}",
+        options.label_smoothing);
+  Backend& device = backend(logits.value().device());
+  auto forward = device.softmax_cross_entropy(logits.value(), labels, class_weights, options);
+  return record("softmax_cross_entropy", std::move(forward.loss), {logits},
+                [&device, dlogits = forward.dlogits, dtype = logits.value().dtype()](const Tensor& dy,
+                                                                                     std::span<const bool>) {
+                  return std::vector<Tensor>{device.scale(dlogits, dy, dtype)};
+                });
+}
+
+Tensor softmax(const Tensor& logits) {
+  CHECK(logits.rank() == 2 && logits.dim(1) > 0, "logits {}", logits.shape());
+  return backend(logits.device()).softmax(logits);
+}
+
+}  // namespace cytograd
