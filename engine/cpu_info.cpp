@@ -1,0 +1,49 @@
+#include "engine/cpu_info.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+
+#include "engine/parallel.h"
+
+namespace cytograd {
+namespace {
+
+constexpr std::array<std::string_view, 8> kFeatures{"avx2",        "fma",         "avx512f",  "avx512_vnni",
+                                                    "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"};
+
+/// Linux says there what both the processor and the kernel allow.
+CpuInfo read_cpu_info() {
+  CpuInfo info;
+  info.threads = cpu_threads();
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line) && !line.empty();) {  // the first processor's lines
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const std::string_view key =
+        std::string_view(line).substr(0, line.find_last_not_of(" \t", colon - 1) + 1);
+    const std::string value = colon + 2 <= line.size() ? line.substr(colon + 2) : "";
+    if (key == "model name") info.model = value;
+    if (key == "flags") {
+      std::istringstream flags(value);
+      for (std::string flag; flags >> flag;) {
+        if (std::find(kFeatures.begin(), kFeatures.end(), flag) != kFeatures.end())
+          info.features.push_back(flag);
+      }
+    }
+  }
+  info.native_bf16 = std::any_of(info.features.begin(), info.features.end(),
+                                 [](const std::string& f) { return f == "avx512_bf16" || f == "amx_bf16"; });
+  return info;
+}
+
+}  // namespace
+
+const CpuInfo& cpu_info() {
+  static const CpuInfo info = read_cpu_info();
+  return info;
+}
+
+}  // namespace cytograd

@@ -1,0 +1,50 @@
+// best.safetensors and last.safetensors: weights, and for the latter all that training needs to go on.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/optimizer.h"
+#include "engine/safetensors.h"
+#include "models/model.h"
+#include "tools/run_folder.h"
+
+namespace cytograd {
+
+/// How far a run has come, after a whole epoch.
+struct TrainingProgress {
+  std::vector<EpochMetrics> history;  ///< one row an epoch done
+  int64_t best_epoch = 0;             ///< of highest validation accuracy, the first of equals; 0: none yet
+  double best_accuracy = -1.0;
+};
+
+/// What changes from step to step; `ema` may be null.
+struct TrainingState {
+  Model& model;
+  Optimizer& optimizer;
+  EmaWeights* ema = nullptr;
+  TrainingProgress& progress;
+};
+
+struct CheckpointInfo {
+  std::string model;     ///< "resnet18"
+  int64_t channels = 0;  ///< of the raw images
+  int64_t classes = 0;
+};
+
+/// Weights alone, the averaged ones where there is an EMA: what eval and predict read.
+void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info);
+/// Everything.
+void write_last(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info);
+/// Takes over what write_last wrote. Throws Error naming the file where it is malformed or of another model; then
+/// the state is not to be used.
+void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info);
+
+/// Channels of the raw images; throws Error where `file` (named `source`) is none of cytograd's checkpoints.
+int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source);
+
+/// How the names of tensors begin that last.safetensors holds beside the weights.
+const std::vector<std::string>& training_state_prefixes();
+
+}  // namespace cytograd

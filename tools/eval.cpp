@@ -1,0 +1,94 @@
+#include <cstdio>
+
+#include "engine/atomic_file.h"
+#include "tools/commands.h"
+#include "tools/evaluator.h"
+#include "tools/report.h"
+#include "tools/run_device.h"
+#include "tools/trained_run.h"
+#include "tools/training_data.h"
+
+namespace cytograd {
+namespace {
+
+struct EvalSettings {
+  std::string model;
+  std::string data;
+  std::string json;
+  std::string group;
+  std::vector<std::string> where;
+  double max_missing = 0.05;
+  std::string device = "auto";
+};
+
+void evaluate(const EvalSettings& settings) {
+  TrainedRun run = load_trained_run(settings.model);
+  TrainOptions options = run.options;
+  options.where = settings.where;
+  options.max_missing = settings.max_missing;
+  const Device device = resolve_device(settings.device);
+
+  Dataset dataset = open_filtered(settings.data, settings.where);
+  const std::string label = options.label.empty() ? dataset.label_column : options.label;
+  if (label.empty())
+    fail("{}: the images have no labels to compare with; use 'cytograd predict'", settings.data);
+  apply_default_filters(dataset, options, label, false);
+  const std::string group = settings.group.empty() ? dataset.group_column : settings.group;
+  if (!group.empty()) dataset.require_column(group);
+  const std::vector<int64_t> labels = label_samples(dataset, label, run.classes);
+
+  const auto data = load_images(std::move(dataset), options);
+  require_channels(run, data->store->reference().channels, settings.data);
+  std::vector<int64_t> samples;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] >= 0) samples.push_back(static_cast<int64_t>(i));
+  }
+  samples = data->readable(samples);
+  if (samples.empty()) fail("{}: no image with a label can be read", settings.data);
+  std::vector<int64_t> known;
+  for (const int64_t sample : samples) known.push_back(labels[static_cast<size_t>(sample)]);
+
+  const EvaluatorOptions evaluator{
+      .preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
+      .device = device,
+      .classes = static_cast<int64_t>(run.classes.size())};
+  Predictions predictions;
+  {
+    Progress progress("evaluating", static_cast<int64_t>(samples.size()), "images");
+    Loader loader(*data->store, samples, known, evaluation_loader_options(options), 0);
+    predictions = run_model(*run.model, loader, evaluator, &progress);
+  }
+  const Evaluation evaluation =
+      evaluate_predictions(predictions, group_names(data->dataset, group, predictions.samples));
+  if (!settings.json.empty()) write_text_file(settings.json, evaluation_json(evaluation, run.classes));
+  fmt::print("{} on {}, label {}\n{}", settings.model, settings.data, label,
+             format_evaluation(evaluation, run.classes));
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto settings = std::make_shared<EvalSettings>();
+  CLI::App* command = app.add_subcommand("eval", "Measure a trained classifier on labelled images");
+  command->option_defaults()->always_capture_default();
+  command->add_option("--model", settings->model, "Run folder, or one of its .safetensors files")
+      ->required()
+      ->type_name("RUN");
+  command->add_option("--data", settings->data, "Folder of images")->required()->type_name("DIR");
+  command->add_option("--json", settings->json, "Also write the figures there")->type_name("FILE");
+  command
+      ->add_option("--group", settings->group, "Column to report accuracy by; default: experiment or group")
+      ->type_name("COLUMN");
+  command->add_option("--where", settings->where, "Keep the images whose COLUMN has one of these values")
+      ->type_name("COLUMN=VALUE[,VALUE]")
+      ->take_all();
+  command
+      ->add_option("--max-missing", settings->max_missing,
+                   "Fraction of images that may be missing or unreadable")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--device", settings->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command->footer("Example: cytograd eval --model run --data cells --where split=test --json figures.json");
+  command->callback([settings] { evaluate(*settings); });
+}
+
+}  // namespace cytograd

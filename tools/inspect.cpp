@@ -1,0 +1,139 @@
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "data/natural_order.h"
+#include "tools/commands.h"
+#include "tools/pipeline.h"
+
+namespace cytograd {
+namespace {
+
+constexpr size_t kListed = 12;  // values of a column, missing files
+
+using Counts = std::map<std::string, int64_t, NaturalLess>;
+
+Counts count_values(const Dataset& dataset, size_t column) {
+  Counts counts;
+  for (const Sample& sample : dataset.samples) ++counts[sample.values[column]];
+  return counts;
+}
+
+/// "1104 x 512 x 512 x 6"-like sizes of the first image; nullopt where none can be read.
+std::optional<ImageInfo> first_image(const Dataset& dataset) {
+  for (const Sample& sample : dataset.samples) {
+    try {
+      ImageInfo info = read_image_info(sample.files.front());
+      if (sample.files.size() > 1) info.channels = static_cast<int64_t>(sample.files.size());
+      return info;
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  return std::nullopt;
+}
+
+nlohmann::ordered_json to_json(const Dataset& dataset) {
+  nlohmann::ordered_json json{
+      {"data", dataset.root.string()},           {"layout", layout_name(dataset.layout)},
+      {"named", dataset.named_samples},          {"images", dataset.samples.size()},
+      {"incomplete", dataset.incomplete.size()}, {"label_column", dataset.label_column},
+      {"group_column", dataset.group_column}};
+  if (const auto info = first_image(dataset)) {
+    json["height"] = info->height;
+    json["width"] = info->width;
+    json["channels"] = info->channels;
+  }
+  json["columns"] = nlohmann::ordered_json::object();
+  for (size_t c = 0; c < dataset.columns.size(); ++c) {
+    nlohmann::ordered_json values = nlohmann::ordered_json::object();
+    for (const auto& [value, count] : count_values(dataset, c)) values[value] = count;
+    json["columns"][dataset.columns[c]] = values;
+  }
+  json["missing"] = nlohmann::ordered_json::array();
+  for (const MissingImage& missing : dataset.missing) {
+    json["missing"].push_back(
+        {{"image", missing.sample}, {"file", missing.file.string()}, {"reason", missing.reason}});
+  }
+  return json;
+}
+
+void print_column(const Dataset& dataset, size_t column) {
+  const Counts counts = count_values(dataset, column);
+  std::string line = fmt::format("  {:<18} {} value{}", dataset.columns[column], counts.size(),
+                                 counts.size() == 1 ? "" : "s");
+  if (counts.size() <= kListed) {
+    std::vector<std::string> parts;
+    for (const auto& [value, count] : counts) {
+      parts.push_back(fmt::format("{} ({})", value.empty() ? "none" : value, count));
+    }
+    line += fmt::format(": {}", fmt::join(parts, ", "));
+  } else {
+    int64_t fewest = dataset.named_samples;
+    int64_t most = 0;
+    for (const auto& [value, count] : counts) {
+      fewest = std::min(fewest, count);
+      most = std::max(most, count);
+    }
+    line += fmt::format(": {} to {}, {} to {} images each", counts.begin()->first, counts.rbegin()->first,
+                        fewest, most);
+  }
+  fmt::print("{}\n", line);
+}
+
+void print(const Dataset& dataset) {
+  fmt::print("{}: {}\n", dataset.root.string(), layout_name(dataset.layout));
+  fmt::print("  {} of {} named images are there", dataset.samples.size(), dataset.named_samples);
+  if (const auto info = first_image(dataset)) {
+    fmt::print("; the first has {} x {} pixels and {} channel{}", info->width, info->height, info->channels,
+               info->channels == 1 ? "" : "s");
+  }
+  fmt::print("\n");
+  if (!dataset.label_column.empty()) fmt::print("  label column       {}\n", dataset.label_column);
+  if (!dataset.group_column.empty()) fmt::print("  group column       {}\n", dataset.group_column);
+  for (size_t c = 0; c < dataset.columns.size(); ++c) print_column(dataset, c);
+  if (dataset.incomplete.empty()) return;
+
+  Counts reasons;
+  for (const MissingImage& missing : dataset.missing) ++reasons[missing.reason];
+  fmt::print("  missing            {} images lack files\n", dataset.incomplete.size());
+  for (const auto& [reason, count] : reasons) fmt::print("    {}: {}\n", reason, count);
+  size_t listed = 0;
+  for (const MissingImage& missing : dataset.missing) {
+    if (++listed > kListed) break;
+    fmt::print("    {}: {} ({})\n", missing.sample, missing.file.string(), missing.reason);
+  }
+  if (dataset.missing.size() > kListed) {
+    fmt::print("    and {} more; --json lists all\n", dataset.missing.size() - kListed);
+  }
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  struct Settings {
+    std::string data;
+    std::vector<std::string> where;
+    bool json = false;
+  };
+  auto settings = std::make_shared<Settings>();
+  CLI::App* command = app.add_subcommand("inspect", "Say what is in a folder of images and what is missing");
+  command->add_option("--data", settings->data, "Folder of images")->required()->type_name("DIR");
+  command->add_option("--where", settings->where, "Keep the images whose COLUMN has one of these values")
+      ->type_name("COLUMN=VALUE[,VALUE]")
+      ->take_all();
+  command->add_flag("--json", settings->json, "As JSON, with every missing file");
+  command->footer("Example: cytograd inspect --data rxrx1");
+  command->callback([settings] {
+    const Dataset dataset = open_filtered(settings->data, settings->where);
+    if (settings->json) {
+      fmt::print("{}\n",
+                 to_json(dataset).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    } else {
+      print(dataset);
+    }
+  });
+}
+
+}  // namespace cytograd

@@ -1,0 +1,45 @@
+// What a classifier's answers are worth: accuracy, macro accuracy, top-5, per class and per group.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cytograd {
+
+/// Class probabilities of a set of images, aligned with their labels.
+struct Predictions {
+  int64_t classes = 0;
+  std::vector<float> probabilities;  ///< [count, classes]
+  std::vector<int64_t> labels;       ///< [count]; -1: unknown, left out of every figure
+  std::vector<int64_t> samples;      ///< [count], indices into the dataset
+  double loss_sum = 0.0;             ///< cross-entropy summed over the images with a label
+};
+
+struct Tally {
+  int64_t count = 0;
+  int64_t correct = 0;
+
+  double accuracy() const {
+    return count > 0 ? static_cast<double>(correct) / static_cast<double>(count) : 0.0;
+  }
+};
+
+struct Evaluation {
+  int64_t count = 0;
+  double loss = 0.0;  ///< mean cross-entropy, without label smoothing or class weights
+  double accuracy = 0.0;
+  double macro_accuracy = 0.0;  ///< mean over the classes that occur of their accuracy (balanced accuracy)
+  double top5_accuracy = 0.0;   ///< the label is among the five most probable classes (or all, if fewer)
+  std::vector<Tally> per_class;
+  std::vector<std::pair<std::string, Tally>> per_group;  ///< natural order; empty without groups
+};
+
+/// Ties go to the lower class index. `groups` is aligned with the predictions, or empty. Throws CheckError where
+/// sizes do not fit.
+Evaluation evaluate_predictions(const Predictions& predictions, const std::vector<std::string>& groups);
+
+/// Indices of the k most probable classes of row `row`, most probable first.
+std::vector<int64_t> top_classes(const Predictions& predictions, int64_t row, int64_t k);
+
+}  // namespace cytograd

@@ -1,0 +1,45 @@
+// From a folder to images that are ready to be loaded: what train, eval and predict share.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/image_store.h"
+#include "data/loader.h"
+#include "data/split.h"
+#include "engine/op_options.h"
+#include "tools/train_options.h"
+
+namespace cytograd {
+
+/// A dataset with its decoded images.
+struct LoadedData {
+  Dataset dataset;
+  std::unique_ptr<ImageStore> store;  // refers to `dataset`: do not move a LoadedData
+  std::vector<UnreadableImage> unreadable;
+
+  /// Those of `samples` that can be read.
+  std::vector<int64_t> readable(const std::vector<int64_t>& samples) const;
+};
+
+/// open_dataset, then keep_where for each COLUMN=VALUE[,VALUE...] of `where`.
+Dataset open_filtered(const std::string& folder, const std::vector<std::string>& where);
+
+/// Checks for missing images and decodes as much as fits into memory. Prints what is missing or unreadable. Throws Error
+/// where more than --max-missing is.
+std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options);
+
+/// How raw images of `channels` channels become the network's input.
+PreprocessOptions preprocess_options(const TrainOptions& options, DType dtype, int64_t channels);
+/// Channels that `preprocess` returns.
+int64_t fused_channels(const TrainOptions& options, int64_t channels);
+
+/// Loader settings without shuffling or augmentation.
+LoaderOptions evaluation_loader_options(const TrainOptions& options);
+
+/// Prints one line to stderr.
+void say(const std::string& line);
+
+}  // namespace cytograd

@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "data/csv.h"
+#include "data/natural_order.h"
+#include "engine/atomic_file.h"
+#include "tools/commands.h"
+#include "tools/evaluator.h"
+#include "tools/run_device.h"
+#include "tools/trained_run.h"
+#include "tools/training_data.h"
+
+namespace cytograd {
+namespace {
+
+struct PredictSettings {
+  std::string model;
+  std::string out;
+  std::string submission;
+  std::vector<std::string> inputs;
+  std::vector<std::string> where;
+  int64_t top = 5;
+  double max_missing = 0.05;
+  std::string device = "auto";
+};
+
+/// Images of files and folders as one table; with several inputs, a folder's images carry its name.
+Dataset gather(const PredictSettings& settings) {
+  Dataset all;
+  for (const std::string& input : settings.inputs) {
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(input, ignored)) {
+      if (!std::filesystem::exists(input, ignored)) fail("{}: there is no such file or folder", input);
+      if (!settings.where.empty()) fail("--where chooses from a dataset; {} is a file", input);
+      all.samples.push_back({input, {input}, {}});
+      ++all.named_samples;
+      continue;
+    }
+    Dataset dataset = open_filtered(input, settings.where);
+    if (settings.inputs.size() == 1) return dataset;
+    all.named_samples += dataset.named_samples;
+    for (auto* samples : {&dataset.samples, &dataset.incomplete}) {
+      for (Sample& sample : *samples) {
+        sample.name = (std::filesystem::path(input) / sample.name).string();
+        sample.values.clear();
+      }
+    }
+    all.samples.insert(all.samples.end(), dataset.samples.begin(), dataset.samples.end());
+    all.incomplete.insert(all.incomplete.end(), dataset.incomplete.begin(), dataset.incomplete.end());
+    all.missing.insert(all.missing.end(), dataset.missing.begin(), dataset.missing.end());
+  }
+  all.root = fmt::format("{}", fmt::join(settings.inputs, ", "));
+  std::map<std::string, int64_t> names;
+  for (const Sample& sample : all.samples) {
+    if (++names[sample.name] > 1) fail("{} is given twice", sample.name);
+  }
+  return all;
+}
+
+std::string format_predictions(const Predictions& predictions, const Dataset& dataset,
+                               const std::vector<std::string>& classes, int64_t top) {
+  top = std::min(top, predictions.classes);
+  std::string text = "image,label,probability";
+  for (int64_t k = 2; k <= top; ++k) text += fmt::format(",label_{0},probability_{0}", k);
+  text += '\n';
+  for (size_t i = 0; i < predictions.samples.size(); ++i) {
+    text += csv_field(dataset.samples[static_cast<size_t>(predictions.samples[i])].name);
+    for (const int64_t c : top_classes(predictions, static_cast<int64_t>(i), top)) {
+      const float p =
+          predictions.probabilities[i * static_cast<size_t>(predictions.classes) + static_cast<size_t>(c)];
+      text += fmt::format(",{},{:.6f}", csv_field(classes[static_cast<size_t>(c)]), p);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+/// Kaggle's submission: one row a well, the class of highest mean probability over its sites.
+std::string format_submission(const Predictions& predictions, const Dataset& dataset,
+                              const std::vector<std::string>& classes) {
+  const auto column = dataset.column("id_code");
+  if (!column)
+    fail("--submission: {} is not in the Kaggle layout, its images have no id_code", dataset.root.string());
+  const auto k = static_cast<size_t>(predictions.classes);
+  std::map<std::string, std::vector<double>, NaturalLess> wells;
+  for (size_t i = 0; i < predictions.samples.size(); ++i) {
+    const Sample& sample = dataset.samples[static_cast<size_t>(predictions.samples[i])];
+    std::vector<double>& sums = wells[sample.values[*column]];
+    sums.resize(k);
+    for (size_t c = 0; c < k; ++c) sums[c] += static_cast<double>(predictions.probabilities[i * k + c]);
+  }
+  std::string text = "id_code,sirna\n";
+  for (const auto& [well, sums] : wells) {
+    const auto best = static_cast<size_t>(std::max_element(sums.begin(), sums.end()) - sums.begin());
+    text += fmt::format("{},{}\n", csv_field(well), csv_field(classes[best]));
+  }
+  return text;
+}
+
+void predict(const PredictSettings& settings) {
+  TrainedRun run = load_trained_run(settings.model);
+  TrainOptions options = run.options;
+  options.max_missing = settings.max_missing;
+  const Device device = resolve_device(settings.device);
+  const auto data = load_images(gather(settings), options);
+  require_channels(run, data->store->reference().channels, data->dataset.root.string());
+  std::vector<int64_t> samples;
+  for (size_t i = 0; i < data->dataset.samples.size(); ++i) samples.push_back(static_cast<int64_t>(i));
+  samples = data->readable(samples);
+
+  Predictions predictions;
+  {
+    Progress progress("predicting", static_cast<int64_t>(samples.size()), "images");
+    Loader loader(*data->store, samples, {}, evaluation_loader_options(options), 0);
+    predictions = run_model(
+        *run.model, loader,
+        {.preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
+         .device = device,
+         .classes = static_cast<int64_t>(run.classes.size())},
+        &progress);
+  }
+  if (!settings.submission.empty()) {
+    write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes));
+  }
+  write_text_file(settings.out, format_predictions(predictions, data->dataset, run.classes, settings.top));
+  fmt::print("{}: predictions of {} images\n", settings.out, predictions.samples.size());
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app) {
+  auto settings = std::make_shared<PredictSettings>();
+  CLI::App* command = app.add_subcommand("predict", "Classify images: files, folders or datasets");
+  command->option_defaults()->always_capture_default();
+  command->add_option("--model", settings->model, "Run folder, or one of its .safetensors files")
+      ->required()
+      ->type_name("RUN");
+  command
+      ->add_option("--out", settings->out, "CSV to write: image,label,probability,label_2,probability_2,...")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("INPUT", settings->inputs, "Image files, folders of images, datasets")->required();
+  command->add_option("--where", settings->where, "Keep the images whose COLUMN has one of these values")
+      ->type_name("COLUMN=VALUE[,VALUE]")
+      ->take_all();
+  command->add_option("--top", settings->top, "Classes a row")->check(CLI::Range(1, 100000));
+  command
+      ->add_option("--submission", settings->submission,
+                   "Also write Kaggle's id_code,sirna, sites of a well averaged")
+      ->type_name("FILE");
+  command
+      ->add_option("--max-missing", settings->max_missing,
+                   "Fraction of images that may be missing or unreadable")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--device", settings->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command->footer("Example: cytograd predict --model run --out predictions.csv new_plates");
+  command->callback([settings] { predict(*settings); });
+}
+
+}  // namespace cytograd

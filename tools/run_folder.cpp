@@ -1,0 +1,98 @@
+#include "tools/run_folder.h"
+
+#include <array>
+#include <charconv>
+
+#include "data/csv.h"
+#include "engine/atomic_file.h"
+#include "engine/check.h"
+
+namespace cytograd {
+namespace {
+
+struct Column {
+  std::string_view name;
+  double EpochMetrics::*value;
+};
+constexpr std::array<Column, 8> kColumns{{{"train_loss", &EpochMetrics::train_loss},
+                                          {"train_accuracy", &EpochMetrics::train_accuracy},
+                                          {"val_loss", &EpochMetrics::val_loss},
+                                          {"val_accuracy", &EpochMetrics::val_accuracy},
+                                          {"val_macro_accuracy", &EpochMetrics::val_macro_accuracy},
+                                          {"learning_rate", &EpochMetrics::learning_rate},
+                                          {"images_per_second", &EpochMetrics::images_per_second},
+                                          {"stall_seconds", &EpochMetrics::stall_seconds}}};
+
+template <typename T>
+T parse_number(const std::string& text, const std::string& place) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) fail("{}: '{}' is not a number", place, text);
+  return value;
+}
+
+}  // namespace
+
+std::string format_metrics(const std::vector<EpochMetrics>& rows) {
+  std::string text = "epoch";
+  for (const Column& column : kColumns) text += fmt::format(",{}", column.name);
+  text += '\n';
+  for (const EpochMetrics& row : rows) {
+    text += fmt::format("{}", row.epoch);
+    for (const Column& column : kColumns) text += fmt::format(",{:.6g}", row.*column.value);
+    text += '\n';
+  }
+  return text;
+}
+
+std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& source) {
+  const CsvTable table = parse_csv(text, source);
+  std::vector<EpochMetrics> rows;
+  const size_t epoch = table.require_column("epoch");
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    const std::vector<std::string>& fields = table.rows[i];
+    EpochMetrics metrics;
+    metrics.epoch = parse_number<int64_t>(fields[epoch], table.place(i));
+    for (const Column& column : kColumns) {
+      metrics.*column.value = parse_number<double>(fields[table.require_column(column.name)], table.place(i));
+    }
+    rows.push_back(metrics);
+  }
+  return rows;
+}
+
+void RunFolder::create() const {
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  if (error) fail("{}: the run folder cannot be made: {}", path_.string(), error.message());
+  for (const auto& file : {config(), classes(), metrics(), best(), last()}) {
+    const std::string prefix = file.filename().string() + ".tmp.";
+    for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
+      if (entry.path().filename().string().starts_with(prefix)) std::filesystem::remove(entry.path(), error);
+    }
+  }
+}
+
+void RunFolder::write_classes(const std::vector<std::string>& names) const {
+  std::string text = "index,name\n";
+  for (size_t i = 0; i < names.size(); ++i) text += fmt::format("{},{}\n", i, csv_field(names[i]));
+  write_text_file(classes(), text);
+}
+
+std::vector<std::string> RunFolder::read_classes() const {
+  const CsvTable table = read_csv(classes());
+  const size_t index = table.require_column("index");
+  const size_t name = table.require_column("name");
+  std::vector<std::string> names;
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    const std::vector<std::string>& fields = table.rows[i];
+    if (parse_number<size_t>(fields[index], table.place(i)) != i) {
+      fail("{}: expected class {}, found '{}'", table.place(i), i, fields[index]);
+    }
+    names.push_back(fields[name]);
+  }
+  if (names.empty()) fail("{}: there are no classes", classes().string());
+  return names;
+}
+
+}  // namespace cytograd

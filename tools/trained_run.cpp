@@ -1,0 +1,53 @@
+#include "tools/trained_run.h"
+
+#include <filesystem>
+
+#include "engine/check.h"
+#include "models/weights.h"
+#include "tools/checkpoint_file.h"
+#include "tools/pipeline.h"
+#include "tools/run_folder.h"
+
+namespace cytograd {
+
+ModelOptions model_options(const TrainOptions& options, int64_t channels, int64_t classes) {
+  ModelOptions model;
+  model.name = options.model;
+  model.channels = fused_channels(options, channels);
+  model.classes = classes;
+  model.learned_fusion = options.fusion == "learned" ? 3 : 0;
+  model.stem = options.stem == "3x3" ? Stem::conv3x3 : Stem::conv7x7;
+  model.zero_init_last = options.zero_init_last;
+  model.dropout = static_cast<float>(options.dropout);
+  model.seed = options.seed;
+  return model;
+}
+
+TrainedRun load_trained_run(const std::string& path) {
+  std::filesystem::path weights = path;
+  std::error_code ignored;
+  if (!std::filesystem::exists(weights, ignored)) fail("{}: there is no such run", path);
+  if (std::filesystem::is_directory(weights, ignored)) {
+    weights = RunFolder(path).best();
+    if (!std::filesystem::exists(weights, ignored)) {
+      fail("{}: there are no trained weights (best.safetensors); has 'cytograd train' finished an epoch?",
+           path);
+    }
+  }
+  const RunFolder folder(weights.has_parent_path() ? weights.parent_path() : ".");
+  TrainedRun run;
+  run.options = read_train_config(folder.config());
+  run.classes = folder.read_classes();
+  const SafetensorsFile file = read_safetensors(weights);
+  run.channels = checkpoint_channels(file, weights.string());
+  run.model = make_model(model_options(run.options, run.channels, static_cast<int64_t>(run.classes.size())));
+  import_weights(*run.model, file, weights.string(), training_state_prefixes());
+  return run;
+}
+
+void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder) {
+  if (channels == run.channels) return;
+  fail("{}: the images have {} channels but the model was trained on {}", folder, channels, run.channels);
+}
+
+}  // namespace cytograd

@@ -1,0 +1,30 @@
+// A trained classifier, read back from its run folder.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+#include "tools/train_options.h"
+
+namespace cytograd {
+
+/// The model that the settings describe, for images of `channels` channels. The stem is resolved already.
+ModelOptions model_options(const TrainOptions& options, int64_t channels, int64_t classes);
+
+struct TrainedRun {
+  TrainOptions options;
+  std::vector<std::string> classes;
+  int64_t channels = 0;  ///< of the raw images
+  std::unique_ptr<Model> model;
+};
+
+/// Reads a run folder (its best.safetensors), or one of its .safetensors files by name. Throws Error where a file is
+/// absent, malformed or of another model.
+TrainedRun load_trained_run(const std::string& path);
+
+/// Fails where a dataset's images have other channels than the run's.
+void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder);
+
+}  // namespace cytograd

@@ -1,0 +1,219 @@
+#include "tools/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "engine/atomic_file.h"
+#include "engine/check.h"
+#include "engine/ops.h"
+#include "models/weights.h"
+#include "tools/run_device.h"
+#include "tools/trained_run.h"
+
+namespace cytograd {
+namespace {
+
+constexpr int64_t kSmallStemSide = 64;  // the largest image that the 3x3 stem is meant for
+constexpr int64_t kAutoStemSide = 32;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Inverse class frequency with mean 1 over the images; 0 for a class without training images.
+Tensor balanced_weights(const std::vector<int64_t>& labels, size_t classes) {
+  std::vector<double> counts(classes);
+  for (const int64_t label : labels) ++counts[static_cast<size_t>(label)];
+  size_t present = 0;
+  for (const double count : counts) present += count > 0 ? 1 : 0;
+  std::vector<float> weights(classes);
+  for (size_t i = 0; i < classes; ++i) {
+    if (counts[i] > 0) {
+      weights[i] =
+          static_cast<float>(static_cast<double>(labels.size()) / (static_cast<double>(present) * counts[i]));
+    }
+  }
+  return Tensor::from(weights, {static_cast<int64_t>(classes)});
+}
+
+int64_t count_correct(const Tensor& logits, const Tensor& labels) {
+  const Tensor probabilities = softmax(logits);
+  const auto rows = probabilities.to_vector<float>();
+  const auto expected = labels.to_vector<int64_t>();
+  const auto classes = static_cast<size_t>(probabilities.dim(1));
+  int64_t correct = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const float* row = rows.data() + i * classes;
+    correct += std::max_element(row, row + classes) - row == expected[i] ? 1 : 0;
+  }
+  return correct;
+}
+
+}  // namespace
+
+std::string resolve_stem(const TrainOptions& options, int64_t side) {
+  if (options.stem == "3x3" && side > kSmallStemSide) {
+    fail("--stem 3x3 is for images of at most {} pixels, these have {}; use --stem 7x7, --shrink or --crop",
+         kSmallStemSide, side);
+  }
+  if (options.stem != "auto") return options.stem;
+  return side <= kAutoStemSide ? "3x3" : "7x7";
+}
+
+Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder folder)
+    : options_(options), data_(data), folder_(std::move(folder)), device_(resolve_device(options.device)) {
+  const auto images = static_cast<int64_t>(data_.train.size());
+  if (options_.batch > images)
+    fail("--batch {} is larger than the {} training images", options_.batch, images);
+
+  const int64_t channels = data_.images->store->reference().channels;
+  preprocess_ = preprocess_options(options_, resolve_dtype(options_.dtype, device_), channels);
+  model_ = make_model(model_options(options_, channels, static_cast<int64_t>(data_.classes.size())));
+  if (!options_.init_weights.empty()) {
+    const auto left =
+        import_pretrained(*model_, read_safetensors(options_.init_weights), options_.init_weights);
+    if (!left.empty())
+      say(fmt::format("not in {}, so new: {}", options_.init_weights, fmt::join(left, ", ")));
+  }
+  parameters_ = model_->state().parameters;
+  OptimizerOptions optimizer;
+  optimizer.kind = parse_optimizer(options_.optimizer);
+  optimizer.weight_decay = static_cast<float>(options_.weight_decay);
+  optimizer.momentum = static_cast<float>(options_.momentum);
+  optimizer.nesterov = options_.nesterov;
+  optimizer_ = std::make_unique<Optimizer>(parameters_, optimizer);
+  if (options_.ema > 0.0) ema_ = std::make_unique<EmaWeights>(parameters_, static_cast<float>(options_.ema));
+  if (options_.class_weights == "balanced") {
+    class_weights_ = balanced_weights(data_.train_labels, data_.classes.size()).to(device_);
+  }
+
+  loader_ = evaluation_loader_options(options_);
+  loader_.shuffle = true;
+  loader_.drop_single = true;
+  loader_.augmentation = Augmentation{.mirror = options_.mirror,
+                                      .quarter_turns = options_.quarter_turns,
+                                      .brightness = static_cast<float>(options_.brightness)};
+
+  const int64_t steps_an_epoch = epoch_batches(images, loader_);
+  schedule_.kind = parse_schedule(options_.schedule);
+  schedule_.peak = options_.learning_rate();
+  schedule_.steps = steps_an_epoch * options_.epochs;
+  schedule_.warmup_steps =
+      std::min(static_cast<int64_t>(std::llround(options_.warmup * static_cast<double>(steps_an_epoch))),
+               schedule_.steps);
+}
+
+CheckpointInfo Trainer::info() const {
+  return {options_.model, data_.images->store->reference().channels,
+          static_cast<int64_t>(data_.classes.size())};
+}
+
+int64_t Trainer::parameter_count() const {
+  int64_t count = 0;
+  for (const Parameter& parameter : parameters_) count += parameter.variable->value().elements();
+  return count;
+}
+
+void Trainer::resume() {
+  TrainingState current = state();
+  read_last(folder_.last(), current, info());
+  write_text_file(folder_.metrics(), format_metrics(progress_.history));
+}
+
+double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
+  const int64_t step = optimizer_->steps();
+  const Tensor x = preprocess(batch.images.to(device_), batch.views, preprocess_);
+  const Tensor labels = batch.labels.to(device_);
+  std::vector<Variable> leaves;
+  leaves.reserve(parameters_.size());
+  for (const Parameter& parameter : parameters_) leaves.push_back(*parameter.variable);
+
+  Tape tape;
+  const Variable logits =
+      model_->forward(x, {.training = true, .seed = options_.seed, .step = static_cast<uint64_t>(step)});
+  const Variable loss = softmax_cross_entropy(
+      logits, labels, class_weights_, {.label_smoothing = static_cast<float>(options_.label_smoothing)});
+  const std::vector<Tensor> gradients = tape.backward(loss, leaves);
+  totals.learning_rate = learning_rate(schedule_, step);
+  const float norm = optimizer_->step(gradients, static_cast<float>(totals.learning_rate),
+                                      static_cast<float>(options_.clip_norm));
+  if (ema_) ema_->update();
+  const float value = loss.value().item();
+  if (!std::isfinite(value) || !std::isfinite(norm)) {
+    fail("the loss is {} and its gradient's norm {} at step {}; use a lower --lr or --clip-norm", value, norm,
+         step + 1);
+  }
+  totals.correct += count_correct(logits.value(), labels);
+  return value;
+}
+
+Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
+  EpochTotals totals;
+  const auto start = Clock::now();
+  Progress progress(fmt::format("epoch {}/{}", epoch, options_.epochs),
+                    static_cast<int64_t>(data_.train.size()), "images");
+  Loader loader(*data_.images->store, data_.train, data_.train_labels, loader_, epoch);
+  while (auto batch = loader.next()) {
+    const auto count = static_cast<int64_t>(batch->samples.size());
+    const double loss = train_step(*batch, totals);
+    totals.loss_sum += loss * static_cast<double>(count);
+    totals.images += count;
+    progress.update(totals.images,
+                    fmt::format("loss {:.3f}", totals.loss_sum / static_cast<double>(totals.images)));
+  }
+  for (const UnreadableImage& unreadable : loader.unreadable())
+    say("unreadable, skipped: " + unreadable.reason);
+  if (totals.images == 0) fail("no training image could be read in epoch {}", epoch);
+  totals.stall_seconds = loader.stall_seconds();
+  totals.seconds = seconds_since(start);
+  return totals;
+}
+
+Evaluation Trainer::validate() {
+  if (ema_) ema_->swap();
+  Progress progress("validation", static_cast<int64_t>(data_.validation.size()), "images");
+  Loader loader(*data_.validation_data().store, data_.validation, data_.validation_labels,
+                evaluation_loader_options(options_), 0);
+  const EvaluatorOptions evaluator{
+      .preprocess = preprocess_, .device = device_, .classes = static_cast<int64_t>(data_.classes.size())};
+  const Predictions predictions = run_model(*model_, loader, evaluator, &progress);
+  if (ema_) ema_->swap();
+  return evaluate_predictions(predictions, {});
+}
+
+void Trainer::run() {
+  for (auto epoch = static_cast<int64_t>(progress_.history.size()) + 1; epoch <= options_.epochs; ++epoch) {
+    const EpochTotals totals = train_epoch(epoch);
+    const Evaluation validation = validate();
+    const auto images = static_cast<double>(totals.images);
+    const EpochMetrics row{.epoch = epoch,
+                           .train_loss = totals.loss_sum / images,
+                           .train_accuracy = static_cast<double>(totals.correct) / images,
+                           .val_loss = validation.loss,
+                           .val_accuracy = validation.accuracy,
+                           .val_macro_accuracy = validation.macro_accuracy,
+                           .learning_rate = totals.learning_rate,
+                           .images_per_second = images / totals.seconds,
+                           .stall_seconds = totals.stall_seconds};
+    progress_.history.push_back(row);
+    if (row.val_accuracy > progress_.best_accuracy) {
+      progress_.best_accuracy = row.val_accuracy;
+      progress_.best_epoch = epoch;
+      write_best(folder_.best(), state(), info());
+    }
+    // last.safetensors is what a resumed run believes; metrics.csv follows it and is written again on resume.
+    write_last(folder_.last(), state(), info());
+    write_text_file(folder_.metrics(), format_metrics(progress_.history));
+    fmt::print(
+        "epoch {:>3}/{}  train loss {:.4f} accuracy {:.4f}  |  val loss {:.4f} accuracy {:.4f} macro {:.4f}  "
+        "|  "
+        "{:.0f} images/s{}\n",
+        epoch, options_.epochs, row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy,
+        row.val_macro_accuracy, row.images_per_second, progress_.best_epoch == epoch ? "  best" : "");
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace cytograd

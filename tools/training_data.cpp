@@ -1,0 +1,166 @@
+#include "tools/training_data.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "engine/check.h"
+
+namespace cytograd {
+namespace {
+
+bool filtered_by_user(const TrainOptions& options, const std::string& column) {
+  return std::any_of(options.where.begin(), options.where.end(),
+                     [&](const std::string& condition) { return condition.starts_with(column + "="); });
+}
+
+/// Keeps those of `values` that occur; does nothing where none does.
+void keep_existing(Dataset& dataset, const std::string& column, const std::vector<std::string>& values) {
+  const auto index = dataset.column(column);
+  if (!index) return;
+  std::set<std::string> there;
+  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    for (const Sample& sample : *samples) there.insert(sample.values[*index]);
+  }
+  std::vector<std::string> kept;
+  std::copy_if(values.begin(), values.end(), std::back_inserter(kept),
+               [&](const auto& v) { return there.contains(v); });
+  if (!kept.empty()) keep_where(dataset, column, kept);
+}
+
+std::string label_column(const Dataset& dataset, const std::string& wanted) {
+  const std::string name = wanted.empty() ? dataset.label_column : wanted;
+  if (name.empty()) {
+    fail("{}: images of this layout ({}) have no labels; see 'cytograd train --help' for the layouts that do",
+         dataset.root.string(), layout_name(dataset.layout));
+  }
+  dataset.require_column(name);
+  return name;
+}
+
+std::string group_column(const Dataset& dataset, const TrainOptions& options) {
+  if (options.group.empty()) return dataset.group_column;
+  dataset.require_column(options.group);
+  return options.group;
+}
+
+Split split_by_own_column(const Dataset& dataset) {
+  const size_t column = *dataset.column("split");
+  Split split;
+  for (size_t i = 0; i < dataset.samples.size(); ++i) {
+    const std::string& value = dataset.samples[i].values[column];
+    (value == "val" ? split.validation : split.train).push_back(static_cast<int64_t>(i));
+  }
+  if (split.train.empty()) fail("{}: the split 'train' has no image", dataset.root.string());
+  return split;
+}
+
+bool has_own_validation(const Dataset& dataset) {
+  const auto column = dataset.column("split");
+  return column && std::any_of(dataset.samples.begin(), dataset.samples.end(),
+                               [&](const Sample& sample) { return sample.values[*column] == "val"; });
+}
+
+Split make_split(const Dataset& dataset, const Classes& classes, const TrainOptions& options,
+                 const std::string& groups) {
+  if (!options.val_group.empty()) {
+    if (groups.empty()) fail("--val-group: the dataset has no groups; name their column with --group");
+    return split_by_groups(dataset, groups, options.val_group);
+  }
+  if (has_own_validation(dataset)) return split_by_own_column(dataset);
+  return split_by_fraction(dataset, classes,
+                           {.fraction = options.val_fraction, .column = groups, .seed = options.seed});
+}
+
+std::vector<int64_t> labels_of(const std::vector<int64_t>& all, const std::vector<int64_t>& samples) {
+  std::vector<int64_t> labels;
+  labels.reserve(samples.size());
+  for (const int64_t sample : samples) labels.push_back(all[static_cast<size_t>(sample)]);
+  return labels;
+}
+
+}  // namespace
+
+void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
+                           bool training) {
+  if (label == "sirna" && !filtered_by_user(options, "well_type")) {
+    keep_existing(dataset, "well_type", {"treatment"});
+  }
+  if (training && !filtered_by_user(options, "split")) keep_existing(dataset, "split", {"train", "val"});
+}
+
+TrainingData load_training_data(const TrainOptions& options) {
+  TrainingData result;
+  Dataset dataset = open_filtered(options.data, options.where);
+  result.label_column = label_column(dataset, options.label);
+  apply_default_filters(dataset, options, result.label_column, true);
+  result.group_column = group_column(dataset, options);
+  if (dataset.samples.empty()) check_missing(dataset, options.max_missing);  // says which are missing
+  const Classes classes = index_classes(dataset, result.label_column);
+  result.classes = classes.names;
+
+  Split split;
+  if (options.val.empty()) {
+    split = make_split(dataset, classes, options, result.group_column);
+  } else {
+    for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
+  }
+  result.held_out_groups = split.held_out_groups;
+  result.images = load_images(std::move(dataset), options);
+  result.train = result.images->readable(split.train);
+  result.train_labels = labels_of(classes.of_sample, result.train);
+
+  if (options.val.empty()) {
+    result.validation = result.images->readable(split.validation);
+    result.validation_labels = labels_of(classes.of_sample, result.validation);
+  } else {
+    Dataset validation = open_filtered(options.val, options.where);
+    apply_default_filters(validation, options, result.label_column, false);
+    const std::vector<int64_t> labels = label_samples(validation, result.label_column, result.classes);
+    result.validation_images = load_images(std::move(validation), options);
+    for (size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
+    }
+    result.validation = result.validation_images->readable(result.validation);
+    result.validation_labels = labels_of(labels, result.validation);
+    const int64_t ours = result.images->store->reference().channels;
+    const int64_t theirs = result.validation_images->store->reference().channels;
+    if (ours != theirs)
+      fail("{}: images of {} channels, but {} has {}", options.val, theirs, options.data, ours);
+  }
+  if (result.train.empty()) fail("{}: no training image can be read", options.data);
+  if (result.validation.empty()) fail("no validation image can be read");
+  return result;
+}
+
+std::vector<std::string> group_names(const Dataset& dataset, const std::string& column,
+                                     const std::vector<int64_t>& samples) {
+  std::vector<std::string> names;
+  const auto index = dataset.column(column);
+  if (column.empty() || !index) return names;
+  names.reserve(samples.size());
+  for (const int64_t sample : samples)
+    names.push_back(dataset.samples[static_cast<size_t>(sample)].values[*index]);
+  return names;
+}
+
+std::vector<int64_t> label_samples(const Dataset& dataset, const std::string& column,
+                                   const std::vector<std::string>& classes) {
+  std::map<std::string, int64_t> index;
+  for (size_t i = 0; i < classes.size(); ++i) index[classes[i]] = static_cast<int64_t>(i);
+  const size_t at = dataset.require_column(column);
+  std::vector<int64_t> labels;
+  labels.reserve(dataset.samples.size());
+  for (const Sample& sample : dataset.samples) {
+    const std::string& label = sample.values[at];
+    const auto found = index.find(label);
+    if (!label.empty() && found == index.end()) {
+      fail("{}: image {} has the label '{}', which is no class of the model", dataset.root.string(),
+           sample.name, label);
+    }
+    labels.push_back(label.empty() ? -1 : found->second);
+  }
+  return labels;
+}
+
+}  // namespace cytograd

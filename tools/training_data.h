@@ -1,0 +1,46 @@
+// Which images a run trains on and which it validates on.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/pipeline.h"
+
+namespace cytograd {
+
+struct TrainingData {
+  std::unique_ptr<LoadedData> images;             ///< of --data
+  std::unique_ptr<LoadedData> validation_images;  ///< of --val; null: validation is part of `images`
+  std::vector<std::string> classes;
+  std::string label_column;
+  std::string group_column;  ///< "": none
+
+  std::vector<int64_t> train;       ///< readable samples of `images`
+  std::vector<int64_t> validation;  ///< readable samples of `validation_data()`
+  std::vector<int64_t> train_labels;
+  std::vector<int64_t> validation_labels;
+  std::vector<std::string> held_out_groups;
+
+  LoadedData& validation_data() { return validation_images ? *validation_images : *images; }
+};
+
+/// Keeps what a run looks at by default: without a --where on them, treatment wells where the label is sirna, and, in
+/// training, the splits train and val.
+void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
+                           bool training);
+
+/// Opens --data (and --val), splits by --val, --val-group, the dataset's own val split, or --val-fraction, and indexes
+/// the classes. Throws Error for everything a user can mend.
+TrainingData load_training_data(const TrainOptions& options);
+
+/// Group names of samples, aligned; empty without a column.
+std::vector<std::string> group_names(const Dataset& dataset, const std::string& column,
+                                     const std::vector<int64_t>& samples);
+
+/// Class index of each sample by its label column; -1 where the label is empty. Throws Error for a label that is no
+/// class of the model.
+std::vector<int64_t> label_samples(const Dataset& dataset, const std::string& column,
+                                   const std::vector<std::string>& classes);
+
+}  // namespace cytograd
