@@ -26,17 +26,20 @@ struct MissingImage {
   std::string reason;
 };
 
-/// A dataset's table. Samples are sorted by name in natural order ("a2" before "a10"), whatever the file system
-/// returns, so that an index means the same on every machine.
+/// A dataset's table. Samples are sorted by name in natural order ("a2" before "a10"), whatever the file
+/// system returns, so that an index means the same on every machine.
 struct Dataset {
   std::filesystem::path root;
   Layout layout = Layout::plain_images;
-  std::vector<std::string> columns;  ///< for example experiment, plate, well, site, cell_type, sirna, well_type
-  std::vector<Sample> samples;       ///< those with all their files present
-  std::vector<MissingImage> missing; ///< one entry a missing file; its sample is not in `samples`
-  int64_t named_samples = 0;         ///< samples the tables name, present or not
-  std::string label_column;          ///< the layout's default label: sirna, label, ... ; "" without one
-  std::string group_column;          ///< the layout's batch column: experiment, group, ... ; "" without one
+  std::vector<std::string>
+      columns;                     ///< for example experiment, plate, well, site, cell_type, sirna, well_type
+  std::vector<Sample> samples;     ///< those with all their files present
+  std::vector<Sample> incomplete;  ///< those with a file missing, sorted as `samples`; `files` has the rest
+  std::vector<MissingImage>
+      missing;                ///< one entry a missing file, or a site of RxRx1 of which nothing is there
+  int64_t named_samples = 0;  ///< samples the tables name: those of `samples` and of `incomplete`
+  std::string label_column;   ///< the layout's default label: sirna, label, ... ; "" without one
+  std::string group_column;   ///< the layout's batch column: experiment, group, ... ; "" without one
 
   /// Index into `columns`; nullopt where there is no such column.
   std::optional<size_t> column(std::string_view name) const;
@@ -46,17 +49,32 @@ struct Dataset {
 
 std::string_view layout_name(Layout layout);
 
-/// Recognises the layout of `root` and reads its tables; decodes no image. Throws Error, naming file and line,
-/// where the folder is absent, empty or of no known layout, a CSV lacks a column or is malformed, or two rows name
-/// the same image.
+/// What the layouts give, beside the images:
+/// - the three of RxRx1: a sample a site, named `{experiment}_{plate}_{well}_s{site}`, with the columns
+/// experiment,
+///   plate ("1" to "4"), experiment_plate ("HEPG2-01_Plate4"), well, site, cell_type, split, and Kaggle's
+///   sirna, well_type and id_code or all other columns of metadata.csv. Kaggle's test wells have no sirna:
+///   "". WILDS has the splits train, val, test and id_test.
+/// - labels_csv: a sample a row, named as its `image`, which is relative to images/ or else to the CSV, and
+/// may name
+///   one file a channel: "a_w1.png;a_w2.png". All columns of the CSV. In folders train/, val/ and test/: the
+///   name starts with "train/" and so on, and a column split.
+/// - class_folders: a sample a file, named "class/a.png" or "class/folder/a.png", with the column label; in
+/// folders
+///   train/, val/ and test/ as above.
+/// - plain_images: a sample a file, named as the file, no columns.
+///
+/// Recognises the layout of `root` and reads its tables; decodes no image. Throws Error, naming file and
+/// line, where the folder is absent, empty or of no known layout, a CSV lacks a column or is malformed, or
+/// two rows name the same image.
 Dataset open_dataset(const std::filesystem::path& root);
 
 /// Throws Error listing up to ten of the missing files (and the count of the rest) where the samples lost are
 /// more than `max_missing` (a fraction from 0 to 1) of those named.
 void check_missing(const Dataset& dataset, double max_missing);
 
-/// Keeps the samples whose `column` is one of `values`. Throws Error where the column is absent, or where one of
-/// the values occurs nowhere.
+/// Keeps the samples, present or not, whose `column` is one of `values`. Throws Error where the column is
+/// absent, or where one of the values occurs nowhere.
 void keep_where(Dataset& dataset, std::string_view column, const std::vector<std::string>& values);
 
 }  // namespace cytograd

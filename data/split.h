@@ -19,20 +19,24 @@ struct Classes {
 Classes index_classes(const Dataset& dataset, const std::string& column);
 
 struct Split {
-  std::vector<int64_t> train;       ///< indices into Dataset::samples, ascending
-  std::vector<int64_t> validation;  ///< likewise; disjoint from `train`
+  std::vector<int64_t> train;                ///< indices into Dataset::samples, ascending
+  std::vector<int64_t> validation;           ///< likewise; disjoint from `train`
   std::vector<std::string> held_out_groups;  ///< natural order
 };
 
-/// Holds out the named groups of `column`. Throws Error where a group does not exist or a side would be empty.
-Split split_by_groups(const Dataset& dataset, const std::string& column, const std::vector<std::string>& groups);
+/// Holds out the named groups of `column`. Throws Error where a sample has no group, a named group does not
+/// exist or a side would be empty.
+Split split_by_groups(const Dataset& dataset, const std::string& column,
+                      const std::vector<std::string>& groups);
 
-/// Holds out whole groups, drawn by `seed`, until their samples reach `fraction` of all as nearly as can be.
-/// With column "" the dataset has no groups and single images are drawn, stratified by class. Throws Error where
-/// there are fewer than two groups.
+/// Holds out whole groups in an order drawn by `seed`, each that brings their samples nearer to `fraction` of
+/// all; at least one, and never all. With column "" the dataset has no groups and single images are drawn,
+/// stratified by class; the last image of a class is never held out. The draw depends on names and seed, not
+/// on the samples' order. Throws Error where the fraction is not between 0 and 1, a sample has no group,
+/// there are fewer than two groups, or a fraction of the images is less than one.
 struct FractionSplit {
   double fraction = 0.2;
-  std::string column;
+  std::string column = {};
   uint64_t seed = 0;
 };
 Split split_by_fraction(const Dataset& dataset, const Classes& classes, const FractionSplit& options);

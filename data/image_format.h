@@ -1,0 +1,20 @@
+// Whether the bytes of a picture are all there. stb_image decodes several kinds of truncated or corrupted
+// file without a word, which would put grey or torn images into a training set. Internal to data/image.cpp.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace cytograd {
+
+enum class ImageFormat { png, jpeg, bmp, unknown };
+
+/// From the first bytes, whatever the file's name.
+ImageFormat image_format(std::span<const uint8_t> bytes);
+
+/// What is wrong with the file as a whole, or "". PNG: every chunk within the file and of the right CRC, up
+/// to IEND. JPEG: every segment within the file, up to the end-of-image marker. BMP: all rows there.
+std::string picture_flaw(ImageFormat format, std::span<const uint8_t> bytes);
+
+}  // namespace cytograd

@@ -1,0 +1,111 @@
+// Images beside a labels.csv with the columns image, label and any others; or folders train, val and test of
+// that form. `image` may name several grey files, one a channel, with ';' between them.
+#include <algorithm>
+
+#include "data/layouts.h"
+#include "engine/check.h"
+
+namespace cytograd::layouts {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Part {
+  std::string prefix;  // "train/", or "" where the root itself has the labels.csv
+  CsvTable table;
+};
+
+/// The files that the field `image` names, relative to the folder of images.
+std::vector<fs::path> image_files(const CsvTable& table, size_t row, const std::string& image) {
+  std::vector<fs::path> files;
+  for (size_t start = 0; start <= image.size();) {
+    const size_t end = std::min(image.find(';', start), image.size());
+    const std::string name = image.substr(start, end - start);
+    const fs::path file = fs::path(name).lexically_normal();
+    if (!file.has_filename() || file == ".") fail("{}: '{}' names no image", table.place(row), image);
+    if (file.is_absolute() || *file.begin() == "..")
+      fail("{}: the image '{}' is outside of the dataset; paths are relative to images/ or to the CSV",
+           table.place(row), name);
+    files.push_back(file);
+    start = end + 1;
+  }
+  return files;
+}
+
+void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, const fs::path& folder) {
+  const CsvTable& table = part.table;
+  table.require_columns({"image", "label"});
+  const size_t image = table.require_column("image");
+  const fs::path images = index.has_folder(folder / "images") ? folder / "images" : folder;
+  std::vector<std::optional<size_t>> sources;
+  for (const std::string& column : builder.columns) sources.push_back(table.column(column));
+
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    const std::vector<std::string>& fields = table.rows[row];
+    Sample sample{part.prefix + fields[image], {}, {}};
+    DatasetBuilder::Missing missing;
+    for (const fs::path& file : image_files(table, row, fields[image])) {
+      const fs::path in_images = images / file, beside = folder / file;
+      const auto is_there = [&](const fs::path& candidate) {
+        return index.files(candidate.parent_path()).contains(candidate.filename().string());
+      };
+      if (is_there(in_images))
+        sample.files.push_back(in_images);
+      else if (is_there(beside))
+        sample.files.push_back(beside);
+      else
+        missing.emplace_back(in_images, "no such file");
+    }
+    for (size_t c = 0; c < sources.size(); ++c)
+      sample.values.push_back(sources[c] ? fields[*sources[c]] : "");
+    if (!part.prefix.empty()) sample.values.back() = part.prefix.substr(0, part.prefix.size() - 1);
+    builder.add(std::move(sample), table, row, std::move(missing));
+  }
+}
+
+std::vector<std::string> split_folders(const fs::path& root) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (const std::string_view split : kSplitFolders)
+    if (fs::exists(root / split / "labels.csv", ignored)) found.emplace_back(split);
+  return found;
+}
+
+}  // namespace
+
+bool is_labels_csv(const fs::path& root) {
+  std::error_code ignored;
+  return fs::exists(root / "labels.csv", ignored) || !split_folders(root).empty();
+}
+
+Dataset open_labels_csv(const fs::path& root) {
+  DatasetBuilder builder(root, Layout::labels_csv);
+  builder.label_column = "label";
+  std::vector<Part> parts;
+  std::error_code ignored;
+  if (fs::exists(root / "labels.csv", ignored))
+    parts.push_back({"", read_csv(root / "labels.csv")});
+  else
+    for (const std::string& split : split_folders(root))
+      parts.push_back({split + "/", read_csv(root / split / "labels.csv")});
+
+  const auto has = [&](std::string_view name) {
+    return std::find(builder.columns.begin(), builder.columns.end(), name) != builder.columns.end();
+  };
+  for (const Part& part : parts) {
+    if (!part.prefix.empty() && part.table.column("split"))
+      fail("{}: has a column split, but its folder tells the split; remove the column",
+           part.table.file.string());
+    for (const std::string& column : part.table.columns)
+      if (!has(column)) builder.columns.push_back(column);
+  }
+  if (has("group")) builder.group_column = "group";
+  if (!parts[0].prefix.empty()) builder.columns.emplace_back("split");  // Last: add_rows fills it in.
+
+  FolderIndex index;
+  for (const Part& part : parts) add_rows(builder, index, part, root / part.prefix);
+  return builder.finish();
+}
+
+}  // namespace cytograd::layouts

@@ -1,0 +1,114 @@
+#include "data/layouts.h"
+
+#include <algorithm>
+#include <array>
+
+#include "data/natural_order.h"
+#include "engine/check.h"
+
+namespace cytograd::layouts {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_image_name(const fs::path& name) {
+  std::string extension = name.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  constexpr std::array<std::string_view, 4> known{".png", ".jpg", ".jpeg", ".bmp"};
+  return std::find(known.begin(), known.end(), extension) != known.end();
+}
+
+bool is_leftover(const std::string& name) { return name.starts_with('.') || name == "__MACOSX"; }
+
+template <typename Visit>
+void for_each_entry(const fs::path& folder, const Visit& visit) {
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) visit(*entry);
+  if (error) fail("{}: cannot be listed: {}", folder.string(), error.message());
+}
+
+}  // namespace
+
+const FolderIndex::Listing& FolderIndex::list(const fs::path& folder) {
+  const auto [found, is_new] = listings_.try_emplace(folder.string());
+  Listing& listing = found->second;
+  if (!is_new) return listing;
+  std::error_code ignored;
+  listing.exists = fs::is_directory(folder.empty() ? "." : folder, ignored);
+  if (listing.exists)
+    for_each_entry(folder, [&](const fs::directory_entry& entry) {
+      std::error_code error;
+      if (!entry.is_directory(error)) listing.names.insert(entry.path().filename().string());
+    });
+  return listing;
+}
+
+DatasetBuilder::DatasetBuilder(const fs::path& root, Layout layout) : root_(root), layout_(layout) {}
+
+void DatasetBuilder::add(Sample sample, const CsvTable& table, size_t row, Missing missing) {
+  entries_.push_back({std::move(sample), std::move(missing), table.file.string(), table.lines[row]});
+}
+
+void DatasetBuilder::add(Sample sample) { entries_.push_back({std::move(sample), {}, {}, 0}); }
+
+Dataset DatasetBuilder::finish() {
+  // Stable: of two rows with one name, the error names the later as the repetition.
+  std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return natural_compare(a.sample.name, b.sample.name) < 0;
+  });
+  Dataset dataset;
+  dataset.root = root_;
+  dataset.layout = layout_;
+  dataset.columns = columns;
+  dataset.label_column = label_column;
+  dataset.group_column = group_column;
+  dataset.named_samples = static_cast<int64_t>(entries_.size());
+  for (size_t i = 0; i + 1 < entries_.size(); ++i) {
+    const Entry &first = entries_[i], &second = entries_[i + 1];
+    if (first.sample.name == second.sample.name)
+      fail("{}:{}: '{}' is there already, at {}:{}", second.table, second.line, second.sample.name,
+           first.table, first.line);
+  }
+  for (Entry& entry : entries_) {
+    CHECK(entry.sample.values.size() == columns.size(), "{} values of {} columns", entry.sample.values.size(),
+          columns.size());
+    for (auto& [file, reason] : entry.missing)
+      dataset.missing.push_back({entry.sample.name, std::move(file), std::move(reason)});
+    (entry.missing.empty() ? dataset.samples : dataset.incomplete).push_back(std::move(entry.sample));
+  }
+  entries_.clear();
+  return dataset;
+}
+
+FolderContent list_folder(const fs::path& folder) {
+  FolderContent content;
+  for_each_entry(folder, [&](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    std::error_code error;
+    if (is_leftover(name)) return;
+    if (entry.is_directory(error))
+      content.folders.push_back(name);
+    else if (is_image_name(entry.path()))
+      content.images.push_back(name);
+  });
+  std::sort(content.images.begin(), content.images.end(), NaturalLess());
+  std::sort(content.folders.begin(), content.folders.end(), NaturalLess());
+  return content;
+}
+
+std::vector<std::string> columns_if_file(const fs::path& file) {
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return {};
+  return read_csv_columns(file);
+}
+
+bool resembles(const std::vector<std::string>& columns, std::initializer_list<std::string_view> names) {
+  return std::count_if(names.begin(), names.end(), [&](std::string_view name) {
+           return std::find(columns.begin(), columns.end(), name) != columns.end();
+         }) >= 2;
+}
+
+}  // namespace cytograd::layouts

@@ -1,0 +1,85 @@
+#include "data/colormap.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "data/crc32.h"
+#include "engine/check.h"
+#include "tests/support/temp_dir.h"
+
+namespace cytograd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<uint8_t> colour_of(std::vector<uint8_t> values) {
+  return colormap(Image{1, 1, static_cast<int64_t>(values.size()), std::move(values)}).pixels;
+}
+
+TEST(Colormap, AChannelAtItsHighShowsItsColour) {
+  EXPECT_THAT(colour_of({51, 0, 0, 0, 0, 0}), ElementsAre(19, 0, 249));
+  EXPECT_THAT(colour_of({0, 107, 0, 0, 0, 0}), ElementsAre(42, 255, 31));
+  EXPECT_THAT(colour_of({0, 0, 64, 0, 0, 0}), ElementsAre(255, 0, 25));
+  EXPECT_THAT(colour_of({0, 0, 0, 191, 0, 0}), ElementsAre(45, 255, 252));
+  EXPECT_THAT(colour_of({0, 0, 0, 0, 89, 0}), ElementsAre(250, 0, 253));
+  EXPECT_THAT(colour_of({0, 0, 0, 0, 0, 191}), ElementsAre(254, 255, 40));
+}
+
+TEST(Colormap, ClipsEachChannelThenTruncatesThenClipsTheSum) {
+  EXPECT_THAT(colour_of({255, 0, 0, 0, 0, 0}), ElementsAre(19, 0, 249)) << "a channel's share is clipped";
+  EXPECT_THAT(colour_of({1, 0, 0, 0, 0, 0}), ElementsAre(0, 0, 4)) << "19/51 and 249/51 are truncated";
+  EXPECT_THAT(colour_of({1, 0, 1, 0, 0, 0}), ElementsAre(3, 0, 4)) << "before they are added: 4 + 0";
+  EXPECT_THAT(colour_of({255, 255, 255, 255, 255, 255}), ElementsAre(255, 255, 255));
+  EXPECT_THAT(colour_of({0, 0, 0, 0, 0, 0}), ElementsAre(0, 0, 0));
+}
+
+TEST(Colormap, OtherThanSixChannelsAreAnError) {
+  EXPECT_THAT(test::message_of<Error>([] {
+                colour_of({1, 2, 3});
+              }),
+              HasSubstr("6 channels and the image has 3"));
+}
+
+// Promised: bit for bit what numpy makes of the utilities' formula (golden/make_colormap_golden.py).
+TEST(Colormap, IsBitExactOnRealSites) {
+  CYTOGRAD_NEEDS_SAMPLES();
+  std::ifstream file(CYTOGRAD_GOLDEN "/colormap.json");
+  const nlohmann::json sites = nlohmann::json::parse(file);
+  ASSERT_FALSE(sites.empty());
+  for (const auto& site : sites) {
+    const std::string name = site["site"];
+    SCOPED_TRACE(name);
+    std::vector<std::filesystem::path> files;
+    for (int channel = 1; channel <= 6; ++channel)
+      files.push_back(test::samples_folder() / "rxrx1" / (name + "_w" + std::to_string(channel) + ".png"));
+    const Image rgb = colormap(read_planes(files));
+    ASSERT_EQ(rgb.height, site["height"]);
+    ASSERT_EQ(rgb.width, site["width"]);
+    ASSERT_EQ(rgb.channels, 3);
+    for (const auto& probe : site["probes"]) {
+      const size_t at = (probe[0].get<size_t>() * rgb.width + probe[1].get<size_t>()) * 3;
+      EXPECT_THAT(probe,
+                  ElementsAre(probe[0], probe[1], rgb.pixels[at], rgb.pixels[at + 1], rgb.pixels[at + 2]));
+    }
+    std::array<int64_t, 3> sums{};
+    for (size_t i = 0; i < rgb.pixels.size(); ++i) sums[i % 3] += rgb.pixels[i];
+    EXPECT_EQ(sums, (site["sums"].get<std::array<int64_t, 3>>()));
+    EXPECT_EQ(crc32(rgb.pixels), site["crc32"]);
+  }
+}
+
+TEST(Crc32, HasTheCheckValueOfItsStandard) {
+  const std::string_view digits = "123456789";
+  const std::vector<uint8_t> bytes(digits.begin(), digits.end());
+  EXPECT_EQ(crc32(bytes), 0xCBF43926u);
+  EXPECT_EQ(crc32(std::span(bytes).subspan(4), crc32(std::span(bytes).first(4))), 0xCBF43926u)
+      << "in two parts";
+  EXPECT_EQ(crc32({}), 0u);
+}
+
+}  // namespace
+}  // namespace cytograd

@@ -1,0 +1,285 @@
+#include "data/image.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
+
+#include "engine/check.h"
+#include "tests/support/png_chunks.h"
+#include "tests/support/temp_dir.h"
+
+namespace cytograd {
+namespace {
+
+namespace fs = std::filesystem;
+using test::make_png;
+using test::TempDir;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+/// What read_image says of a file: "file: what is wrong" on one line, and "" where it reads it.
+std::string error_of(const fs::path& file) {
+  const std::string message = test::message_of<Error>([&] { read_image(file); });
+  EXPECT_THAT(message, AnyOf("", StartsWith(file.string() + ": ")));
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  return message;
+}
+
+Image gradient(int64_t height, int64_t width, int64_t channels) {
+  Image image{height, width, channels, {}};
+  for (int64_t i = 0; i < height * width * channels; ++i)
+    image.pixels.push_back(static_cast<uint8_t>(i * 7 + i / 31));
+  return image;
+}
+
+void expect_equal(const Image& a, const Image& b) {
+  EXPECT_EQ(a.height, b.height);
+  EXPECT_EQ(a.width, b.width);
+  EXPECT_EQ(a.channels, b.channels);
+  EXPECT_TRUE(a.pixels == b.pixels);
+}
+
+/// A baseline grey JPEG of 8x8 pixels of value 128 + 4 = 132: one block with a DC term alone.
+std::string tiny_jpeg() {
+  const auto bytes = [](std::initializer_list<int> values) {
+    std::string text;
+    for (const int value : values) text += static_cast<char>(value);
+    return text;
+  };
+  return bytes({0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}) + std::string(64, 1) +            // quantisation by 1
+         bytes({0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0}) +                  // 8x8, one component
+         bytes({0xFF, 0xC4, 0, 20, 0x00, 1}) + std::string(15, '\0') + bytes({6}) +  // DC: code 0 is 6 bits
+         bytes({0xFF, 0xC4, 0, 20, 0x10, 1}) + std::string(15, '\0') +
+         bytes({0}) +  // AC: code 0 ends a block
+         bytes({0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0b01000000, 0b01111111, 0xFF, 0xD9});  // 32 / 8 = 4, end
+}
+
+/// An 8-bit BMP with a grey palette, bottom row first.
+std::string tiny_bmp() {
+  const auto le = [](uint64_t value, int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += static_cast<char>(value >> (8 * i));
+    return text;
+  };
+  std::string palette;
+  for (uint32_t v = 0; v < 256; ++v) palette += le(v * 0x010101, 4);
+  const std::string rows = std::string("\x03\x04\0\0", 4) + std::string("\x01\x02\0\0", 4);
+  const uint32_t offset = 54 + 1024;
+  return "BM" + le(offset + 8, 4) + le(0, 4) + le(offset, 4) + le(40, 4) + le(2, 4) + le(2, 4) + le(1, 2) +
+         le(8, 2) + le(0, 4) + le(8, 4) + le(0, 8) + le(0, 8) + palette + rows;
+}
+
+TEST(WritePng, ReadsBackAsWritten) {
+  const TempDir dir;
+  for (const int64_t channels : {1, 3})
+    for (const int64_t size : {1, 7, 64}) {
+      const Image image = gradient(size, size + 3, channels);
+      write_png(dir / "a.png", image);
+      expect_equal(read_image(dir / "a.png"), image);
+      const ImageInfo info = read_image_info(dir / "a.png");
+      EXPECT_EQ(info.height, size);
+      EXPECT_EQ(info.width, size + 3);
+      EXPECT_EQ(info.channels, channels);
+    }
+}
+
+TEST(WritePng, ReplacesAFileAndLeavesNothingElse) {
+  const TempDir dir;
+  write_png(dir / "a.png", gradient(4, 4, 1));
+  write_png(dir / "a.png", gradient(5, 5, 3));
+  expect_equal(read_image(dir / "a.png"), gradient(5, 5, 3));
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
+}
+
+TEST(WritePng, NamesTheFileWhereTheFolderIsAbsent) {
+  const TempDir dir;
+  const fs::path file = dir / "none/a.png";
+  EXPECT_EQ(test::message_of<Error>([&] { write_png(file, gradient(2, 2, 1)); }),
+            file.string() + ": cannot be written: No such file or directory");
+}
+
+// A limit on the size of files stands in for a full disk: the write stops half way.
+TEST(WritePng, AFailedWriteKeepsTheOldFileAndNoRest) {
+  const TempDir dir;
+  const Image old = gradient(4, 4, 1);
+  write_png(dir / "a.png", old);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 100;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = test::message_of<Error>([&] { write_png(dir / "a.png", gradient(64, 64, 3)); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_THAT(message, HasSubstr("a.png: cannot be written: File too large"));
+  expect_equal(read_image(dir / "a.png"), old);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
+}
+
+TEST(ReadImage, SixteenBitsKeepTheHighByte) {
+  const TempDir dir;
+  const auto file = dir.write("a.png", make_png({2, 1, 16, 0}, std::string_view("\0\x12\xFF\xAB\x00", 5)));
+  const Image image = read_image(file);
+  EXPECT_EQ(image.channels, 1);
+  EXPECT_THAT(image.pixels, ElementsAre(0x12, 0xAB));
+}
+
+TEST(ReadImage, DropsAlpha) {
+  const TempDir dir;
+  const Image grey =
+      read_image(dir.write("g.png", make_png({1, 1, 8, 4}, std::string_view("\0\x12\x80", 3))));
+  EXPECT_EQ(grey.channels, 1);
+  EXPECT_THAT(grey.pixels, ElementsAre(0x12));
+  const auto file = dir.write("c.png", make_png({1, 1, 8, 6}, std::string_view("\0\x01\x02\x03\x00", 5)));
+  EXPECT_THAT(read_image(file).pixels, ElementsAre(1, 2, 3));
+  EXPECT_EQ(read_image_info(file).channels, 3);
+}
+
+TEST(ReadImage, PalettesBecomeRgb) {
+  const TempDir dir;
+  const std::string palette = test::png_chunk("PLTE", std::string_view("\x01\x02\x03\x04\x05\x06", 6));
+  const Image image =
+      read_image(dir.write("p.png", make_png({1, 1, 8, 3}, std::string_view("\0\x01", 2), palette)));
+  EXPECT_EQ(image.channels, 3);
+  EXPECT_THAT(image.pixels, ElementsAre(4, 5, 6));
+}
+
+TEST(ReadImage, FormatsAreToldByContentNotByName) {
+  const TempDir dir;
+  const Image jpeg = read_image(dir.write("a.png", tiny_jpeg()));
+  EXPECT_EQ(jpeg.channels, 1);
+  EXPECT_EQ(jpeg.pixels, std::vector<uint8_t>(64, 132));
+  const Image bmp = read_image(dir.write("b.png", tiny_bmp()));
+  EXPECT_EQ(bmp.width, 2);
+  ASSERT_EQ(bmp.channels, 3) << "a BMP palette is colour";
+  EXPECT_THAT(bmp.pixels, ElementsAre(1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4));
+}
+
+TEST(ReadImage, WhatIsNoPictureIsNamed) {
+  const TempDir dir;
+  EXPECT_THAT(error_of(dir / "none.png"), EndsWith(": no such file"));
+  EXPECT_THAT(error_of(dir.path()), EndsWith(": is a folder, not a picture"));
+  EXPECT_THAT(error_of(dir.write("empty.png")), EndsWith(": is empty"));
+  EXPECT_THAT(error_of(dir.write("text.png", "experiment,plate,well\n")),
+              EndsWith(": is not a PNG, JPEG or BMP picture"));
+  EXPECT_THAT(error_of(dir.write("gif.png", "GIF89a\1\0\1\0")),
+              EndsWith(": is not a PNG, JPEG or BMP picture"));
+  EXPECT_THAT(error_of(dir.write("text.bmp", "BM is how this text starts, and it goes on")),
+              HasSubstr("text.bmp: is "));
+  EXPECT_THAT(error_of("/dev/zero"), EndsWith(": is not a regular file"));
+  EXPECT_THAT(test::message_of<Error>([&] { read_image_info(dir / "text.png"); }), HasSubstr("is not a PNG"));
+  EXPECT_THAT(test::message_of<Error>([&] { read_image_info(dir / "none.png"); }), HasSubstr("no such file"));
+}
+
+TEST(ReadImage, AFileWithoutReadPermissionIsNamed) {
+  const TempDir dir;
+  const auto file = dir.write("a.png", make_png({}, std::string_view("\0\1", 2)));
+  fs::permissions(dir.path(), fs::perms::all);
+  fs::permissions(file, fs::perms::none);
+  const bool is_root = geteuid() == 0;  // Root may read all; nobody may not.
+  ASSERT_EQ(is_root ? seteuid(65534) : 0, 0);
+  const std::string message = error_of(file);
+  ASSERT_EQ(is_root ? seteuid(0) : 0, 0);
+  EXPECT_THAT(message, EndsWith(": cannot be read: Permission denied"));
+}
+
+TEST(ReadImage, EveryTruncationOfAFileIsAnError) {
+  const TempDir dir;
+  write_png(dir / "whole.png", gradient(6, 5, 3));
+  const std::string png = test::read_file(dir / "whole.png");
+  for (const std::string& whole : {png, tiny_jpeg(), tiny_bmp()})
+    for (size_t size = 1; size < whole.size(); ++size)
+      ASSERT_NE(error_of(dir.write("cut", whole.substr(0, size))), "")
+          << size << " of " << whole.size() << " bytes";
+  EXPECT_THAT(error_of(dir.write("cut", png.substr(0, png.size() - 1))),
+              EndsWith("truncated (a PNG without its end)"));
+}
+
+TEST(ReadImage, AChangedByteInAPngIsAnError) {
+  const TempDir dir;
+  write_png(dir / "whole.png", gradient(6, 5, 3));
+  const std::string png = test::read_file(dir / "whole.png");
+  for (size_t i = 0; i < png.size(); ++i) {
+    std::string changed = png;
+    changed[i] = static_cast<char>(changed[i] ^ 0x10);
+    ASSERT_NE(error_of(dir.write("changed.png", changed)), "") << "byte " << i;
+  }
+}
+
+TEST(ReadImage, PixelsThatAreNotThereAreAnError) {
+  const TempDir dir;
+  EXPECT_NE(error_of(dir.write("short.png", make_png({4, 4, 8, 0}, std::string(10, '\0')))), "");
+  EXPECT_NE(error_of(dir.write("zero.png", make_png({0, 4, 8, 0}, std::string(10, '\0')))), "");
+}
+
+TEST(ReadImage, HugeDimensionsAreAnErrorBeforeMemoryIsAskedFor) {
+  const TempDir dir;
+  const auto file = dir.write("huge.png", make_png({1 << 15, 1 << 14, 8, 0}, std::string(10, '\0')));
+  EXPECT_THAT(error_of(file), HasSubstr("32768x16384 pixels is more than a picture may have"));
+  EXPECT_THAT(test::message_of<Error>([&] { read_image_info(file); }), HasSubstr("32768x16384"));
+  EXPECT_NE(error_of(dir.write("huger.png", make_png({0x7FFFFFFF, 0x7FFFFFFF, 8, 0}, std::string(10, '\0')))),
+            "");
+}
+
+// stb_image 2.27 writes out of bounds where the code counts of a Huffman table add up to more than 256.
+TEST(ReadImage, AJpegWithAnOverfullHuffmanTableIsAnError) {
+  const TempDir dir;
+  std::string jpeg = tiny_jpeg();
+  const size_t counts = jpeg.find("\xFF\xC4") + 5;
+  for (size_t i = 0; i < 16; ++i) jpeg[counts + i] = static_cast<char>(0xFF);
+  EXPECT_THAT(error_of(dir.write("a.jpg", jpeg)), HasSubstr("is corrupted"));
+}
+
+TEST(ReadPlanes, InterleavesFilesInTheirOrder) {
+  const TempDir dir;
+  std::vector<fs::path> files;
+  for (int c = 0; c < 3; ++c) {
+    files.push_back(dir / fmt::format("w{}.png", c));
+    Image plane{1, 2, 1, {static_cast<uint8_t>(10 * c), static_cast<uint8_t>(10 * c + 1)}};
+    write_png(files.back(), plane);
+  }
+  const Image image = read_planes(files);
+  EXPECT_EQ(image.channels, 3);
+  EXPECT_THAT(image.pixels, ElementsAre(0, 10, 20, 1, 11, 21));
+}
+
+TEST(ReadPlanes, OneFileIsReadAsItIs) {
+  const TempDir dir;
+  write_png(dir / "a.png", gradient(3, 3, 3));
+  expect_equal(read_planes({dir / "a.png"}), gradient(3, 3, 3));
+}
+
+TEST(ReadPlanes, NamesThePlaneThatDoesNotFit) {
+  const TempDir dir;
+  write_png(dir / "a.png", gradient(3, 4, 1));
+  write_png(dir / "b.png", gradient(4, 3, 1));
+  write_png(dir / "c.png", gradient(3, 4, 3));
+  const auto error = [&](const char* second) {
+    return test::message_of<Error>([&] { read_planes({dir / "a.png", dir / second}); });
+  };
+  EXPECT_EQ(error("b.png"),
+            fmt::format("{0}/b.png: has 3x4 pixels, but {0}/a.png has 4x3", dir.path().string()));
+  EXPECT_THAT(error("c.png"), HasSubstr("c.png: is a colour picture"));
+  EXPECT_THAT(error("d.png"), HasSubstr("d.png: no such file"));
+}
+
+TEST(ReadPlanes, ReadsARealSite) {
+  CYTOGRAD_NEEDS_SAMPLES();
+  std::vector<fs::path> files;
+  for (int c = 1; c <= 6; ++c)
+    files.push_back(test::samples_folder() / fmt::format("rxrx1/train/U2OS-01/Plate1/B02_s1_w{}.png", c));
+  const Image image = read_planes(files);
+  EXPECT_EQ(image.height, 512);
+  EXPECT_EQ(image.width, 512);
+  EXPECT_EQ(image.channels, 6);
+}
+
+}  // namespace
+}  // namespace cytograd

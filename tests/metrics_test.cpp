@@ -1,0 +1,68 @@
+#include "tools/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cytograd {
+namespace {
+
+using testing::ElementsAre;
+
+/// Three classes, four images; the second is wrong, the last has no label.
+Predictions example() {
+  Predictions predictions;
+  predictions.classes = 3;
+  predictions.probabilities = {0.7f, 0.2f, 0.1f,  //
+                               0.5f, 0.4f, 0.1f,  //
+                               0.1f, 0.1f, 0.8f,  //
+                               0.3f, 0.3f, 0.4f};
+  predictions.labels = {0, 1, 2, -1};
+  predictions.samples = {10, 11, 12, 13};
+  predictions.loss_sum = 3.0;
+  return predictions;
+}
+
+TEST(Metrics, CountsOnlyImagesWithALabel) {
+  const Evaluation evaluation = evaluate_predictions(example(), {});
+  EXPECT_EQ(evaluation.count, 3);
+  EXPECT_DOUBLE_EQ(evaluation.loss, 1.0);
+  EXPECT_DOUBLE_EQ(evaluation.accuracy, 2.0 / 3.0);
+}
+
+TEST(Metrics, MacroAccuracyIsTheMeanOverClassesThatOccur) {
+  Predictions predictions = example();
+  EXPECT_DOUBLE_EQ(evaluate_predictions(predictions, {}).macro_accuracy, 2.0 / 3.0);
+  predictions.labels = {0, 0, 2, -1};  // class 1 no longer occurs; both images of class 0 are right
+  EXPECT_DOUBLE_EQ(evaluate_predictions(predictions, {}).macro_accuracy, 1.0);
+  predictions.labels = {0, 0, 0, 1};  // class 0: two of three; class 1: none of one
+  EXPECT_DOUBLE_EQ(evaluate_predictions(predictions, {}).macro_accuracy, (2.0 / 3.0 + 0.0) / 2.0);
+}
+
+TEST(Metrics, GroupsAreTalliedInNaturalOrder) {
+  const Evaluation evaluation = evaluate_predictions(example(), {"plate10", "plate2", "plate2", "plate3"});
+  ASSERT_EQ(evaluation.per_group.size(), 2u);  // plate3 has no labelled image
+  EXPECT_EQ(evaluation.per_group[0].first, "plate2");
+  EXPECT_EQ(evaluation.per_group[0].second.count, 2);
+  EXPECT_EQ(evaluation.per_group[0].second.correct, 1);
+  EXPECT_EQ(evaluation.per_group[1].first, "plate10");
+}
+
+TEST(Metrics, TopClassesBreakTiesByIndex) {
+  EXPECT_THAT(top_classes(example(), 3, 3), ElementsAre(2, 0, 1));
+  EXPECT_THAT(top_classes(example(), 0, 9), ElementsAre(0, 1, 2));
+}
+
+TEST(Metrics, Top5NeedsTheLabelAmongFive) {
+  Predictions predictions;
+  predictions.classes = 7;
+  predictions.probabilities = {0.30f, 0.20f, 0.15f, 0.12f, 0.10f, 0.08f, 0.05f,  //
+                               0.30f, 0.20f, 0.15f, 0.12f, 0.10f, 0.08f, 0.05f};
+  predictions.labels = {4, 5};
+  predictions.samples = {0, 1};
+  const Evaluation evaluation = evaluate_predictions(predictions, {});
+  EXPECT_DOUBLE_EQ(evaluation.top5_accuracy, 0.5);
+  EXPECT_DOUBLE_EQ(evaluation.accuracy, 0.0);
+}
+
+}  // namespace
+}  // namespace cytograd
