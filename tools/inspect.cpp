@@ -63,7 +63,9 @@ void print_column(const Dataset& dataset, size_t column) {
   const Counts counts = count_values(dataset, column);
   std::string line = fmt::format("  {:<18} {} value{}", dataset.columns[column], counts.size(),
                                  counts.size() == 1 ? "" : "s");
-  if (counts.size() <= kListed) {
+  if (counts.size() > kListed && counts.size() == dataset.samples.size()) {
+    line += fmt::format(", one an image: {} to {}", counts.begin()->first, counts.rbegin()->first);
+  } else if (counts.size() <= kListed) {
     std::vector<std::string> parts;
     for (const auto& [value, count] : counts) {
       parts.push_back(fmt::format("{} ({})", value.empty() ? "none" : value, count));

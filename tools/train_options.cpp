@@ -8,6 +8,12 @@
 namespace cytograd {
 namespace {
 
+/// A flag whose default the configuration file shows.
+CLI::Option* declare_flag(CLI::App& command, const std::string& names, bool& value,
+                          const std::string& description) {
+  return command.add_flag(names, value, description)->default_str(value ? "true" : "false");
+}
+
 void declare_data(CLI::App& command, TrainOptions& o) {
   const std::string group = "Data";
   command.add_option("--data", o.data, "Folder of images")->group(group)->type_name("DIR");
@@ -20,7 +26,8 @@ void declare_data(CLI::App& command, TrainOptions& o) {
                   "Keep the images whose COLUMN has one of these values: COLUMN=VALUE[,VALUE]")
       ->group(group)
       ->type_name("FILTER")
-      ->take_all();
+      ->take_all()
+      ->default_str("");
   command.add_option("--val", o.val, "Folder of validation images, of the same layout")
       ->group(group)
       ->type_name("DIR");
@@ -28,7 +35,8 @@ void declare_data(CLI::App& command, TrainOptions& o) {
       ->group(group)
       ->type_name("GROUP")
       ->delimiter(',')
-      ->take_all();
+      ->take_all()
+      ->default_str("");
   command.add_option("--val-fraction", o.val_fraction, "Fraction held out, in whole groups")
       ->group(group)
       ->check(CLI::Range(0.0, 1.0));
@@ -59,8 +67,9 @@ void declare_input(CLI::App& command, TrainOptions& o) {
   command.add_option("--normalize", o.normalize, "Standardise each image and channel, or divide by 255")
       ->group(group)
       ->check(CLI::IsMember({"image", "unit"}));
-  command.add_flag("--mirror,!--no-mirror", o.mirror, "Mirror training images at random")->group(group);
-  command.add_flag("--quarter-turns,!--no-quarter-turns", o.quarter_turns, "Turn training images at random")
+  declare_flag(command, "--mirror,!--no-mirror", o.mirror, "Mirror training images at random")->group(group);
+  declare_flag(command, "--quarter-turns,!--no-quarter-turns", o.quarter_turns,
+               "Turn training images at random")
       ->group(group);
   command.add_option("--brightness", o.brightness, "Jitter of each channel's gain and offset in training")
       ->group(group)
@@ -76,7 +85,8 @@ void declare_model(CLI::App& command, TrainOptions& o) {
                   "images of 64 pixels or less; auto: 3x3 up to 32 pixels")
       ->group(group)
       ->check(CLI::IsMember({"auto", "7x7", "3x3"}));
-  command.add_flag("--zero-init-last", o.zero_init_last, "Start each residual block as the identity")
+  declare_flag(command, "--zero-init-last,!--no-zero-init-last", o.zero_init_last,
+               "Start each residual block as the identity")
       ->group(group);
   command.add_option("--dropout", o.dropout, "Before the last layer")
       ->group(group)
@@ -96,7 +106,7 @@ void declare_optimization(CLI::App& command, TrainOptions& o) {
       ->group(group)
       ->check(not_negative);
   command.add_option("--momentum", o.momentum, "Of sgd")->group(group)->check(CLI::Range(0.0, 1.0));
-  command.add_flag("--nesterov,!--no-nesterov", o.nesterov, "Nesterov momentum for sgd")->group(group);
+  declare_flag(command, "--nesterov,!--no-nesterov", o.nesterov, "Nesterov momentum for sgd")->group(group);
   command.add_option("--weight-decay", o.weight_decay, "Decoupled; not on norms and biases")
       ->group(group)
       ->check(not_negative);
@@ -145,6 +155,7 @@ TrainOptions read_train_config(const std::filesystem::path& file) {
   } catch (const CLI::Error& error) {
     fail("{}: {}", file.string(), error.what());
   }
+  for (auto* values : {&options.where, &options.val_group}) std::erase(*values, "");  // how none is written
   return options;
 }
 
@@ -152,6 +163,10 @@ std::string format_train_config(const TrainOptions& options) {
   TrainOptions copy = options;
   CLI::App parser;
   declare_train_options(parser, copy);
+  for (const auto& [name, values] :
+       {std::pair{"--where", &options.where}, std::pair{"--val-group", &options.val_group}}) {
+    for (const std::string& value : *values) parser.get_option(name)->add_result(value);
+  }
   return parser.config_to_str(true, false);
 }
 

@@ -1,0 +1,44 @@
+#include "engine/backend_cpu.h"
+#include "engine/onednn.h"
+#include "engine/ops/conv2d_taps_cpu.h"
+
+namespace cytograd {
+namespace {
+
+void check_type(const Tensor& x) {
+  if (x.dtype() == DType::f16) fail("the CPU does not convolve in f16; use bf16 or f32");
+}
+
+// oneDNN's direct convolution serves every shape and type; few pixels in f32 have a faster way.
+bool prefers_taps(conv2d_taps::Op op, const Tensor& activations, const Shape& x_shape, const Tensor& w,
+                  const Conv2dOptions& options) {
+  return activations.dtype() == DType::f32 && w.dtype() == DType::f32 &&
+         conv2d_taps::preferred(op, x_shape, w.shape(), options);
+}
+
+}  // namespace
+
+Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
+  check_type(x);
+  if (prefers_taps(conv2d_taps::Op::forward, x, x.shape(), w, options))
+    return conv2d_taps::forward(x, w, options);
+  return plans_->conv2d(x, w, options);
+}
+
+Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
+                                         const Conv2dOptions& options) {
+  check_type(dy);
+  if (prefers_taps(conv2d_taps::Op::backward_input, dy, x_shape, w, options))
+    return conv2d_taps::backward_input(dy, w, x_shape, options);
+  return plans_->conv2d_backward_input(dy, w, x_shape, options);
+}
+
+Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
+                                          const Conv2dOptions& options) {
+  check_type(x);
+  if (prefers_taps(conv2d_taps::Op::backward_weight, x, x.shape(), w, options))
+    return conv2d_taps::backward_weight(dy, x, w.shape(), options);
+  return plans_->conv2d_backward_weight(dy, x, w, options);
+}
+
+}  // namespace cytograd

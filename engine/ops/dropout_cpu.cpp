@@ -1,0 +1,91 @@
+// y = x / (1 - p) where u >= p, else 0, with u uniform in [0, 1).
+//
+// Element i, flat, takes word i % 4 of philox4x32(counter, key) with
+//   counter = {low half of i / 4, high half of i / 4, low half of offset, high half of offset},
+//   key = {low half of seed, high half of seed},
+// and u = (word >> 8) * 2^-24: draw i of Philox(seed, offset).uniform() for i < 2^34. Every backend repeats
+// this.
+#include <algorithm>
+
+#include "engine/backend_cpu.h"
+#include "engine/ops/elementwise_cpu.h"
+#include "engine/philox.h"
+
+namespace cytograd {
+namespace {
+
+constexpr int64_t kBlocks = 16;  // of four draws each, computed side by side
+constexpr int64_t kDraws = 4 * kBlocks;
+
+/// Draws [first, first + kDraws) of (seed, offset) as uniforms; `first` is a multiple of 4.
+void uniforms(int64_t first, const DropoutOptions& options, float* u) {
+  const auto low = [](uint64_t v) { return static_cast<uint32_t>(v); };
+  const auto high = [](uint64_t v) { return static_cast<uint32_t>(v >> 32); };
+  uint32_t words[4][kBlocks];
+#pragma omp simd
+  for (int64_t b = 0; b < kBlocks; ++b) {
+    const uint64_t index = static_cast<uint64_t>(first / 4 + b);
+    // philox4x32 with its words in scalars, which vectorise.
+    uint32_t c0 = low(index), c1 = high(index), c2 = low(options.offset), c3 = high(options.offset);
+    uint32_t k0 = low(options.seed), k1 = high(options.seed);
+    for (int round = 0; round < 10; ++round) {
+      const uint64_t p0 = uint64_t{0xD2511F53} * c0;
+      const uint64_t p1 = uint64_t{0xCD9E8D57} * c2;
+      c0 = high(p1) ^ c1 ^ k0;
+      c1 = low(p1);
+      c2 = high(p0) ^ c3 ^ k1;
+      c3 = low(p0);
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    words[0][b] = c0;
+    words[1][b] = c1;
+    words[2][b] = c2;
+    words[3][b] = c3;
+  }
+  for (int64_t b = 0; b < kBlocks; ++b) {
+    for (int64_t w = 0; w < 4; ++w) {
+      u[4 * b + w] = static_cast<float>(static_cast<int32_t>(words[w][b] >> 8)) * 0x1p-24f;
+    }
+  }
+}
+
+/// y = u >= probability ? x * kept : 0.
+template <typename T>
+void drop_block(const T* x, const float* u, float probability, float kept, int64_t count, T* y) {
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) {
+    const float v = to_float(x[j]) * kept;
+    y[j] = from_float<T>(u[j] >= probability ? v : 0.0f);
+  }
+}
+
+template <typename T>
+void drop(const T* x, T* y, int64_t count, const DropoutOptions& options) {
+  const float probability = options.probability;
+  const float kept = 1.0f / (1.0f - probability);
+  parallel_for(count, kElementwiseGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i += kDraws) {
+      float u[kDraws];
+      uniforms(i, options, u);
+      drop_block(x + i, u, probability, kept, std::min(kDraws, end - i), y + i);
+    }
+  });
+}
+static_assert(kElementwiseGrain % 4 == 0, "ranges begin at whole blocks of draws");
+
+}  // namespace
+
+Tensor CpuBackend::dropout(const Tensor& x, const DropoutOptions& options) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  if (options.probability == 0.0f) {
+    copy(y, x);
+    return y;
+  }
+  dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
+    drop(x.data<T>(), y.data<T>(), x.elements(), options);
+  });
+  return y;
+}
+
+}  // namespace cytograd

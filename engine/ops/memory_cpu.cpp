@@ -1,0 +1,60 @@
+// Fills and copies.
+#include <algorithm>
+#include <cstring>
+
+#include "engine/backend_cpu.h"
+#include "engine/parallel.h"
+#include "engine/simd.h"
+
+namespace cytograd {
+namespace {
+
+constexpr int64_t kGrain = 64 * 1024;  // bytes
+
+void copy_bytes(void* destination, const void* source, size_t bytes) {
+  parallel_for(static_cast<int64_t>(bytes), kGrain, [&](int64_t begin, int64_t end) {
+    std::memcpy(static_cast<std::byte*>(destination) + begin, static_cast<const std::byte*>(source) + begin,
+                static_cast<size_t>(end - begin));
+  });
+}
+
+/// Fills with an element's bits.
+template <typename T>
+void fill_with(Tensor& x, T value) {
+  T* data = static_cast<T*>(x.raw());
+  parallel_for(x.elements(), kGrain / static_cast<int64_t>(sizeof(T)),
+               [=](int64_t begin, int64_t end) { std::fill(data + begin, data + end, value); });
+}
+
+}  // namespace
+
+void CpuBackend::fill(Tensor& x, float value) {
+  switch (x.dtype()) {
+    case DType::u8:
+      return fill_with(x, static_cast<uint8_t>(value));
+    case DType::i32:
+      return fill_with(x, static_cast<int32_t>(value));
+    case DType::i64:
+      return fill_with(x, static_cast<int64_t>(value));
+    case DType::f32:
+      return fill_with(x, value);
+    case DType::bf16:
+      return fill_with(x, from_float<bf16>(value).bits);
+    case DType::f16:
+      return fill_with(x, from_float<f16>(value).bits);
+  }
+}
+
+void CpuBackend::copy(Tensor& destination, const Tensor& source) {
+  copy_bytes(destination.raw(), source.raw(), source.bytes());
+}
+
+void CpuBackend::copy_from_host(Tensor& destination, const void* source) {
+  copy_bytes(destination.raw(), source, destination.bytes());
+}
+
+void CpuBackend::copy_to_host(const Tensor& source, void* destination) {
+  copy_bytes(destination, source.raw(), source.bytes());
+}
+
+}  // namespace cytograd

@@ -1,0 +1,123 @@
+// Row i with label t, log p_c = z_c - max - log sum exp(z - max), W = sum_i w_t(i), smoothing s, K classes:
+//   loss = (sum_i (1 - s) w_t (-log p_t) + s / K sum_c w_c (-log p_c)) / W
+//   d loss / d z_c = ((1 - s) w_t (p_c - [c = t]) + s / K (p_c sum_k w_k - w_c)) / W
+// Without class weights w = 1. As torch.nn.functional.cross_entropy. Sums are f64, the batch's in row order.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "engine/backend_cpu.h"
+#include "engine/parallel.h"
+#include "engine/simd.h"
+
+namespace cytograd {
+namespace {
+
+constexpr int64_t kGrain = 4096;  // classes a thread is worth waking for
+
+/// p = softmax(z) with p[c] left as exp(z_c - max); returns max and the sum of exponentials.
+struct RowSum {
+  float max;
+  double sum;
+};
+template <typename T>
+RowSum exponentials(const T* z, int64_t classes, float* p) {
+  float max = to_float(z[0]);
+  for (int64_t c = 0; c < classes; ++c) max = std::max(max, to_float(z[c]));
+  double sum = 0.0;
+  for (int64_t c = 0; c < classes; ++c) {
+    p[c] = std::exp(to_float(z[c]) - max);
+    sum += double{p[c]};
+  }
+  return {max, sum};
+}
+
+int64_t rows_a_grain(int64_t classes) { return std::max<int64_t>(1, kGrain / classes); }
+
+struct Criterion {
+  int64_t classes;
+  const float* weights;  // null: all 1
+  double smoothing;
+  double total_weight;  // of the classes
+  double batch_weight;  // of the labels
+
+  double weight(int64_t c) const { return weights == nullptr ? 1.0 : double{weights[c]}; }
+};
+
+/// The row's share of the loss, before the division by the batch's weight, and its gradient.
+template <typename T>
+double row_loss(const T* z, int64_t label, const Criterion& criterion, float* dz) {
+  const auto [max, sum] = exponentials(z, criterion.classes, dz);
+  const double log_sum = std::log(sum);
+  const auto nll = [&](int64_t c) { return log_sum - (double{to_float(z[c])} - double{max}); };
+  const double s = criterion.smoothing;
+  const double hard = (1.0 - s) * criterion.weight(label);
+  const double soft = s / static_cast<double>(criterion.classes);
+  double loss = hard * nll(label);
+  if (s > 0.0) {
+    double all = 0.0;
+    for (int64_t c = 0; c < criterion.classes; ++c) all += criterion.weight(c) * nll(c);
+    loss += soft * all;
+  }
+  const float share = static_cast<float>((hard + soft * criterion.total_weight) / (sum * criterion.batch_weight));
+  const float soft_share = static_cast<float>(soft / criterion.batch_weight);
+  if (s > 0.0 && criterion.weights != nullptr) {
+    for (int64_t c = 0; c < criterion.classes; ++c) dz[c] = dz[c] * share - soft_share * criterion.weights[c];
+  } else {
+    for (int64_t c = 0; c < criterion.classes; ++c) dz[c] = dz[c] * share - soft_share;
+  }
+  dz[label] -= static_cast<float>(hard / criterion.batch_weight);
+  return loss;
+}
+
+}  // namespace
+
+Backend::SoftmaxCrossEntropyForward CpuBackend::softmax_cross_entropy(
+    const Tensor& logits, const Tensor& labels, const Tensor& class_weights,
+    const SoftmaxCrossEntropyOptions& options) {
+  const int64_t rows = logits.dim(0);
+  const int64_t classes = logits.dim(1);
+  const int64_t* label = labels.data<int64_t>();
+  Criterion criterion{classes, class_weights.defined() ? class_weights.data<float>() : nullptr,
+                      double{options.label_smoothing}, 0.0, 0.0};
+  for (int64_t c = 0; c < classes; ++c) criterion.total_weight += criterion.weight(c);
+  for (int64_t i = 0; i < rows; ++i) {
+    CHECK(label[i] >= 0 && label[i] < classes, "label {} of row {}, {} classes", label[i], i, classes);
+    criterion.batch_weight += criterion.weight(label[i]);
+  }
+
+  SoftmaxCrossEntropyForward result{Tensor::empty({}), Tensor::empty({rows, classes})};
+  float* gradient = result.dlogits.data<float>();
+  std::vector<double> losses(static_cast<size_t>(rows));
+  dispatch_float(logits.dtype(), [&]<typename T>(TypeTag<T>) {
+    const T* z = logits.data<T>();
+    parallel_for(rows, rows_a_grain(classes), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        losses[static_cast<size_t>(i)] = row_loss(z + i * classes, label[i], criterion, gradient + i * classes);
+      }
+    });
+  });
+  double loss = 0.0;
+  for (const double row : losses) loss += row;
+  result.loss.data<float>()[0] = static_cast<float>(loss / criterion.batch_weight);
+  return result;
+}
+
+Tensor CpuBackend::softmax(const Tensor& logits) {
+  const int64_t classes = logits.dim(1);
+  Tensor probabilities = Tensor::empty(logits.shape());
+  float* p = probabilities.data<float>();
+  dispatch_float(logits.dtype(), [&]<typename T>(TypeTag<T>) {
+    const T* z = logits.data<T>();
+    parallel_for(logits.dim(0), rows_a_grain(classes), [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        float* row = p + i * classes;
+        const float scale = static_cast<float>(1.0 / exponentials(z + i * classes, classes, row).sum);
+        for (int64_t c = 0; c < classes; ++c) row[c] *= scale;
+      }
+    });
+  });
+  return probabilities;
+}
+
+}  // namespace cytograd

@@ -1,0 +1,182 @@
+#include "engine/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/backend.h"
+
+namespace cytograd {
+namespace {
+
+Device device_of(const std::vector<Parameter>& parameters) {
+  CHECK(!parameters.empty());
+  return parameters.front().variable->value().device();
+}
+
+void check_parameters(const std::vector<Parameter>& parameters) {
+  for (const Parameter& p : parameters) {
+    CHECK(p.variable != nullptr && p.variable->defined(), "{}", p.name);
+    const Tensor& w = p.variable->value();
+    CHECK(w.dtype() == DType::f32 && w.device() == device_of(parameters), "{}: {} {} on {}", p.name,
+          dtype_name(w.dtype()), w.shape(), device_name(w.device()));
+  }
+}
+
+Tensor count_tensor(int64_t count) { return Tensor::from(std::vector<int64_t>{count}, {}); }
+
+const Tensor& require(std::span<const NamedTensor> tensors, const std::string& name, const Shape& shape,
+                      DType dtype) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const NamedTensor& candidate) { return candidate.name == name; });
+  if (found == tensors.end()) fail("the saved state has no tensor '{}'", name);
+  const Tensor& tensor = found->tensor;
+  if (tensor.shape() != shape || tensor.dtype() != dtype)
+    fail("the saved tensor '{}' is {} {}, not {} {}", name, dtype_name(tensor.dtype()), tensor.shape(),
+         dtype_name(dtype), shape);
+  return tensor;
+}
+
+int64_t require_count(std::span<const NamedTensor> tensors, const std::string& name) {
+  const int64_t count = require(tensors, name, {}, DType::i64).to_vector<int64_t>().front();
+  if (count < 0) fail("the saved count '{}' is {}", name, count);
+  return count;
+}
+
+/// Where saved values go, once all of them are found to fit.
+struct Restore {
+  Tensor destination;
+  Tensor source;
+};
+
+void restore(std::vector<Restore>& items) {
+  for (Restore& item : items) item.destination.copy_from(item.source);
+}
+
+}  // namespace
+
+OptimizerKind parse_optimizer(std::string_view name) {
+  if (name == "sgd") return OptimizerKind::sgd;
+  if (name == "adamw") return OptimizerKind::adamw;
+  fail("unknown optimizer '{}'; known: sgd, adamw", name);
+}
+
+Optimizer::Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& options)
+    : parameters_(std::move(parameters)), options_(options) {
+  check_parameters(parameters_);
+  const bool adamw = options_.kind == OptimizerKind::adamw;
+  first_.resize(parameters_.size());
+  second_.resize(parameters_.size());
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Tensor& w = parameters_[i].variable->value();
+    if (adamw || options_.momentum != 0.0f) first_[i] = Tensor::zeros(w.shape(), DType::f32, w.device());
+    if (adamw) second_[i] = Tensor::zeros(w.shape(), DType::f32, w.device());
+  }
+}
+
+float Optimizer::step(std::span<const Tensor> gradients, float learning_rate, float clip_norm,
+                      float loss_scale) {
+  CHECK(gradients.size() == parameters_.size(), "{} gradients of {} parameters", gradients.size(),
+        parameters_.size());
+  CHECK(loss_scale > 0.0f, "loss scale {}", loss_scale);
+  if (parameters_.empty()) return 0.0f;
+  std::vector<OptimizerTerm> terms;
+  terms.reserve(parameters_.size());
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& p = parameters_[i];
+    const Tensor& w = p.variable->value();
+    CHECK(gradients[i].shape() == w.shape() && gradients[i].device() == w.device(), "{} {}, its gradient {}",
+          p.name, w.shape(), gradients[i].shape());
+    terms.push_back({w, gradients[i], first_[i], second_[i], p.decay ? options_.weight_decay : 0.0f});
+  }
+
+  Backend& device = backend(device_of(parameters_));
+  const auto clip = device.clip_norm(gradients, clip_norm * loss_scale).to_vector<float>();  // {norm, scale}
+  const float norm = clip[0] / loss_scale;
+  if (!std::isfinite(clip[0])) return norm;
+  const Tensor factor = Tensor::full({}, clip[1] / loss_scale, DType::f32, device.device());
+  ++steps_;
+  if (options_.kind == OptimizerKind::sgd) {
+    device.sgd_step(
+        terms, factor,
+        {.learning_rate = learning_rate, .momentum = options_.momentum, .nesterov = options_.nesterov});
+  } else {
+    device.adamw_step(terms, factor,
+                      {.learning_rate = learning_rate,
+                       .beta1 = options_.beta1,
+                       .beta2 = options_.beta2,
+                       .epsilon = options_.epsilon,
+                       .step = steps_});
+  }
+  return norm;
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> tensors{{"optimizer.step", count_tensor(steps_)}};
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (first_[i].defined()) tensors.push_back({"optimizer.first." + parameters_[i].name, first_[i]});
+    if (second_[i].defined()) tensors.push_back({"optimizer.second." + parameters_[i].name, second_[i]});
+  }
+  return tensors;
+}
+
+void Optimizer::load_state(std::span<const NamedTensor> tensors) {
+  const int64_t steps = require_count(tensors, "optimizer.step");
+  std::vector<Restore> items;
+  for (const NamedTensor& own : state()) {
+    if (own.name == "optimizer.step") continue;
+    items.push_back({own.tensor, require(tensors, own.name, own.tensor.shape(), DType::f32)});
+  }
+  restore(items);
+  steps_ = steps;
+}
+
+EmaWeights::EmaWeights(std::vector<Parameter> parameters, float decay)
+    : parameters_(std::move(parameters)), decay_(decay) {
+  CHECK(decay >= 0.0f && decay <= 1.0f, "decay {}", decay);
+  check_parameters(parameters_);
+  for (const Parameter& p : parameters_) averages_.push_back(p.variable->value().clone());
+}
+
+void EmaWeights::update() {
+  if (parameters_.empty()) return;
+  ++updates_;
+  const auto t = static_cast<float>(updates_);
+  std::vector<Backend::EmaTerm> terms;
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    terms.push_back({averages_[i], parameters_[i].variable->value()});
+  backend(device_of(parameters_)).ema_step(terms, std::min(decay_, (1.0f + t) / (10.0f + t)));
+}
+
+void EmaWeights::swap() {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    Tensor& w = parameters_[i].variable->mutable_value();
+    const Tensor trained = w.clone();
+    w.copy_from(averages_[i]);
+    averages_[i].copy_from(trained);
+  }
+}
+
+std::vector<NamedTensor> EmaWeights::averages() const {
+  std::vector<NamedTensor> tensors;
+  for (size_t i = 0; i < parameters_.size(); ++i) tensors.push_back({parameters_[i].name, averages_[i]});
+  return tensors;
+}
+
+std::vector<NamedTensor> EmaWeights::state() const {
+  std::vector<NamedTensor> tensors{{"ema.step", count_tensor(updates_)}};
+  for (const NamedTensor& average : averages()) tensors.push_back({"ema." + average.name, average.tensor});
+  return tensors;
+}
+
+void EmaWeights::load_state(std::span<const NamedTensor> tensors) {
+  const int64_t updates = require_count(tensors, "ema.step");
+  std::vector<Restore> items;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const std::string name = "ema." + parameters_[i].name;
+    items.push_back({averages_[i], require(tensors, name, averages_[i].shape(), DType::f32)});
+  }
+  restore(items);
+  updates_ = updates;
+}
+
+}  // namespace cytograd

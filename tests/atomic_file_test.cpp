@@ -1,0 +1,113 @@
+#include "engine/atomic_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <sstream>
+
+#include "engine/check.h"
+
+namespace cytograd {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+class AtomicFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::temp_directory_path() / fmt::format("cytograd_{}_{}", test->name(), getpid());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  static std::string content(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return text.str();
+  }
+  int64_t files() const { return std::distance(fs::directory_iterator(folder_), {}); }
+
+  fs::path folder_;
+};
+
+TEST_F(AtomicFileTest, WritesAndReplaces) {
+  const fs::path path = folder_ / "a.txt";
+  write_text_file(path, "old");
+  EXPECT_EQ(content(path), "old");
+  std::string large(300'000, 'x');
+  {
+    AtomicFile file(path);
+    file.write("head,");
+    for (int i = 0; i < 50'000; ++i) file.write("0123456789");
+    file.write(large);
+    EXPECT_EQ(content(path), "old");  // until it is committed
+    EXPECT_EQ(files(), 2);
+    file.commit();
+  }
+  std::string expected = "head,";
+  for (int i = 0; i < 50'000; ++i) expected += "0123456789";
+  EXPECT_EQ(content(path), expected + large);
+  EXPECT_EQ(files(), 1);
+  write_text_file(path, "");
+  EXPECT_EQ(content(path), "");
+}
+
+TEST_F(AtomicFileTest, WithoutCommitTheOldFileStays) {
+  const fs::path path = folder_ / "a.txt";
+  write_text_file(path, "old");
+  {
+    AtomicFile file(path);
+    file.write("new");
+  }
+  EXPECT_EQ(content(path), "old");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFileTest, NamesFileAndReason) {
+  EXPECT_THAT([&] { write_text_file(folder_ / "absent" / "a.txt", ""); },
+              ThrowsMessage<Error>(testing::AllOf(HasSubstr("absent/a.txt"), HasSubstr("No such file"))));
+  EXPECT_THAT([&] { write_text_file(folder_, ""); }, ThrowsMessage<Error>(HasSubstr("is a directory")));
+}
+
+// A limit on the size of files stands for a full disk: the write fails half-way with an error of its own.
+TEST_F(AtomicFileTest, AFullDiskLeavesTheOldFileAndNoTemporary) {
+  const fs::path path = folder_ / "a.txt";
+  write_text_file(path, "old");
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto* handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 100'000;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::string message;
+  try {
+    write_text_file(path, std::string(1'000'000, 'x'));
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_THAT(message, HasSubstr("a.txt: cannot write: File too large"));
+  EXPECT_EQ(content(path), "old");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFileTest, DevicesAndPipesAreWrittenDirectly) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  EXPECT_THAT([] { write_text_file("/dev/full", "x"); },
+              ThrowsMessage<Error>("/dev/full: cannot write: No space left on device"));
+  write_text_file("/dev/null", "x");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+}  // namespace
+}  // namespace cytograd

@@ -1,0 +1,146 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/support/values.h"
+
+namespace cytograd {
+namespace {
+
+using test::normal;
+using test::tensor_of;
+using test::Threads;
+using test::values_of;
+
+Tensor labels_of(const std::vector<int64_t>& labels) {
+  return Tensor::from(labels, {static_cast<int64_t>(labels.size())});
+}
+
+/// The loss by its formula in f64, and its gradient.
+struct Reference {
+  double loss = 0.0;
+  std::vector<double> dlogits;
+
+  Reference(const std::vector<double>& z, const std::vector<int64_t>& labels, std::vector<double> w, double s) {
+    const size_t rows = labels.size(), classes = z.size() / rows;
+    if (w.empty()) w.assign(classes, 1.0);
+    dlogits.resize(z.size());
+    double batch = 0.0;
+    for (const int64_t label : labels) batch += w[static_cast<size_t>(label)];
+    for (size_t i = 0; i < rows; ++i) {
+      const double* row = z.data() + i * classes;
+      const double max = *std::max_element(row, row + classes);
+      double sum = 0.0;
+      for (size_t c = 0; c < classes; ++c) sum += std::exp(row[c] - max);
+      std::vector<double> target(classes);  // the weight of -log p_c
+      for (size_t c = 0; c < classes; ++c) target[c] = s / static_cast<double>(classes) * w[c] / batch;
+      const size_t t = static_cast<size_t>(labels[i]);
+      target[t] += (1.0 - s) * w[t] / batch;
+      double total = 0.0;
+      for (const double v : target) total += v;
+      for (size_t c = 0; c < classes; ++c) {
+        const double log_p = row[c] - max - std::log(sum);
+        loss -= target[c] * log_p;
+        dlogits[i * classes + c] = total * std::exp(log_p) - target[c];
+      }
+    }
+  }
+};
+
+TEST(SoftmaxCrossEntropy, IsTheFormula) {
+  Backend& cpu = backend(Device::cpu);
+  for (const auto& [rows, classes] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 1}, {1, 7}, {5, 2}, {17, 100}, {64, 1108}, {300, 3}}) {
+    std::vector<int64_t> labels;
+    for (int64_t i = 0; i < rows; ++i) labels.push_back(i * 31 % classes);
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+      const Tensor logits = normal({rows, classes}, 1, dtype, 0.0, 3.0);
+      for (const float smoothing : {0.0f, 0.125f, 1.0f}) {
+        for (const bool weighted : {false, true}) {
+          Tensor weights;
+          std::vector<double> w;
+          if (weighted) {
+            for (int64_t c = 0; c < classes; ++c) w.push_back(0.25 + 0.5 * static_cast<double>(c % 5));
+            weights = tensor_of(w, {classes});
+          }
+          const auto result =
+              cpu.softmax_cross_entropy(logits, labels_of(labels), weights, {.label_smoothing = smoothing});
+          const Reference reference(values_of(logits), labels, w, static_cast<double>(smoothing));
+          EXPECT_EQ(result.loss.shape(), Shape{});
+          EXPECT_EQ(result.dlogits.dtype(), DType::f32);
+          EXPECT_NEAR(static_cast<double>(result.loss.item()), reference.loss, 1e-6 + 1e-6 * reference.loss);
+          const auto gradient = values_of(result.dlogits);
+          for (size_t i = 0; i < gradient.size(); ++i) {
+            ASSERT_NEAR(gradient[i], reference.dlogits[i], 3e-7) << rows << "x" << classes << " at " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Numbers from torch.nn.functional.cross_entropy on the same input.
+TEST(SoftmaxCrossEntropy, WeightedSmoothingIsPyTorchs) {
+  const Tensor logits = tensor_of({1.0, -2.0, 0.5, 0.25, 3.0, -1.0}, {2, 3});
+  const Tensor weights = tensor_of({0.5, 2.0, 1.0}, {3});
+  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({2, 1}), weights,
+                                                                 {.label_smoothing = 0.25f});
+  EXPECT_NEAR(static_cast<double>(result.loss.item()), 0.677270545, 1e-6);
+}
+
+TEST(SoftmaxCrossEntropy, RejectsALabelOutOfRange) {
+  Backend& cpu = backend(Device::cpu);
+  const Tensor logits = normal({3, 4}, 2);
+  EXPECT_THROW(cpu.softmax_cross_entropy(logits, labels_of({0, 4, 1}), Tensor(), {}), CheckError);
+  EXPECT_THROW(cpu.softmax_cross_entropy(logits, labels_of({0, 1, -1}), Tensor(), {}), CheckError);
+}
+
+TEST(SoftmaxCrossEntropy, StaysFiniteForExtremeLogits) {
+  const Tensor logits = tensor_of({1e4, -1e4, 0.0, -1e4, 1e4, 9999.0}, {2, 3});
+  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({1, 1}), Tensor(),
+                                                                 {.label_smoothing = 0.0f});
+  const double second = std::log(1.0 + std::exp(-1.0));
+  EXPECT_NEAR(static_cast<double>(result.loss.item()), (2e4 + second) / 2.0, 1e-2);
+  for (const double v : values_of(result.dlogits)) EXPECT_TRUE(std::isfinite(v));
+}
+
+TEST(SoftmaxCrossEntropy, MinusInfinityIsAClassWithoutProbability) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Tensor logits = tensor_of({0.0, -infinity, 0.0}, {1, 3});
+  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({0}), Tensor(), {});
+  EXPECT_NEAR(static_cast<double>(result.loss.item()), std::log(2.0), 1e-6);
+  EXPECT_EQ(values_of(result.dlogits)[1], 0.0);
+}
+
+TEST(SoftmaxCrossEntropy, HandsNanOn) {
+  const Tensor logits = tensor_of({0.0, std::nan(""), 1.0}, {1, 3});
+  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({0}), Tensor(), {});
+  EXPECT_TRUE(std::isnan(result.loss.item()));
+}
+
+TEST(SoftmaxCrossEntropy, DoesNotDependOnTheThreads) {
+  const Tensor logits = normal({257, 1108}, 3);
+  std::vector<int64_t> labels(257);
+  for (size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int64_t>(i * 37 % 1108);
+  const auto run = [&](int threads) {
+    const Threads scope(threads);
+    const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of(labels), Tensor(),
+                                                                   {.label_smoothing = 0.1f});
+    auto all = result.dlogits.to_vector<float>();
+    all.push_back(result.loss.item());
+    return all;
+  };
+  EXPECT_EQ(run(1), run(2));
+}
+
+TEST(Softmax, RowsAreProbabilities) {
+  const Tensor logits = tensor_of({1e4, 0.0, -1e4, 1.0, 2.0, 3.0}, {2, 3});
+  const auto p = values_of(backend(Device::cpu).softmax(logits));
+  const double sum = std::exp(-2.0) + std::exp(-1.0) + 1.0;
+  const std::vector<double> expected{1.0, 0.0, 0.0, std::exp(-2.0) / sum, std::exp(-1.0) / sum, 1.0 / sum};
+  for (size_t i = 0; i < p.size(); ++i) EXPECT_NEAR(p[i], expected[i], 1e-7) << i;
+}
+
+}  // namespace
+}  // namespace cytograd

@@ -1,0 +1,57 @@
+// Tensors of any floating type from and to f64, for tests that check an op against plain loops in f64.
+#pragma once
+
+#include <omp.h>
+
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/philox.h"
+#include "engine/simd.h"
+
+namespace cytograd::test {
+
+/// The values rounded to `dtype`.
+inline Tensor tensor_of(const std::vector<double>& values, const Shape& shape, DType dtype = DType::f32) {
+  Tensor t = Tensor::empty(shape, dtype);
+  dispatch_float(dtype, [&]<typename T>(TypeTag<T>) {
+    for (size_t i = 0; i < values.size(); ++i) t.data<T>()[i] = T(static_cast<float>(values[i]));
+  });
+  return t;
+}
+
+inline std::vector<double> values_of(const Tensor& t) {
+  std::vector<double> values(static_cast<size_t>(t.elements()));
+  dispatch_float(t.dtype(), [&]<typename T>(TypeTag<T>) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(static_cast<float>(t.data<T>()[i]));
+  });
+  return values;
+}
+
+/// Normal with this mean and deviation, rounded to `dtype`.
+inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::f32, double mean = 0.0,
+                     double deviation = 1.0) {
+  Philox random(seed);
+  std::vector<double> values(static_cast<size_t>(shape.elements()));
+  for (double& v : values) v = mean + deviation * static_cast<double>(random.normal());
+  return tensor_of(values, shape, dtype);
+}
+
+/// Half a unit in the last place of 1: the relative error of one rounding to `dtype`.
+inline double rounding(DType dtype) {
+  return dtype == DType::f32 ? 0x1p-24 : dtype == DType::bf16 ? 0x1p-8 : 0x1p-11;
+}
+
+/// Runs with this many OpenMP threads while it lives.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
+  ~Threads() { omp_set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace cytograd::test
