@@ -57,9 +57,9 @@ struct PreprocessOptions {
   static constexpr int64_t kMaxChannels = 8;
 
   Fusion fusion = Fusion::none;
-  Tensor colormap;       ///< u8 [C, 256, 3]: a channel's value to its share of RGB; for Fusion::colormap
-  Tensor linear_weight;  ///< f32 [K, C]: fused = weight * v + bias; for Fusion::linear
-  Tensor linear_bias;    ///< f32 [K]
+  Tensor colormap{};       ///< u8 [C, 256, 3]: a channel's value to its share of RGB; for Fusion::colormap
+  Tensor linear_weight{};  ///< f32 [K, C]: fused = weight * v + bias; for Fusion::linear
+  Tensor linear_bias{};    ///< f32 [K]
   int64_t shrink = 1;
   int64_t crop_height = 0;  ///< of the shrunk image; 0: all of it
   int64_t crop_width = 0;
