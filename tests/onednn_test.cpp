@@ -98,12 +98,8 @@ void check_convolution(const Convolution& c, double epsilon) {
   const std::vector<T> dy = rounded<T>(random_values(c.y(), 2));
   // Weights that bf16 holds exactly: the cast to x's type must not cost what the test does not allow for.
   const std::vector<float> w = widened(rounded<bf16>(random_values(c.w(), 3)));
-  const std::vector<float> xf = widened(x);
-  const std::vector<float> dyf = widened(dy);
-
-  std::vector<double> y_expected(dy.size());
-  std::vector<double> dx_expected(x.size());
-  std::vector<double> dw_expected(w.size());
+  const std::vector<float> xf = widened(x), dyf = widened(dy);
+  std::vector<double> y_expected(dy.size()), dx_expected(x.size()), dw_expected(w.size());
   for_each_product(c, [&](size_t xi, size_t wi, size_t yi) {
     y_expected[yi] += static_cast<double>(xf[xi]) * static_cast<double>(w[wi]);
     dx_expected[xi] += static_cast<double>(dyf[yi]) * static_cast<double>(w[wi]);
@@ -212,10 +208,8 @@ void check_linear(int64_t batch, int64_t in, int64_t out, double epsilon) {
   const std::vector<T> dy = rounded<T>(random_values({batch, out}, 2));
   const std::vector<float> w = widened(rounded<bf16>(random_values({out, in}, 3)));
   const std::vector<float> b = random_values({out}, 4);
-  std::vector<double> y_expected(dy.size());
-  std::vector<double> dx_expected(x.size());
-  std::vector<double> dw_expected(w.size());
-  std::vector<double> db_expected(b.size());
+  std::vector<double> y_expected(dy.size()), dx_expected(x.size()), dw_expected(w.size()),
+      db_expected(b.size());
   for (size_t n = 0; n < static_cast<size_t>(batch); ++n)
     for (size_t o = 0; o < b.size(); ++o) {
       const size_t yi = n * b.size() + o;

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <limits>
 #include <numeric>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +74,9 @@ struct OpCase {
   bool differentiable = true;
   bool realistic = false;  ///< a size from training: golden probes instead of all elements, no gradient check
 };
+
+/// For GoogleTest's messages.
+inline void PrintTo(const OpCase& op_case, std::ostream* out) { *out << op_case.name; }
 
 inline std::vector<float> draw_values(const CaseInput& input, const std::string& seed) {
   Philox philox(hash(seed), hash(input.name));

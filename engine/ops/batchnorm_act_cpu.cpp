@@ -35,7 +35,11 @@ void chunk_moments(const T* x, int64_t elements, const ChannelLines& lines, floa
   for (int64_t r = 0; r < shift_rows; ++r) {
     for (int64_t c = 0; c < channels; ++c) shift[c] += to_float(x[r * channels + c]);
   }
-  for (int64_t c = 0; c < channels; ++c) shift[c] /= static_cast<float>(shift_rows);
+  // Rounded as x is, so that differences of bf16 or f16 are exact: else all would lose the same low bits, which
+  // adds up.
+  for (int64_t c = 0; c < channels; ++c) {
+    shift[c] = to_float(from_float<T>(shift[c] / static_cast<float>(shift_rows)));
+  }
 
   std::fill_n(mean, channels, 0.0f);
   std::fill_n(m2, channels, 0.0f);
