@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -93,9 +94,9 @@ void expect_near(const Tensor& actual, const std::vector<double>& expected, doub
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  const std::vector<Shape> shapes{{2, 1},       {7, 3},          {2, 3, 5, 17}, {1, 9, 9, 64}, {33, 100},
-                                  {3, 2048},    {2, 7, 7, 2048}, {4, 33, 31, 6}, {70000, 1},   {2, 150, 150, 3},
-                                  {1030, 130},  {3, 1025},       {5, 96}};
+  const std::vector<Shape> shapes{
+      {2, 1},         {7, 3},     {2, 3, 5, 17},    {1, 9, 9, 64}, {33, 100}, {3, 2048}, {2, 7, 7, 2048},
+      {4, 33, 31, 6}, {70000, 1}, {2, 150, 150, 3}, {1030, 130},   {3, 1025}, {5, 96}};
   for (const Shape& shape : shapes) {
     for (const bool relu : {false, true}) {
       for (const bool residual : {false, true}) all.push_back({shape, DType::f32, relu, residual});
@@ -144,9 +145,9 @@ TEST_P(BatchnormAct, BackwardIsTheGradient) {
   const Reference reference(layer, true);
   Backend& cpu = backend(Device::cpu);
   const auto forward = cpu.batchnorm_act_train(layer.arguments, layer.options);
-  const auto gradient = cpu.batchnorm_act_backward(
-      layer.dy, {layer.arguments.x, layer.arguments.gamma, forward.mean, forward.inv_std, forward.mask,
-                 GetParam().residual});
+  const auto gradient =
+      cpu.batchnorm_act_backward(layer.dy, {layer.arguments.x, layer.arguments.gamma, forward.mean,
+                                            forward.inv_std, forward.mask, GetParam().residual});
   const double rows = static_cast<double>(layer.arguments.x.elements() / layer.arguments.gamma.elements());
   const double sums = 4e-6 * rows;  // as many f32 products of order 1, were every rounding to agree
   expect_near(gradient.dbeta, reference.dbeta, 1e-5, sums, "dbeta");
@@ -168,8 +169,8 @@ TEST(BatchnormActStatistics, DoNotDependOnTheThreads) {
     const auto forward = cpu.batchnorm_act_train(arguments, layer.options);
     const auto gradient = cpu.batchnorm_act_backward(
         layer.dy, {arguments.x, arguments.gamma, forward.mean, forward.inv_std, forward.mask, true});
-    return std::vector<Tensor>{forward.y,    forward.mean,         forward.inv_std,       arguments.running_mean,
-                               gradient.dx,  gradient.dgamma,      gradient.dbeta,        gradient.dresidual,
+    return std::vector<Tensor>{forward.y,    forward.mean,         forward.inv_std, arguments.running_mean,
+                               gradient.dx,  gradient.dgamma,      gradient.dbeta,  gradient.dresidual,
                                forward.mask, arguments.running_var};
   };
   const auto one = run(1);

@@ -32,8 +32,8 @@ TEST(Conversions, OfEveryBf16AndF16AreThoseOfDtype) {
 
 TEST(Conversions, OfFloatsAroundEveryRoundingAreThoseOfDtype) {
   for (uint32_t high = 0; high < 65536; ++high) {
-    for (const uint32_t low : {0u, 1u, 0x0fffu, 0x1000u, 0x1001u, 0x2fffu, 0x3000u, 0x7fffu, 0x8000u, 0x8001u,
-                               0xf000u, 0xffffu}) {
+    for (const uint32_t low :
+         {0u, 1u, 0x0fffu, 0x1000u, 0x1001u, 0x2fffu, 0x3000u, 0x7fffu, 0x8000u, 0x8001u, 0xf000u, 0xffffu}) {
       const float v = std::bit_cast<float>(high << 16 | low);
       ASSERT_EQ(from_float<f16>(v).bits, f16(v).bits) << std::hex << high << " " << low;
       ASSERT_EQ(from_float<bf16>(v).bits, bf16(v).bits) << std::hex << high << " " << low;
@@ -68,8 +68,8 @@ TEST(Elementwise, ReluHandsNanAndInfinityOn) {
     EXPECT_EQ(values[1], kInfinity);
     EXPECT_EQ(values[2], 0.0);
     EXPECT_EQ(values[3], 0.0);
-    EXPECT_EQ(values_of(cpu.relu_backward(tensor_of({3.0, 3.0, 3.0, 3.0}, {4}, dtype), y)),
-              (std::vector<double>{3.0, 3.0, 0.0, 0.0}));
+    const Tensor dx = cpu.relu_backward(tensor_of({3.0, 4.0, 5.0, 6.0}, {4}, dtype), y);
+    EXPECT_EQ(values_of(dx), (std::vector<double>{3.0, 4.0, 0.0, 0.0}));
   }
 }
 
@@ -81,7 +81,8 @@ TEST(Cast, RoundsToNearestEvenBetweenAllFloatingTypes) {
       const Tensor y = cpu.cast(x, to);
       ASSERT_EQ(y.dtype(), to);
       EXPECT_EQ(values_of(y), values_of(tensor_of(values_of(x), {1037}, to)));
-      const auto special = values_of(cpu.cast(tensor_of({kInfinity, -kInfinity, std::nan("")}, {3}, from), to));
+      const auto special =
+          values_of(cpu.cast(tensor_of({kInfinity, -kInfinity, std::nan("")}, {3}, from), to));
       EXPECT_EQ(special[0], kInfinity);
       EXPECT_EQ(special[1], -kInfinity);
       EXPECT_TRUE(std::isnan(special[2]));
@@ -110,7 +111,8 @@ TEST(Dropout, DropsElementIByDrawIOfItsStream) {
   Backend& cpu = backend(Device::cpu);
   for (const DType dtype : kFloats) {
     for (const int64_t size : kSizes) {
-      const DropoutOptions options{.probability = 0.3f, .seed = 0x123456789abcdefull, .offset = 0xfedcba987654321ull};
+      const DropoutOptions options{
+          .probability = 0.3f, .seed = 0x123456789abcdefull, .offset = 0xfedcba987654321ull};
       const Tensor x = normal({size}, 5, dtype);
       const auto in = values_of(x), y = values_of(cpu.dropout(x, options));
       Philox draws(options.seed, options.offset);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,7 +23,8 @@ struct Reference {
   double loss = 0.0;
   std::vector<double> dlogits;
 
-  Reference(const std::vector<double>& z, const std::vector<int64_t>& labels, std::vector<double> w, double s) {
+  Reference(const std::vector<double>& z, const std::vector<int64_t>& labels, std::vector<double> w,
+            double s) {
     const size_t rows = labels.size(), classes = z.size() / rows;
     if (w.empty()) w.assign(classes, 1.0);
     dlogits.resize(z.size());
@@ -50,8 +52,8 @@ struct Reference {
 
 TEST(SoftmaxCrossEntropy, IsTheFormula) {
   Backend& cpu = backend(Device::cpu);
-  for (const auto& [rows, classes] : std::vector<std::pair<int64_t, int64_t>>{
-           {1, 1}, {1, 7}, {5, 2}, {17, 100}, {64, 1108}, {300, 3}}) {
+  for (const auto& [rows, classes] :
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 7}, {5, 2}, {17, 100}, {64, 1108}, {300, 3}}) {
     std::vector<int64_t> labels;
     for (int64_t i = 0; i < rows; ++i) labels.push_back(i * 31 % classes);
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
@@ -84,8 +86,9 @@ TEST(SoftmaxCrossEntropy, IsTheFormula) {
 TEST(SoftmaxCrossEntropy, WeightedSmoothingIsPyTorchs) {
   const Tensor logits = tensor_of({1.0, -2.0, 0.5, 0.25, 3.0, -1.0}, {2, 3});
   const Tensor weights = tensor_of({0.5, 2.0, 1.0}, {3});
-  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({2, 1}), weights,
-                                                                 {.label_smoothing = 0.25f});
+  const auto result =
+      backend(Device::cpu)
+          .softmax_cross_entropy(logits, labels_of({2, 1}), weights, {.label_smoothing = 0.25f});
   EXPECT_NEAR(static_cast<double>(result.loss.item()), 0.677270545, 1e-6);
 }
 
@@ -98,8 +101,9 @@ TEST(SoftmaxCrossEntropy, RejectsALabelOutOfRange) {
 
 TEST(SoftmaxCrossEntropy, StaysFiniteForExtremeLogits) {
   const Tensor logits = tensor_of({1e4, -1e4, 0.0, -1e4, 1e4, 9999.0}, {2, 3});
-  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({1, 1}), Tensor(),
-                                                                 {.label_smoothing = 0.0f});
+  const auto result =
+      backend(Device::cpu)
+          .softmax_cross_entropy(logits, labels_of({1, 1}), Tensor(), {.label_smoothing = 0.0f});
   const double second = std::log(1.0 + std::exp(-1.0));
   EXPECT_NEAR(static_cast<double>(result.loss.item()), (2e4 + second) / 2.0, 1e-2);
   for (const double v : values_of(result.dlogits)) EXPECT_TRUE(std::isfinite(v));
@@ -125,8 +129,9 @@ TEST(SoftmaxCrossEntropy, DoesNotDependOnTheThreads) {
   for (size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int64_t>(i * 37 % 1108);
   const auto run = [&](int threads) {
     const Threads scope(threads);
-    const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of(labels), Tensor(),
-                                                                   {.label_smoothing = 0.1f});
+    const auto result =
+        backend(Device::cpu)
+            .softmax_cross_entropy(logits, labels_of(labels), Tensor(), {.label_smoothing = 0.1f});
     auto all = result.dlogits.to_vector<float>();
     all.push_back(result.loss.item());
     return all;

@@ -22,14 +22,10 @@ struct Case {
 std::vector<Case> cases() {
   std::vector<Case> all;
   const std::vector<std::pair<Shape, MaxPool2dOptions>> plain{
-      {{2, 9, 7, 5}, {}},
-      {{1, 1, 1, 3}, {}},
-      {{2, 16, 16, 64}, {}},
-      {{1, 5, 6, 100}, {2, 2, 0}},
-      {{3, 8, 9, 1}, {3, 1, 1}},
-      {{1, 11, 13, 17}, {5, 3, 2}},
-      {{1, 17, 15, 6}, {15, 4, 7}},
-      {{2, 7, 8, 130}, {1, 1, 0}},
+      {{2, 9, 7, 5}, {}},           {{1, 1, 1, 3}, {}},
+      {{2, 16, 16, 64}, {}},        {{1, 5, 6, 100}, {2, 2, 0}},
+      {{3, 8, 9, 1}, {3, 1, 1}},    {{1, 11, 13, 17}, {5, 3, 2}},
+      {{1, 17, 15, 6}, {15, 4, 7}}, {{2, 7, 8, 130}, {1, 1, 0}},
       {{1, 10, 10, 65}, {2, 5, 1}},  // pixels that no window reads
   };
   for (const auto& [shape, options] : plain) {
@@ -106,8 +102,8 @@ TEST(MaxPool2dInfinity, OfAllMinusInfinityIsTheFirstPixel) {
 
 TEST(GlobalAvgPool, IsTheMeanAndSpreadsItsGradient) {
   Backend& cpu = backend(Device::cpu);
-  for (const Shape& shape :
-       {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 17}, Shape{3, 7, 7, 300}, Shape{1, 40, 50, 6}, Shape{2, 2, 2, 513}}) {
+  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 17}, Shape{3, 7, 7, 300}, Shape{1, 40, 50, 6},
+                             Shape{2, 2, 2, 513}}) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
       const Tensor x = normal(shape, 3, dtype, 1.0);
       const auto in = values_of(x);

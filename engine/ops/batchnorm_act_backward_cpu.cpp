@@ -70,7 +70,8 @@ void chunk_sums(const Pass<T>& pass, int64_t begin, int64_t end, const ChannelLi
 }
 
 template <bool kRelu, bool kStore, typename T>
-void all_sums(const Pass<T>& pass, const ChannelLines& lines, const Tensor& mean, std::vector<double>& totals) {
+void all_sums(const Pass<T>& pass, const ChannelLines& lines, const Tensor& mean,
+              std::vector<double>& totals) {
   const int64_t count = 2 * lines.channels;
   Tensor partial = Tensor::empty({lines.chunks(), count});
   float* partials = partial.data<float>();

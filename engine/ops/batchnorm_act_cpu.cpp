@@ -1,10 +1,11 @@
 // y = act((x - mean) / sqrt(var + epsilon) * gamma + beta + residual), per channel. Bound by memory: training
 // reads x twice, the residual once and writes y once, with 1 bit an element for the ReLU's gradient.
+#include "engine/ops/batchnorm_act_cpu.h"
+
 #include <cmath>
 #include <vector>
 
 #include "engine/backend_cpu.h"
-#include "engine/ops/batchnorm_act_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -176,8 +177,8 @@ Backend::BatchnormActForward CpuBackend::batchnorm_act_train(const BatchnormActA
   const Tensor& x = arguments.x;
   const ChannelLines lines(x);
   const int64_t channels = lines.channels;
-  const Moments batch = dispatch_float(
-      x.dtype(), [&]<typename T>(TypeTag<T>) { return moments(x.data<T>(), lines); });
+  const Moments batch =
+      dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) { return moments(x.data<T>(), lines); });
 
   BatchnormActForward result;
   result.mean = Tensor::empty({channels});

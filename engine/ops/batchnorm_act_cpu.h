@@ -14,10 +14,10 @@ namespace cytograd {
 /// j % channels and starts at a multiple of kMaskLanes. The last line may be short, by whole rows. Chunks
 /// follow from the shape alone: sums over them do not depend on the threads.
 struct ChannelLines {
-  static constexpr int64_t kMinWidth = 256;         // spreads a line's cost over enough lanes
-  static constexpr int64_t kMinChunkRows = 64;      // a chunk's partial sums are small beside its rows
-  static constexpr int64_t kMinChunk = 64 * 1024;   // elements
-  static constexpr int64_t kBlock = 1024;           // lanes whose partial sums stay in the L1 cache
+  static constexpr int64_t kMinWidth = 256;        // spreads a line's cost over enough lanes
+  static constexpr int64_t kMinChunkRows = 64;     // a chunk's partial sums are small beside its rows
+  static constexpr int64_t kMinChunk = 64 * 1024;  // elements
+  static constexpr int64_t kBlock = 1024;          // lanes whose partial sums stay in the L1 cache
 
   int64_t channels;
   int64_t elements;

@@ -10,9 +10,8 @@ template <typename F>
 Tensor converted(const Tensor& x, DType dtype, const F& f) {
   Tensor y = Tensor::empty(x.shape(), dtype);
   dispatch_float(x.dtype(), [&]<typename X>(TypeTag<X>) {
-    dispatch_float(dtype, [&]<typename Y>(TypeTag<Y>) {
-      elementwise(x.elements(), f, y.data<Y>(), x.data<X>());
-    });
+    dispatch_float(dtype,
+                   [&]<typename Y>(TypeTag<Y>) { elementwise(x.elements(), f, y.data<Y>(), x.data<X>()); });
   });
   return y;
 }
@@ -24,8 +23,8 @@ Tensor CpuBackend::cast(const Tensor& x, DType dtype) {
 }
 
 Tensor CpuBackend::scale(const Tensor& x, const Tensor& factor, DType dtype) {
-  const float by = dispatch_float(
-      factor.dtype(), [&]<typename T>(TypeTag<T>) { return to_float(factor.data<T>()[0]); });
+  const float by =
+      dispatch_float(factor.dtype(), [&]<typename T>(TypeTag<T>) { return to_float(factor.data<T>()[0]); });
   return converted(x, dtype, [by](float v) { return v * by; });
 }
 

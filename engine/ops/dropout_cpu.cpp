@@ -82,9 +82,8 @@ Tensor CpuBackend::dropout(const Tensor& x, const DropoutOptions& options) {
     copy(y, x);
     return y;
   }
-  dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
-    drop(x.data<T>(), y.data<T>(), x.elements(), options);
-  });
+  dispatch_float(x.dtype(),
+                 [&]<typename T>(TypeTag<T>) { drop(x.data<T>(), y.data<T>(), x.elements(), options); });
   return y;
 }
 

@@ -66,15 +66,13 @@ void spread(const T* dy, T* dx, const Shape& shape) {
 
 Tensor CpuBackend::global_avg_pool(const Tensor& x) {
   Tensor y = Tensor::empty({x.dim(0), x.dim(3)}, x.dtype());
-  dispatch_float(x.dtype(),
-                 [&]<typename T>(TypeTag<T>) { average(x.data<T>(), y.data<T>(), x.shape()); });
+  dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) { average(x.data<T>(), y.data<T>(), x.shape()); });
   return y;
 }
 
 Tensor CpuBackend::global_avg_pool_backward(const Tensor& dy, const Shape& x_shape) {
   Tensor dx = Tensor::empty(x_shape, dy.dtype());
-  dispatch_float(dy.dtype(),
-                 [&]<typename T>(TypeTag<T>) { spread(dy.data<T>(), dx.data<T>(), x_shape); });
+  dispatch_float(dy.dtype(), [&]<typename T>(TypeTag<T>) { spread(dy.data<T>(), dx.data<T>(), x_shape); });
   return dx;
 }
 

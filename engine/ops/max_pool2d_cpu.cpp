@@ -113,7 +113,8 @@ void gather_block(const T* dy, const uint8_t* index, const Extents& e, int64_t r
       const int32_t here = static_cast<int32_t>(kh * e.options.window + kw);
       const int64_t at = (r * e.columns + q) * e.channels;
 #pragma omp simd
-      for (int64_t c = 0; c < count; ++c) sum[c] += int32_t{index[at + c]} == here ? to_float(dy[at + c]) : 0.0f;
+      for (int64_t c = 0; c < count; ++c)
+        sum[c] += int32_t{index[at + c]} == here ? to_float(dy[at + c]) : 0.0f;
     }
   }
 #pragma omp simd

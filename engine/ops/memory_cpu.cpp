@@ -1,5 +1,6 @@
 // Fills and copies.
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "engine/backend_cpu.h"

@@ -59,7 +59,8 @@ double row_loss(const T* z, int64_t label, const Criterion& criterion, float* dz
     for (int64_t c = 0; c < criterion.classes; ++c) all += criterion.weight(c) * nll(c);
     loss += soft * all;
   }
-  const float share = static_cast<float>((hard + soft * criterion.total_weight) / (sum * criterion.batch_weight));
+  const float share =
+      static_cast<float>((hard + soft * criterion.total_weight) / (sum * criterion.batch_weight));
   const float soft_share = static_cast<float>(soft / criterion.batch_weight);
   if (s > 0.0 && criterion.weights != nullptr) {
     for (int64_t c = 0; c < criterion.classes; ++c) dz[c] = dz[c] * share - soft_share * criterion.weights[c];
@@ -93,7 +94,8 @@ Backend::SoftmaxCrossEntropyForward CpuBackend::softmax_cross_entropy(
     const T* z = logits.data<T>();
     parallel_for(rows, rows_a_grain(classes), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        losses[static_cast<size_t>(i)] = row_loss(z + i * classes, label[i], criterion, gradient + i * classes);
+        losses[static_cast<size_t>(i)] =
+            row_loss(z + i * classes, label[i], criterion, gradient + i * classes);
       }
     });
   });

@@ -23,7 +23,8 @@ inline Tensor tensor_of(const std::vector<double>& values, const Shape& shape, D
 inline std::vector<double> values_of(const Tensor& t) {
   std::vector<double> values(static_cast<size_t>(t.elements()));
   dispatch_float(t.dtype(), [&]<typename T>(TypeTag<T>) {
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(static_cast<float>(t.data<T>()[i]));
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<double>(static_cast<float>(t.data<T>()[i]));
   });
   return values;
 }
