@@ -60,10 +60,11 @@ TEST(Tape, SumsWithoutWritingToSharedGradients) {
   const Variable b = leaf({3, 4});
   const Variable sum = add(a, b);
   const Variable y = add(sum, a);
-  const Variable loss = record("first", Tensor::full({}, y.value().to_vector<float>()[0]), {y},
-                               [](const Tensor& dy, std::span<const bool>) {
-                                 return std::vector<Tensor>{Tensor::from(std::vector<float>{dy.item(), 0}, {2})};
-                               });
+  const Variable loss =
+      record("first", Tensor::full({}, y.value().to_vector<float>()[0]), {y},
+             [](const Tensor& dy, std::span<const bool>) {
+               return std::vector<Tensor>{Tensor::from(std::vector<float>{dy.item(), 0}, {2})};
+             });
   const auto gradients = tape.backward(loss, std::vector<Variable>{a, b});
   EXPECT_EQ(gradients[0].to_vector<float>(), (std::vector<float>{2, 0}));
   EXPECT_EQ(gradients[1].to_vector<float>(), (std::vector<float>{1, 0}));
@@ -74,7 +75,7 @@ TEST(Tape, AsksOnlyForNeededGradients) {
   std::vector<bool> needed;
   const Variable a = leaf({1});
   const Variable constant(Tensor::full({1}, 2.0f));
-  const Variable y = combine({constant, a, {constant}}, {2, 3, 4}, &needed);
+  const Variable y = combine({constant, a, constant}, {2, 3, 4}, &needed);
   EXPECT_EQ(backward(tape, y, {a}), (std::vector<float>{3}));
   EXPECT_EQ(needed, (std::vector<bool>{false, true, false}));
 }
@@ -182,10 +183,11 @@ TEST(NoGrad, SuspendsRecordingForItsScope) {
 TEST(NoGrad, HoldsDuringBackward) {
   Tape tape;
   const Variable a = leaf({1});
-  const Variable y = record("nested", Tensor::full({1}, 1.0f), {a}, [a](const Tensor&, std::span<const bool>) {
-    EXPECT_FALSE(combine({a}, {2}).requires_grad());
-    return std::vector<Tensor>{Tensor::full({1}, 1.0f)};
-  });
+  const Variable y =
+      record("nested", Tensor::full({1}, 1.0f), {a}, [a](const Tensor&, std::span<const bool>) {
+        EXPECT_FALSE(combine({a}, {2}).requires_grad());
+        return std::vector<Tensor>{Tensor::full({1}, 1.0f)};
+      });
   EXPECT_EQ(backward(tape, y, {a}), (std::vector<float>{1}));
 }
 
@@ -201,10 +203,11 @@ TEST(Memory, SavedTensorsAreFreedAsBackwardGoes) {
   std::vector<size_t> in_use;
   for (int i = 0; i < kNodes; ++i) {
     const Tensor saved = Tensor::zeros({kMegabyte}, DType::u8);
-    y = record("save", Tensor::full({1}, 1.0f), {y}, [saved, &in_use, &pool](const Tensor&, std::span<const bool>) {
-      in_use.push_back(pool.statistics().bytes_in_use);
-      return std::vector<Tensor>{Tensor::full({1}, 1.0f)};
-    });
+    y = record("save", Tensor::full({1}, 1.0f), {y},
+               [saved, &in_use, &pool](const Tensor&, std::span<const bool>) {
+                 in_use.push_back(pool.statistics().bytes_in_use);
+                 return std::vector<Tensor>{Tensor::full({1}, 1.0f)};
+               });
   }
   EXPECT_GE(pool.statistics().bytes_in_use, before + kNodes * kMegabyte);
   tape.backward(y, std::vector<Variable>{a});

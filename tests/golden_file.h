@@ -1,5 +1,5 @@
-// Golden files: reference values that golden/make_golden.py computed in PyTorch, whole where they are small and
-// as probes where they are large. golden/probe.py has the same rule.
+// Golden files: reference values that golden/make_golden.py computed in PyTorch, whole where they are small
+// and as probes where they are large. golden/probe.py has the same rule.
 #pragma once
 
 #include <cmath>
@@ -34,8 +34,7 @@ inline std::array<double, kProjections> projections(const std::vector<float>& va
   std::array<double, kProjections> sums{};
   for (const float v : values) {
     const uint32_t bits = philox.bits();
-    for (size_t k = 0; k < kProjections; ++k)
-      sums[k] += (bits >> k & 1u) != 0 ? -static_cast<double>(v) : v;
+    for (size_t k = 0; k < kProjections; ++k) sums[k] += (bits >> k & 1u) != 0 ? -static_cast<double>(v) : v;
   }
   return sums;
 }
@@ -52,12 +51,12 @@ inline GoldenError golden_error(const std::vector<float>& values, const std::vec
         golden.size(), values.size());
   const double norm = golden[0];
   const double scale = golden[1];
-  const double n =
-      std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0,
-                                   std::plus<>(), [](double a, double b) { return a * b; }));
+  const double n = std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0,
+                                                std::plus<>(), [](double a, double b) { return a * b; }));
   // Probes are stored in f32: what that took from them is no error of ours.
   const auto distance = [](double value, float stored) {
-    return std::max(0.0, std::abs(value - static_cast<double>(stored)) - 0x1p-23 * std::abs(static_cast<double>(stored)));
+    return std::max(
+        0.0, std::abs(value - static_cast<double>(stored)) - 0x1p-23 * std::abs(static_cast<double>(stored)));
   };
   error.add(distance(n, golden[0]) / norm, "the norm");
   const auto sums = projections(values);

@@ -2,11 +2,12 @@
 //
 // For L(x) = sum_i c_i y_i(x) with random c, a direction v of random signs and a step h,
 //   L(x + h v) - L(x - h v) = 2 h g.v + O(h^3),   and   8 D(h) - D(2h) = 12 h g.v + O(h^5)
-// for D the left side (Richardson): the fourth order leaves h large, so that f32 results summed in f64 give five
-// digits. x + h v is rounded to f32 and the difference of the rounded points is what g is multiplied with.
+// for D the left side (Richardson): the fourth order leaves h large, so that f32 results summed in f64 give
+// five digits. x + h v is rounded to f32 and the difference of the rounded points is what g is multiplied
+// with.
 //
-// E[(e.v)^2] = |e|^2 for an error e of the gradient, so that errors are measured in |g|: one element of a thousand
-// that is wrong by its own size shows as 3e-2.
+// E[(e.v)^2] = |e|^2 for an error e of the gradient, so that errors are measured in |g|: one element of a
+// thousand that is wrong by its own size shows as 3e-2.
 #pragma once
 
 #include <cmath>
@@ -27,9 +28,10 @@ struct GradientCheckOptions {
 };
 
 struct GradientCheckResult {
-  double worst = 0.0;          ///< over inputs and directions: |difference - g.v| / |g|
-  size_t input = 0;            ///< where it is
-  bool kink_crossed = false;  ///< an element of y was 0 on one side and not on the other: a step over a ReLU's kink
+  double worst = 0.0;  ///< over inputs and directions: |difference - g.v| / |g|
+  size_t input = 0;    ///< where it is
+  bool kink_crossed =
+      false;  ///< an element of y was 0 on one side and not on the other: a step over a ReLU's kink
 };
 
 namespace detail {
@@ -55,7 +57,8 @@ class DirectionCheck {
     for (size_t i = 0; i < x_.size(); ++i) {
       above[i] = x_[i] + h * v[i];
       below[i] = x_[i] - h * v[i];
-      predicted += static_cast<double>(g[i]) * (static_cast<double>(above[i]) - static_cast<double>(below[i]));
+      predicted +=
+          static_cast<double>(g[i]) * (static_cast<double>(above[i]) - static_cast<double>(below[i]));
     }
     const std::vector<float> y_above = evaluate(above);
     const std::vector<float> y_below = evaluate(below);

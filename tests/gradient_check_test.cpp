@@ -94,7 +94,8 @@ TEST_F(PlantedRule, ZeroFails) {
 }
 
 TEST_F(PlantedRule, NaNFails) {
-  EXPECT_GT(error_of([](const auto& x, const auto&) { return std::vector<float>(x.size(), NAN); }), tolerance_);
+  EXPECT_GT(error_of([](const auto& x, const auto&) { return std::vector<float>(x.size(), NAN); }),
+            tolerance_);
 }
 
 // A batch norm whose rule takes the batch's statistics for constants: the classical mistake.

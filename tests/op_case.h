@@ -1,12 +1,13 @@
-// One op under test as data: its inputs and how they are drawn, its options, its tolerances, and a function that
-// runs it. Golden comparison, gradient check, comparison of devices and of types, and benchmarks all read this.
+// One op under test as data: its inputs and how they are drawn, its options, its tolerances, and a function
+// that runs it. Golden comparison, gradient check, comparison of devices and of types, and benchmarks all
+// read this.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <ostream>
 #include <string>

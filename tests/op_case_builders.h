@@ -23,8 +23,8 @@ inline OpCase batchnorm_act_case(const std::string& name, const Shape& x, Residu
                                  const BatchnormActOptions& options) {
   OpCase c{.name = "batchnorm_act/" + name, .op = "batchnorm_act"};
   const Shape channels{x[x.rank() - 1]};
-  // Without a residual x keeps away from its mean, and with one the residual outweighs the rest: what enters the
-  // ReLU then keeps away from 0.
+  // Without a residual x keeps away from its mean, and with one the residual outweighs the rest: what enters
+  // the ReLU then keeps away from 0.
   const bool added = residual == Residual::added;
   c.inputs = {
       {.name = "x", .shape = x, .fill = added || !options.relu ? Fill::uniform : Fill::split, .low = -1.0f},

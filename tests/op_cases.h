@@ -1,5 +1,5 @@
-// The one table of ops: odd sizes, batch 1, channels that no vector width divides, corners of the options, and
-// for each op a size from training. See op_case.h for what reads it; a new op gets its rows here.
+// The one table of ops: odd sizes, batch 1, channels that no vector width divides, corners of the options,
+// and for each op a size from training. See op_case.h for what reads it; a new op gets its rows here.
 #pragma once
 
 #include "tests/op_case_builders.h"
@@ -23,8 +23,7 @@ inline void add_conv2d_cases(std::vector<OpCase>& cases) {
   cases.push_back(
       conv2d_case("train_3x3_stride2", {8, 28, 28, 128}, {256, 3, 3, 128}, {.stride = 2, .padding = 1}));
   cases.back().realistic = true;
-  cases.push_back(
-      conv2d_case("train_stem", {4, 128, 128, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}));
+  cases.push_back(conv2d_case("train_stem", {4, 128, 128, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}));
   cases.back().realistic = true;
   cases.push_back(conv2d_case("train_1x1", {8, 14, 14, 1024}, {256, 1, 1, 1024}, {}));
   cases.back().realistic = true;
@@ -50,7 +49,8 @@ inline void add_batchnorm_act_cases(std::vector<OpCase>& cases) {
   cases.back().tolerance_reason = "the f32 mean of 65 is off by 2^-18 at most, 7e-6 of a deviation of 0.58";
   cases.back().gradient_tolerance = 1e-3;  // the same error of x - mean, over steps of 2^-5
   cases.back().bf16_tolerance = 0x1p-7;
-  cases.back().bf16_tolerance_reason = "bf16 has eight values in [64, 66), so a deviation is small and sums cancel";
+  cases.back().bf16_tolerance_reason =
+      "bf16 has eight values in [64, 66), so a deviation is small and sums cancel";
   both("train", {8, 28, 28, 128}, Residual::added, relu);
   cases.back().realistic = true;
   cases[cases.size() - 2].realistic = true;
@@ -90,8 +90,7 @@ inline void add_head_cases(std::vector<OpCase>& cases) {
   cases.push_back(softmax_cross_entropy_case("plain", {.batch = 5, .classes = 7}));
   cases.push_back(softmax_cross_entropy_case(
       "smoothing", {.batch = 5, .classes = 7, .options = {.label_smoothing = 0.1f}}));
-  cases.push_back(
-      softmax_cross_entropy_case("class_weights", {.batch = 6, .classes = 17, .weights = drawn}));
+  cases.push_back(softmax_cross_entropy_case("class_weights", {.batch = 6, .classes = 17, .weights = drawn}));
   cases.push_back(softmax_cross_entropy_case(
       "smoothing_class_weights",
       {.batch = 9, .classes = 33, .weights = drawn, .options = {.label_smoothing = 0.25f}}));
@@ -122,7 +121,8 @@ inline void add_elementwise_cases(std::vector<OpCase>& cases) {
   cases.back().realistic = true;
   cases.push_back(dropout_case("none", {5, 7}, {.probability = 0.0f, .seed = 1}));
   cases.push_back(dropout_case("third", {5, 67}, {.probability = 0.3f, .seed = 7, .offset = 11}));
-  cases.push_back(dropout_case("most", {3, 33}, {.probability = 0.9f, .seed = uint64_t{5} << 32, .offset = 3}));
+  cases.push_back(
+      dropout_case("most", {3, 33}, {.probability = 0.9f, .seed = uint64_t{5} << 32, .offset = 3}));
   cases.push_back(dropout_case("train", {64, 2048}, {.probability = 0.5f, .seed = 3, .offset = 1000}));
   cases.back().realistic = true;
   cases.push_back(cast_case("to_bf16", {3, 67}, DType::bf16));
@@ -133,9 +133,10 @@ inline void add_preprocess_cases(std::vector<OpCase>& cases) {
   cases.push_back(preprocess_case("image", {.images = {2, 9, 7, 6}}));
   cases.push_back(preprocess_case("unit", {.images = {3, 8, 8, 1}, .normalization = Normalization::unit}));
   cases.push_back(preprocess_case("crop", {.images = {4, 13, 11, 3}, .crop_height = 7, .crop_width = 7}));
-  cases.push_back(preprocess_case("rectangle", {.images = {4, 12, 15, 2}, .crop_height = 5, .crop_width = 9}));
-  cases.push_back(preprocess_case(
-      "shrink", {.images = {4, 17, 19, 5}, .shrink = 2, .crop_height = 6, .crop_width = 6}));
+  cases.push_back(
+      preprocess_case("rectangle", {.images = {4, 12, 15, 2}, .crop_height = 5, .crop_width = 9}));
+  cases.push_back(
+      preprocess_case("shrink", {.images = {4, 17, 19, 5}, .shrink = 2, .crop_height = 6, .crop_width = 6}));
   cases.push_back(preprocess_case(
       "colormap", {.images = {4, 10, 10, 6}, .fusion = Fusion::colormap, .crop_height = 8, .crop_width = 8}));
   cases.push_back(preprocess_case("colormap_shrink", {.images = {3, 13, 13, 6},
@@ -143,7 +144,8 @@ inline void add_preprocess_cases(std::vector<OpCase>& cases) {
                                                       .shrink = 3,
                                                       .normalization = Normalization::unit}));
   cases.push_back(preprocess_case(
-      "linear", {.images = {4, 11, 11, 6}, .fusion = Fusion::linear, .fused = 3, .crop_height = 9, .crop_width = 9}));
+      "linear",
+      {.images = {4, 11, 11, 6}, .fusion = Fusion::linear, .fused = 3, .crop_height = 9, .crop_width = 9}));
   cases.push_back(preprocess_case("linear_shrink", {.images = {2, 16, 16, 6},
                                                     .fusion = Fusion::linear,
                                                     .fused = 8,
@@ -172,7 +174,8 @@ inline const std::vector<OpCase>& op_cases() {
 /// A case's name as GoogleTest wants it.
 inline std::string test_name(const OpCase& op_case) {
   std::string name = op_case.name;
-  std::replace_if(name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 

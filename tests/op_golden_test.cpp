@@ -114,7 +114,8 @@ TEST(OpTable, GoldenFilesAreOfThisTable) {
     std::ofstream out(path);
     out << "[\n";
     const auto table = table_as_json();
-    for (size_t i = 0; i < table.size(); ++i) out << table[i].dump() << (i + 1 < table.size() ? ",\n" : "\n]\n");
+    for (size_t i = 0; i < table.size(); ++i)
+      out << table[i].dump() << (i + 1 < table.size() ? ",\n" : "\n]\n");
     ASSERT_TRUE(out.good()) << path;
   }
   std::ifstream in(path);

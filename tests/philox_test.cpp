@@ -114,9 +114,7 @@ TEST(Philox, BelowIsUnbiasedForLargeRanges) {
   }
 }
 
-TEST(Philox, BelowTakesAllOf32Bits) {
-  EXPECT_EQ(Philox(47).below(uint64_t{1} << 32), Philox(47).bits());
-}
+TEST(Philox, BelowTakesAllOf32Bits) { EXPECT_EQ(Philox(47).below(uint64_t{1} << 32), Philox(47).bits()); }
 
 }  // namespace
 }  // namespace cytograd

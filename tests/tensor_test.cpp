@@ -3,12 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "engine/backend.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -104,7 +104,7 @@ TEST(Pool, ServesASizeFreedBeforeWithoutTheSystem) {
   { const Tensor warm = Tensor::empty({1000, 37}); }
   const PoolStatistics before = pool.statistics();
   for (int i = 0; i < 10; ++i) {
-    const Tensor t = Tensor::empty({1000, 37 - i / 5});  // the same size class, 3% apart
+    const Tensor t = Tensor::empty({37000 - i});  // of one size class
     EXPECT_GT(pool.statistics().bytes_in_use, before.bytes_in_use);
   }
   const PoolStatistics after = pool.statistics();
@@ -120,7 +120,8 @@ TEST(Pool, AlignsAndWastesLittle) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(pointer) % BufferPool::kAlignment, 0u);
     const size_t taken = pool.statistics().bytes_in_use - in_use;
     EXPECT_GE(taken, bytes);
-    if (bytes > 512) EXPECT_LE(static_cast<double>(taken), 1.126 * static_cast<double>(bytes));
+    // Steps of an eighth of a power of two; small ones take 512.
+    EXPECT_LE(taken, std::max(size_t{512}, bytes + bytes / 8 + 1));
     pool.deallocate(pointer, bytes);
   }
   EXPECT_EQ(pool.statistics().bytes_in_use, 0u);
@@ -182,7 +183,6 @@ TYPED_TEST(HalfPrecision, All65536HaveTheirDefinedValueAndComeBack) {
       ASSERT_EQ(static_cast<double>(value), defined) << i;
       ASSERT_EQ(TypeParam(value).bits, half.bits) << i;
     }
-    ASSERT_EQ(std::bit_cast<uint32_t>(to_float(half)), std::bit_cast<uint32_t>(value)) << i;
   }
 }
 
@@ -201,8 +201,41 @@ TYPED_TEST(HalfPrecision, RoundsToNearestEven) {
       ASSERT_EQ(TypeParam(sign * tie).bits, with_sign(bits % 2 == 0 ? bits : next)) << bits;
       ASSERT_EQ(TypeParam(sign * below).bits, with_sign(bits)) << bits;
       ASSERT_EQ(TypeParam(sign * above).bits, with_sign(next)) << bits;
-      for (const float v : {tie, below, above})
-        ASSERT_EQ(from_float<TypeParam>(sign * v).bits, TypeParam(sign * v).bits) << bits;
+    }
+  }
+}
+
+// Backends convert with vectorised code of their own: all halves to floats, and floats of every exponent
+// back.
+TYPED_TEST(HalfPrecision, CastOfTheBackendIsTheScalarConversion) {
+  const DType half_type = DTypeOf<TypeParam>::value;
+  std::vector<TypeParam> halves(65536);
+  for (size_t i = 0; i < halves.size(); ++i) halves[i].bits = static_cast<uint16_t>(i);
+  const auto widened =
+      backend(Device::cpu).cast(Tensor::from(halves, {65536}), DType::f32).template to_vector<float>();
+  for (size_t i = 0; i < halves.size(); ++i) {
+    const auto expected = static_cast<float>(halves[i]);
+    if (std::isnan(expected)) {
+      ASSERT_TRUE(std::isnan(widened[i])) << i;
+    } else {
+      ASSERT_EQ(std::bit_cast<uint32_t>(widened[i]), std::bit_cast<uint32_t>(expected)) << i;
+    }
+  }
+
+  std::vector<float> floats;  // every sign and exponent with mantissas on, beside and between the ties
+  for (uint32_t upper = 0; upper < 65536; ++upper) {
+    for (const uint32_t lower :
+         {0x0000u, 0x0001u, 0x0fffu, 0x1000u, 0x1001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu})
+      floats.push_back(std::bit_cast<float>(upper << 16 | lower));
+  }
+  const auto count = static_cast<int64_t>(floats.size());
+  const auto narrowed =
+      backend(Device::cpu).cast(Tensor::from(floats, {count}), half_type).template to_vector<TypeParam>();
+  for (size_t i = 0; i < floats.size(); ++i) {
+    if (std::isnan(floats[i])) {
+      ASSERT_TRUE(std::isnan(static_cast<float>(narrowed[i]))) << floats[i];
+    } else {
+      ASSERT_EQ(narrowed[i].bits, TypeParam(floats[i]).bits) << floats[i];
     }
   }
 }
@@ -212,7 +245,6 @@ TYPED_TEST(HalfPrecision, OverflowsToInfinityAndKeepsNaN) {
   for (const float v : {std::numeric_limits<float>::max(), infinity}) {
     EXPECT_EQ(static_cast<float>(TypeParam(v)), infinity);
     EXPECT_EQ(static_cast<float>(TypeParam(-v)), -infinity);
-    EXPECT_EQ(from_float<TypeParam>(-v).bits, TypeParam(-v).bits);
   }
   for (const uint32_t nan : {0x7fc00000u, 0x7f800001u, 0xffffffffu})
     EXPECT_TRUE(std::isnan(static_cast<float>(TypeParam(std::bit_cast<float>(nan)))));

@@ -10,6 +10,27 @@
 
 namespace cytograd {
 
+/// Lanes that a 32-bit mask covers; lane i is bit i.
+constexpr int64_t kMaskLanes = 32;
+
+/// Bit i is set where the ReLU lets v[i] through: v[i] > 0, or NaN.
+inline uint32_t relu_bits(const float* v, int64_t lanes) {
+  uint32_t bits = 0;
+#pragma omp simd reduction(| : bits)
+  for (int64_t i = 0; i < lanes; ++i) bits |= (v[i] <= 0.0f ? 0u : 1u) << i;
+  return bits;
+}
+
+/// Little-endian, the first of `lanes` bits lowest; bytes past them are left alone.
+inline void store_bits(uint8_t* bytes, uint32_t bits, int64_t lanes) {
+  for (int64_t i = 0; i < (lanes + 7) / 8; ++i) bytes[i] = static_cast<uint8_t>(bits >> (8 * i));
+}
+inline uint32_t load_bits(const uint8_t* bytes, int64_t lanes) {
+  uint32_t bits = 0;
+  for (int64_t i = 0; i < (lanes + 7) / 8; ++i) bits |= uint32_t{bytes[i]} << (8 * i);
+  return bits;
+}
+
 /// x as [lines, width]: each line holds `width / channels` rows, so that lane j of every line is channel
 /// j % channels and starts at a multiple of kMaskLanes. The last line may be short, by whole rows. Chunks
 /// follow from the shape alone: sums over them do not depend on the threads.

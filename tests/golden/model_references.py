@@ -22,7 +22,7 @@ MODELS = {  # batch and image size
 }
 STEPS, BATCH, SIZE = 10, 8, 32
 LEARNING_RATE = {"sgd": 2.0**-11, "adamw": 2.0**-14}
-WEIGHT_DECAY = {"sgd": 2.0**-7, "adamw": 2.0**-4}
+WEIGHT_DECAY = {"sgd": 2.0**3, "adamw": 2.0**6}  # takes 2^-8 a step: losses must show where it is missing
 
 
 def make_model(name, stem, dtype):
