@@ -115,6 +115,8 @@ void read_header(CsvParser& parser, const std::filesystem::path& file, std::vect
 std::ifstream open_text(const std::filesystem::path& file) {
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored)) fail("{}: is a folder, not a table", file.string());
+  if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored))
+    fail("{}: is not a regular file", file.string());  // a pipe without a writer would block
   std::ifstream in(file, std::ios::binary);
   if (!in) fail("{}: cannot be opened: {}", file.string(), std::strerror(errno));
   return in;

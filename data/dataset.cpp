@@ -94,9 +94,11 @@ void check_missing(const Dataset& dataset, double max_missing) {
   const int64_t lost = dataset.named_samples - static_cast<int64_t>(dataset.samples.size());
   if (static_cast<double>(lost) <= max_missing * static_cast<double>(dataset.named_samples)) return;
   std::vector<std::string> files;
-  for (const MissingImage& missing : dataset.missing)
-    files.push_back(
-        fmt::format("{} ({})", missing.file.lexically_relative(dataset.root).string(), missing.reason));
+  for (const MissingImage& missing : dataset.missing) {
+    const fs::path below = missing.file.lexically_relative(dataset.root);
+    const bool outside = below.empty() || *below.begin() == "..";  // the root stands for several folders
+    files.push_back(fmt::format("{} ({})", (outside ? missing.file : below).string(), missing.reason));
+  }
   fail(
       "{}: {} of {} samples ({:.1f}%) are missing or unreadable, more than the {:g}% allowed; {}; allow more "
       "with "

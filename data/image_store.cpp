@@ -44,13 +44,13 @@ void ImageStore::check_size(int64_t sample, const Image& image) const {
   const int64_t side = options_.crop_side;
   if (side == 0 && (image.height != reference_.height || image.width != reference_.width)) {
     throw ImageSizeError(
-        fmt::format("{} is {} x {} pixels but {} is {} x {}; give --crop to cut all to one size", file,
+        fmt::format("{} is {} x {} pixels but {} is {} x {}; train with --crop to cut all to one size", file,
                     image.width, image.height, other, reference_.width, reference_.height));
   }
   if (image.height < side || image.width < side) {
-    throw ImageSizeError(
-        fmt::format("{} is {} x {} pixels, smaller than the crop of {}; give a smaller --crop", file,
-                    image.width, image.height, side));
+    throw ImageSizeError(fmt::format(
+        "{} is {} x {} pixels, smaller than the crop of {}; train with a smaller --crop or --shrink", file,
+        image.width, image.height, side));
   }
 }
 
@@ -82,6 +82,10 @@ std::vector<UnreadableImage> ImageStore::preload(
       } catch (const Error& error) {
         const std::lock_guard lock(mutex);
         unreadable.push_back({i, error.what()});
+      } catch (...) {  // out of memory
+        const std::lock_guard lock(mutex);
+        if (!fatal) fatal = std::current_exception();
+        full = true;
       }
       ++done;
     }
@@ -101,12 +105,16 @@ std::vector<UnreadableImage> ImageStore::preload(
 }
 
 size_t available_memory() {
+  size_t available = size_t{1} << 30;
   std::ifstream file("/proc/meminfo");
   std::string key;
   for (size_t kib = 0; file >> key >> kib; file.ignore(256, '\n')) {
-    if (key == "MemAvailable:") return kib << 10;
+    if (key == "MemAvailable:") available = kib << 10;
   }
-  return size_t{1} << 30;
+  // A container's limit, of control groups version 2; the file says "max" where there is none.
+  size_t limit = 0;
+  std::ifstream group("/sys/fs/cgroup/memory.max");
+  return group >> limit ? std::min(available, limit) : available;
 }
 
 }  // namespace cytograd

@@ -53,10 +53,17 @@ Loader::Loader(ImageStore& store, std::vector<int64_t> samples, std::vector<int6
     labels_ = std::move(shuffled_labels);
   }
   batches_ = epoch_batches(static_cast<int64_t>(samples_.size()), options_);
-  for (int i = 0; i < std::max(options_.workers, 1); ++i) workers_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < std::max(options_.workers, 1); ++i) workers_.emplace_back([this] { work(); });
+  } catch (...) {
+    stop();  // those that run already, or joining them would take for ever
+    throw;
+  }
 }
 
-Loader::~Loader() {
+Loader::~Loader() { stop(); }
+
+void Loader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

@@ -59,9 +59,9 @@ void write_best(const std::filesystem::path& file, const TrainingState& state, c
   Metadata data = metadata(info);
   data["cytograd.epoch"] = std::to_string(state.progress.best_epoch);
   if (state.ema != nullptr) state.ema->swap();
-  const std::vector<NamedTensor> tensors = export_weights(state.model);
+  write_safetensors(file, export_weights(state.model),
+                    data);  // exports share the weights' memory: before the swap
   if (state.ema != nullptr) state.ema->swap();
-  write_safetensors(file, tensors, data);
 }
 
 void write_last(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
@@ -94,8 +94,12 @@ void read_last(const std::filesystem::path& file, TrainingState& state, const Ch
       fail("{}: the metrics lack an epoch", source);
   }
   import_weights(state.model, saved, source, training_state_prefixes());
-  state.optimizer.load_state(saved.tensors);
-  if (state.ema != nullptr) state.ema->load_state(saved.tensors);
+  try {
+    state.optimizer.load_state(saved.tensors);
+    if (state.ema != nullptr) state.ema->load_state(saved.tensors);
+  } catch (const Error& error) {
+    fail("{}: {}; go on with the run's own --optimizer, --momentum and --ema", source, error.what());
+  }
   state.progress = std::move(progress);
 }
 

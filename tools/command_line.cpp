@@ -1,8 +1,18 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <new>
+#include <system_error>
 
 #include "engine/check.h"
 #include "tools/commands.h"
+#include "tools/help_formatter.h"
 
 namespace cytograd {
 namespace {
@@ -10,33 +20,75 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kWrongUsage = 2;
 
-int report(const std::string& message, int code) {
-  fmt::print(stderr, "cytograd: error: {}\n", message);
+/// One line, whatever the message quotes: a file's name may hold a line end.
+int report(std::string message, int code) {
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c >= 0 && c < ' '; }, ' ');
+  std::fputs(("cytograd: error: " + message + "\n").c_str(), stderr);
   return code;
+}
+
+/// Where a standard stream is closed, the next file opened would take its place and get what is meant for it.
+void open_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) < 0) (void)open("/dev/null", O_RDWR);  // gets the lowest free number
+  }
+}
+
+bool has_subcommand(const CLI::App& app, const std::string& name) {
+  return !app.get_subcommands([&](const CLI::App* command) { return command->get_name() == name; }).empty();
+}
+
+/// What was printed has arrived, or the command has failed.
+int finish() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  return report(fmt::format("the output cannot be written: {}", std::strerror(errno)), kFailed);
 }
 
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv) {
+  open_standard_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit (ulimit -f) is an error to report, not the end
   CLI::App app{"cytograd trains, evaluates and serves classifiers of multi-channel cell microscopy.",
                "cytograd"};
-  app.set_version_flag("--version", "cytograd " CYTOGRAD_VERSION);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // of an option given twice
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "Print this help");
+  app.set_version_flag("--version", "cytograd " CYTOGRAD_VERSION, "Print the version");
+  app.footer(
+      "Exit codes: 0 done, 1 failed, 2 wrong usage. 'cytograd SUBCOMMAND --help' has options, defaults and "
+      "an example.");
   app.require_subcommand(1);
   add_inspect(app);
   add_synth(app);
+  add_fuse(app);
   add_train(app);
   add_eval(app);
   add_predict(app);
   add_devices(app);
   try {
+    if (argc > 1 && argv[1][0] != '-' && !has_subcommand(app, argv[1]))
+      throw CLI::ExtrasError({fmt::format("'{}' is no subcommand", argv[1])});
     app.parse(argc, argv);
-    return 0;
+    return finish();
   } catch (const CLI::Success& success) {
     return app.exit(success);  // --help, --version
   } catch (const CLI::ParseError& error) {
     std::string usage = "cytograd";
     for (const CLI::App* command : app.get_subcommands()) usage += " " + command->get_name();
     return report(fmt::format("{}; see '{} --help'", error.what(), usage), kWrongUsage);
+  } catch (const Error& error) {
+    return report(error.what(), kFailed);
+  } catch (const std::bad_alloc&) {
+    return report("there is not enough memory; use a smaller --batch, --crop or --cache-gib", kFailed);
+  } catch (const std::system_error& error) {  // no thread could be started
+    return report(
+        fmt::format("the system refuses: {}; is there a limit on memory or threads (ulimit)?", error.what()),
+        kFailed);
+  } catch (const CheckError& error) {
+    return report(fmt::format("this is a mistake of cytograd itself, please report it: {}", error.what()),
+                  kFailed);
   } catch (const std::exception& error) {
     return report(error.what(), kFailed);
   }

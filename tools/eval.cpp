@@ -3,6 +3,7 @@
 #include "engine/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
+#include "tools/option_values.h"
 #include "tools/report.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
@@ -22,6 +23,7 @@ struct EvalSettings {
 };
 
 void evaluate(const EvalSettings& settings) {
+  if (!settings.json.empty()) require_writable(settings.json);
   TrainedRun run = load_trained_run(settings.model);
   TrainOptions options = run.options;
   options.where = settings.where;
@@ -36,6 +38,12 @@ void evaluate(const EvalSettings& settings) {
   const std::string group = settings.group.empty() ? dataset.group_column : settings.group;
   if (!group.empty()) dataset.require_column(group);
   const std::vector<int64_t> labels = label_samples(dataset, label, run.classes);
+  std::error_code ignored;
+  if (settings.where.empty() && std::filesystem::equivalent(settings.data, options.data, ignored)) {
+    say(fmt::format(
+        "note: {} has the images that {} was trained on, which flatters it; --where chooses others",
+        settings.data, settings.model));
+  }
 
   const auto data = load_images(std::move(dataset), options);
   require_channels(run, data->store->reference().channels, settings.data);
@@ -53,11 +61,14 @@ void evaluate(const EvalSettings& settings) {
       .device = device,
       .classes = static_cast<int64_t>(run.classes.size())};
   Predictions predictions;
+  std::vector<UnreadableImage> lost;
   {
     Progress progress("evaluating", static_cast<int64_t>(samples.size()), "images");
     Loader loader(*data->store, samples, known, evaluation_loader_options(options), 0);
     predictions = run_model(*run.model, loader, evaluator, &progress);
+    lost = loader.unreadable();
   }
+  data->add_unreadable(lost);
   const Evaluation evaluation =
       evaluate_predictions(predictions, group_names(data->dataset, group, predictions.samples));
   if (!settings.json.empty()) write_text_file(settings.json, evaluation_json(evaluation, run.classes));
@@ -79,14 +90,9 @@ void add_eval(CLI::App& app) {
   command
       ->add_option("--group", settings->group, "Column to report accuracy by; default: experiment or group")
       ->type_name("COLUMN");
-  command->add_option("--where", settings->where, "Keep the images whose COLUMN has one of these values")
-      ->type_name("COLUMN=VALUE[,VALUE]")
-      ->take_all();
-  command
-      ->add_option("--max-missing", settings->max_missing,
-                   "Fraction of images that may be missing or unreadable")
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--device", settings->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  add_where(*command, settings->where);
+  add_max_missing(*command, settings->max_missing);
+  add_device(*command, settings->device);
   command->footer("Example: cytograd eval --model run --data cells --where split=test --json figures.json");
   command->callback([settings] { evaluate(*settings); });
 }

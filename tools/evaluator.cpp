@@ -15,6 +15,8 @@ Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& opti
     const Tensor x = preprocess(batch->images.to(options.device), batch->views, options.preprocess);
     const Tensor probabilities = softmax(model.forward(x, {}).value());  // [N, classes]
     const std::vector<float> rows = probabilities.to_vector<float>();
+    if (!std::all_of(rows.begin(), rows.end(), [](float p) { return std::isfinite(p); }))
+      fail("the network's answers are no numbers: its training has diverged; train with a lower --lr");
     const std::vector<int64_t> labels = batch->labels.to_vector<int64_t>();
     for (size_t i = 0; i < labels.size(); ++i) {
       if (labels[i] < 0) continue;

@@ -15,6 +15,7 @@ struct EvaluatorOptions {
 };
 
 /// Probabilities of every readable image of the loader, in its order. Labels are the loader's; `progress` may be null.
+/// Throws Error where the network answers with what is no number.
 Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& options, Progress* progress);
 
 }  // namespace cytograd

@@ -5,6 +5,7 @@
 
 #include "data/natural_order.h"
 #include "tools/commands.h"
+#include "tools/option_values.h"
 #include "tools/pipeline.h"
 
 namespace cytograd {
@@ -94,7 +95,7 @@ void print(const Dataset& dataset) {
   fmt::print("\n");
   if (!dataset.label_column.empty()) fmt::print("  label column       {}\n", dataset.label_column);
   if (!dataset.group_column.empty()) fmt::print("  group column       {}\n", dataset.group_column);
-  for (size_t c = 0; c < dataset.columns.size(); ++c) print_column(dataset, c);
+  for (size_t c = 0; c < dataset.columns.size() && !dataset.samples.empty(); ++c) print_column(dataset, c);
   if (dataset.incomplete.empty()) return;
 
   Counts reasons;
@@ -122,9 +123,7 @@ void add_inspect(CLI::App& app) {
   auto settings = std::make_shared<Settings>();
   CLI::App* command = app.add_subcommand("inspect", "Say what is in a folder of images and what is missing");
   command->add_option("--data", settings->data, "Folder of images")->required()->type_name("DIR");
-  command->add_option("--where", settings->where, "Keep the images whose COLUMN has one of these values")
-      ->type_name("COLUMN=VALUE[,VALUE]")
-      ->take_all();
+  add_where(*command, settings->where);
   command->add_flag("--json", settings->json, "As JSON, with every missing file");
   command->footer("Example: cytograd inspect --data rxrx1");
   command->callback([settings] {

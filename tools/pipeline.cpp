@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <sstream>
+#include <unordered_set>
 
 #include "data/colormap.h"
+#include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "tools/progress.h"
 
@@ -14,11 +16,16 @@ namespace {
 constexpr size_t kNamed = 10;  // unreadable images that are named one by one
 
 std::vector<std::string> split_values(const std::string& text) {
+  if (text.empty()) return {""};
   std::vector<std::string> values;
   std::istringstream stream(text);
   for (std::string value; std::getline(stream, value, ',');) values.push_back(value);
   return values;
 }
+
+}  // namespace
+
+void say(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
 
 void report_missing(const Dataset& dataset) {
   const auto lost = dataset.named_samples - static_cast<int64_t>(dataset.samples.size());
@@ -27,17 +34,40 @@ void report_missing(const Dataset& dataset) {
                   lost, dataset.named_samples));
 }
 
-}  // namespace
-
-void say(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+void require_writable(const std::string& file) {
+  std::error_code ignored;
+  const auto type = std::filesystem::status(file, ignored).type();
+  if (type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::character) return;
+  const AtomicFile trial(file);
+}
 
 std::vector<int64_t> LoadedData::readable(const std::vector<int64_t>& samples) const {
+  std::unordered_set<int64_t> lost;
+  for (const UnreadableImage& image : unreadable) lost.insert(image.sample);
   std::vector<int64_t> kept;
-  std::copy_if(samples.begin(), samples.end(), std::back_inserter(kept), [this](int64_t sample) {
-    return std::none_of(unreadable.begin(), unreadable.end(),
-                        [&](const auto& u) { return u.sample == sample; });
-  });
+  std::copy_if(samples.begin(), samples.end(), std::back_inserter(kept),
+               [&](int64_t sample) { return !lost.contains(sample); });
   return kept;
+}
+
+void LoadedData::add_unreadable(const std::vector<UnreadableImage>& found) {
+  std::unordered_set<int64_t> known;
+  for (const UnreadableImage& image : unreadable) known.insert(image.sample);
+  size_t added = 0;
+  for (const UnreadableImage& image : found) {
+    if (!known.insert(image.sample).second) continue;
+    unreadable.push_back(image);
+    if (++added <= kNamed) say("unreadable, skipped: " + image.reason);
+  }
+  if (added > kNamed) say(fmt::format("and {} more", added - kNamed));
+  const auto named = static_cast<double>(dataset.named_samples);
+  const auto missing = named - static_cast<double>(dataset.samples.size());
+  const double lost = missing + static_cast<double>(unreadable.size());
+  if (added == 0 || lost <= max_missing * named) return;
+  fail(
+      "{}: {:.0f} of {:.0f} images are missing or unreadable, more than --max-missing {:g} allows; the "
+      "first: {}",
+      dataset.root.string(), lost, named, max_missing, unreadable.front().reason);
 }
 
 Dataset open_filtered(const std::string& folder, const std::vector<std::string>& where) {
@@ -54,6 +84,7 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
 std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options) {
   auto data = std::make_unique<LoadedData>();
   data->dataset = std::move(dataset);
+  data->max_missing = options.max_missing;
   check_missing(data->dataset, options.max_missing);
   report_missing(data->dataset);
 
@@ -62,26 +93,14 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
   data->store = std::make_unique<ImageStore>(data->dataset,
                                              ImageStoreOptions{.cache_bytes = static_cast<size_t>(bytes),
                                                                .crop_side = options.crop * options.shrink});
+  std::vector<UnreadableImage> unreadable;
   {
     const auto total = static_cast<int64_t>(data->dataset.samples.size());
     Progress progress("reading", total, "images");
-    data->unreadable = data->store->preload(static_cast<int>(options.workers),
-                                            [&](int64_t done, int64_t) { progress.update(done); });
+    unreadable = data->store->preload(static_cast<int>(options.workers),
+                                      [&](int64_t done, int64_t) { progress.update(done); });
   }
-  const auto total = static_cast<double>(data->dataset.named_samples);
-  const auto lost = static_cast<double>(data->unreadable.size()) + total -
-                    static_cast<double>(data->dataset.samples.size());
-  for (size_t i = 0; i < std::min(data->unreadable.size(), kNamed); ++i) {
-    say("unreadable, skipped: " + data->unreadable[i].reason);
-  }
-  if (data->unreadable.size() > kNamed) say(fmt::format("and {} more", data->unreadable.size() - kNamed));
-  if (lost > options.max_missing * total) {
-    fail(
-        "{}: {:.0f} of {:.0f} images are missing or unreadable, more than --max-missing {:g} allows; the "
-        "first: {}",
-        data->dataset.root.string(), lost, total, options.max_missing,
-        data->unreadable.empty() ? "" : data->unreadable.front().reason);
-  }
+  data->add_unreadable(unreadable);
   return data;
 }
 

@@ -17,15 +17,23 @@ namespace cytograd {
 /// A dataset with its decoded images.
 struct LoadedData {
   Dataset dataset;
-  std::unique_ptr<ImageStore> store;  // refers to `dataset`: do not move a LoadedData
-  std::vector<UnreadableImage> unreadable;
+  std::unique_ptr<ImageStore> store;        // refers to `dataset`: do not move a LoadedData
+  std::vector<UnreadableImage> unreadable;  ///< as far as known: without a cache, what loaders have met
+  double max_missing = 0.0;                 ///< fraction that may be missing or unreadable
 
   /// Those of `samples` that can be read.
   std::vector<int64_t> readable(const std::vector<int64_t>& samples) const;
+
+  /// Takes note of unreadable images and prints those that are new. Throws Error where that is more than
+  /// `max_missing` allows.
+  void add_unreadable(const std::vector<UnreadableImage>& found);
 };
 
 /// open_dataset, then keep_where for each COLUMN=VALUE[,VALUE...] of `where`.
 Dataset open_filtered(const std::string& folder, const std::vector<std::string>& where);
+
+/// Prints how many of the images that the dataset names are not there, if any.
+void report_missing(const Dataset& dataset);
 
 /// Checks for missing images and decodes as much as fits into memory. Prints what is missing or unreadable. Throws Error
 /// where more than --max-missing is.
@@ -38,6 +46,9 @@ int64_t fused_channels(const TrainOptions& options, int64_t channels);
 
 /// Loader settings without shuffling or augmentation.
 LoaderOptions evaluation_loader_options(const TrainOptions& options);
+
+/// Fails before long work where the file could not be written at its end. Leaves nothing behind.
+void require_writable(const std::string& file);
 
 /// Prints one line to stderr.
 void say(const std::string& line);

@@ -7,6 +7,7 @@
 #include "engine/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
+#include "tools/option_values.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
 #include "tools/training_data.h"
@@ -53,7 +54,7 @@ Dataset gather(const PredictSettings& settings) {
   all.root = fmt::format("{}", fmt::join(settings.inputs, ", "));
   std::map<std::string, int64_t> names;
   for (const Sample& sample : all.samples) {
-    if (++names[sample.name] > 1) fail("{} is given twice", sample.name);
+    if (++names[sample.name] > 1) fail("{}: is given twice; give each image once", sample.name);
   }
   return all;
 }
@@ -99,6 +100,8 @@ std::string format_submission(const Predictions& predictions, const Dataset& dat
 }
 
 void predict(const PredictSettings& settings) {
+  require_writable(settings.out);
+  if (!settings.submission.empty()) require_writable(settings.submission);
   TrainedRun run = load_trained_run(settings.model);
   TrainOptions options = run.options;
   options.max_missing = settings.max_missing;
@@ -110,6 +113,7 @@ void predict(const PredictSettings& settings) {
   samples = data->readable(samples);
 
   Predictions predictions;
+  std::vector<UnreadableImage> lost;
   {
     Progress progress("predicting", static_cast<int64_t>(samples.size()), "images");
     Loader loader(*data->store, samples, {}, evaluation_loader_options(options), 0);
@@ -119,7 +123,9 @@ void predict(const PredictSettings& settings) {
          .device = device,
          .classes = static_cast<int64_t>(run.classes.size())},
         &progress);
+    lost = loader.unreadable();
   }
+  data->add_unreadable(lost);
   if (!settings.submission.empty()) {
     write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes));
   }
@@ -140,20 +146,19 @@ void add_predict(CLI::App& app) {
       ->add_option("--out", settings->out, "CSV to write: image,label,probability,label_2,probability_2,...")
       ->required()
       ->type_name("FILE");
-  command->add_option("INPUT", settings->inputs, "Image files, folders of images, datasets")->required();
-  command->add_option("--where", settings->where, "Keep the images whose COLUMN has one of these values")
-      ->type_name("COLUMN=VALUE[,VALUE]")
-      ->take_all();
-  command->add_option("--top", settings->top, "Classes a row")->check(CLI::Range(1, 100000));
+  command->add_option("INPUT", settings->inputs, "Image files, folders of images, datasets")
+      ->required()
+      ->take_all()
+      ->type_name("...")
+      ->default_str("");
+  add_where(*command, settings->where);
+  take_whole(command->add_option("--top", settings->top, "Classes a row"), 1, 100000);
   command
       ->add_option("--submission", settings->submission,
                    "Also write Kaggle's id_code,sirna, sites of a well averaged")
       ->type_name("FILE");
-  command
-      ->add_option("--max-missing", settings->max_missing,
-                   "Fraction of images that may be missing or unreadable")
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--device", settings->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  add_max_missing(*command, settings->max_missing);
+  add_device(*command, settings->device);
   command->footer("Example: cytograd predict --model run --out predictions.csv new_plates");
   command->callback([settings] { predict(*settings); });
 }

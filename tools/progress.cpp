@@ -1,6 +1,7 @@
 #include "tools/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,13 @@ namespace cytograd {
 namespace {
 
 constexpr int kBarWidth = 24;
+
+/// A line that is longer than the terminal is wide cannot be drawn over.
+size_t terminal_columns() {
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
 
 }  // namespace
 
@@ -29,7 +37,7 @@ Progress::Progress(std::string title, int64_t total, std::string unit)
       last_(start_) {}
 
 Progress::~Progress() {
-  if (drawn_ && terminal_) fmt::print(stderr, "\r\x1b[K");
+  if (drawn_ && terminal_) std::fputs("\r\x1b[K", stderr);
 }
 
 void Progress::update(int64_t done, const std::string& note) {
@@ -41,13 +49,18 @@ void Progress::update(int64_t done, const std::string& note) {
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const double rate = static_cast<double>(done) / std::max(elapsed, 1e-9);
   const double left = static_cast<double>(total_ - done) / std::max(rate, 1e-9);
-  const std::string figures = fmt::format("{}/{} {}, {:.0f}/s, {} left{}{}", done, total_, unit_, rate,
-                                          format_duration(left), note.empty() ? "" : ", ", note);
+  std::string figures = fmt::format("{}/{} {}", done, total_, unit_);
+  if (done > 0)
+    figures += fmt::format(", {:.{}f}/s, {} left", rate, rate < 10.0 ? 1 : 0, format_duration(left));
+  if (!note.empty()) figures += ", " + note;
   if (terminal_) {
     const auto filled = static_cast<int>(kBarWidth * done / std::max<int64_t>(total_, 1));
-    fmt::print(stderr, "\r{} [{:=<{}}{: <{}}] {}\x1b[K", title_, "", filled, "", kBarWidth - filled, figures);
+    std::string line =
+        fmt::format("{} [{:=<{}}{: <{}}] {}", title_, "", filled, "", kBarWidth - filled, figures);
+    line.resize(std::min(line.size(), terminal_columns() - 1));
+    std::fputs(("\r" + line + "\x1b[K").c_str(), stderr);
   } else {
-    fmt::print(stderr, "{}: {}\n", title_, figures);
+    std::fputs((title_ + ": " + figures + "\n").c_str(), stderr);
   }
   std::fflush(stderr);
 }

@@ -1,7 +1,14 @@
 #include "tools/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 
 #include "data/csv.h"
 #include "engine/atomic_file.h"
@@ -61,16 +68,43 @@ std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::stri
   return rows;
 }
 
+void RunFolder::require_writable() const {
+  std::error_code ignored;
+  std::filesystem::path there = std::filesystem::absolute(path_);
+  while (there.has_relative_path() && !std::filesystem::exists(there, ignored)) there = there.parent_path();
+  if (!std::filesystem::is_directory(there, ignored))
+    fail("{}: the run folder cannot be made: {} is not a folder", path_.string(), there.string());
+  if (access(there.c_str(), W_OK | X_OK) != 0)
+    fail("{}: the run folder cannot be written: {}: {}", path_.string(), there.string(),
+         std::strerror(errno));
+}
+
 void RunFolder::create() const {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   if (error) fail("{}: the run folder cannot be made: {}", path_.string(), error.message());
+}
+
+void RunFolder::remove_leftovers() const {
+  std::error_code error;
   for (const auto& file : {config(), classes(), metrics(), best(), last()}) {
     const std::string prefix = file.filename().string() + ".tmp.";
     for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
       if (entry.path().filename().string().starts_with(prefix)) std::filesystem::remove(entry.path(), error);
     }
   }
+}
+
+RunLock::RunLock(const RunFolder& folder)
+    : descriptor_(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0 || flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  close(descriptor_);
+  fail("{}: another process is training into this folder; wait for it or name another --out",
+       folder.path().string());
+}
+
+RunLock::~RunLock() {
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 void RunFolder::write_classes(const std::vector<std::string>& names) const {
@@ -89,6 +123,8 @@ std::vector<std::string> RunFolder::read_classes() const {
     if (parse_number<size_t>(fields[index], table.place(i)) != i) {
       fail("{}: expected class {}, found '{}'", table.place(i), i, fields[index]);
     }
+    if (std::find(names.begin(), names.end(), fields[name]) != names.end())
+      fail("{}: the class '{}' occurs twice", table.place(i), fields[name]);
     names.push_back(fields[name]);
   }
   if (names.empty()) fail("{}: there are no classes", classes().string());

@@ -37,9 +37,12 @@ class RunFolder {
   std::filesystem::path best() const { return path_ / "best.safetensors"; }
   std::filesystem::path last() const { return path_ / "last.safetensors"; }
 
-  /// Makes the folder and its parents, and removes what a killed process left half-written. Throws Error where it
-  /// cannot be made.
+  /// Throws Error where the folder could not be made or written to, as far as can be told without trying.
+  void require_writable() const;
+  /// Makes the folder and its parents. Throws Error where it cannot be made.
   void create() const;
+  /// Removes what a killed process left half-written. For the one that holds the RunLock.
+  void remove_leftovers() const;
 
   void write_classes(const std::vector<std::string>& names) const;
   /// Throws Error naming the file and line where it is malformed.
@@ -47,6 +50,19 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+/// Keeps two processes from training into one folder. Needs no file; the system drops it with the process.
+class RunLock {
+ public:
+  /// Throws Error where another process has it. Does nothing on a file system without locks.
+  explicit RunLock(const RunFolder& folder);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
 };
 
 }  // namespace cytograd

@@ -1,6 +1,7 @@
 #include "data/synth.h"
 
 #include "tools/commands.h"
+#include "tools/option_values.h"
 #include "tools/pipeline.h"
 #include "tools/progress.h"
 
@@ -16,13 +17,15 @@ void add_synth(CLI::App& app) {
       app.add_subcommand("synth", "Make a synthetic cell-painting dataset in the rxrx.ai layout");
   command->option_defaults()->always_capture_default();
   command->add_option("--out", settings->out, "Folder to make")->required()->type_name("DIR");
-  command->add_option("--experiments", settings->options.experiments, "Each with its own batch effect");
-  command->add_option("--plates", settings->options.plates, "Of each experiment");
-  command->add_option("--wells", settings->options.wells, "Of each plate");
-  command->add_option("--classes", settings->options.classes, "Morphologies");
-  command->add_option("--size", settings->options.size, "Side of the images in pixels");
-  command->add_option("--sites", settings->options.sites, "Images of each well");
-  command->add_option("--seed", settings->options.seed);
+  SynthOptions& o = settings->options;
+  take_whole(command->add_option("--experiments", o.experiments, "Each with its own batch effect"), 1, 999);
+  take_whole(command->add_option("--plates", o.plates, "Of each experiment"), 1, 99);
+  take_whole(command->add_option("--wells", o.wells, "Of each plate, one of them the untreated control"), 2,
+             308);
+  take_whole(command->add_option("--classes", o.classes, "Morphologies"), 2, 1138);
+  take_whole(command->add_option("--size", o.size, "Side of the images in pixels"), 32, 2048);
+  take_whole(command->add_option("--sites", o.sites, "Images of each well"), 1, 99);
+  take_seed(command->add_option("--seed", o.seed, "One seed, one dataset"));
   command->footer("Example: cytograd synth --out cells --experiments 4 --classes 8 --size 128");
   command->callback([settings] {
     SynthReport report;

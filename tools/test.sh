@@ -18,6 +18,7 @@ for preset in release debug; do
 done
 
 echo "== clang-tidy"
-git ls-files '*.cpp' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/debug
+git ls-files 'engine/*.cpp' 'models/*.cpp' 'data/*.cpp' 'tools/*.cpp' 'bench/*.cpp' |
+  xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/release --extra-arg=-Wno-unknown-warning-option
 
 echo "all checks passed"

@@ -20,19 +20,21 @@ TrainOptions overlay(const CLI::App& command, const std::filesystem::path& file)
     if (given->count() == 0) continue;
     CLI::Option* target = parser.get_option_no_throw(given->get_name());
     if (target == nullptr) continue;  // --config, --resume
-    for (const std::string& value : given->results()) target->add_result(value);
+    for (const std::string& value : given->reduced_results()) target->add_result(value);
     target->run_callback();
   }
   return options;
 }
 
+/// A run that was stopped before its first epoch ended has nothing to lose.
 void require_new(const RunFolder& folder) {
   std::error_code ignored;
-  for (const auto& file : {folder.config(), folder.last(), folder.best()}) {
-    if (std::filesystem::exists(file, ignored)) {
-      fail("{}: there is a run already; continue it with --resume or name another --out",
-           folder.path().string());
-    }
+  for (const auto& file : {folder.last(), folder.best()}) {
+    if (!std::filesystem::exists(file, ignored)) continue;
+    if (!std::filesystem::exists(folder.config(), ignored))
+      fail("{}: there are weights of a run whose config.toml is gone; name another --out", file.string());
+    fail("{}: there is a run already; continue it with --resume or name another --out",
+         folder.path().string());
   }
 }
 
@@ -41,9 +43,10 @@ void describe(const TrainOptions& options, TrainingData& data, const Trainer& tr
   fmt::print("{} training and {} validation images of {} x {} pixels and {} channel{}; {} classes of {}\n",
              data.train.size(), data.validation.size(), image.width, image.height, image.channels,
              image.channels == 1 ? "" : "s", data.classes.size(), data.label_column);
+  if (data.own_split) fmt::print("validation images: those of split val\n");
   if (!data.held_out_groups.empty()) {
     fmt::print("held out by {}: {}\n", data.group_column, fmt::join(data.held_out_groups, ", "));
-  } else if (options.val.empty() && data.group_column.empty()) {
+  } else if (options.val.empty() && !data.own_split && data.group_column.empty()) {
     fmt::print("no groups: single images are held out\n");
   }
   std::vector<bool> seen(data.classes.size());
@@ -87,6 +90,7 @@ void summarize(const TrainOptions& options, TrainingData& data, const Trainer& t
 void train(TrainOptions options, const CLI::App& command, const std::string& config) {
   if (options.out.empty()) throw CLI::RequiredError("--out");
   const RunFolder folder(options.out);
+  folder.require_writable();
   const bool resume =
       options.resume && std::filesystem::exists(folder.config());  // else killed before it began
   if (resume) {
@@ -105,6 +109,8 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   Trainer trainer(options, data, folder);
 
   folder.create();
+  const RunLock lock(folder);
+  folder.remove_leftovers();
   if (resume && std::filesystem::exists(folder.last())) {
     if (folder.read_classes() != data.classes) {
       fail("{}: the classes of {} are not those the run began with", folder.classes().string(), options.data);

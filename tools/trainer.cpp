@@ -66,7 +66,7 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
     : options_(options), data_(data), folder_(std::move(folder)), device_(resolve_device(options.device)) {
   const auto images = static_cast<int64_t>(data_.train.size());
   if (options_.batch > images)
-    fail("--batch {} is larger than the {} training images", options_.batch, images);
+    fail("--batch {} is larger than the {} training images; use a smaller one", options_.batch, images);
 
   const int64_t channels = data_.images->store->reference().channels;
   preprocess_ = preprocess_options(options_, resolve_dtype(options_.dtype, device_), channels);
@@ -142,8 +142,8 @@ double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
   if (ema_) ema_->update();
   const float value = loss.value().item();
   if (!std::isfinite(value) || !std::isfinite(norm)) {
-    fail("the loss is {} and its gradient's norm {} at step {}; use a lower --lr or --clip-norm", value, norm,
-         step + 1);
+    fail("training diverged at step {} (loss {:g}, gradient norm {:g}); use a lower --lr, or --clip-norm",
+         step + 1, value, std::abs(norm));
   }
   totals.correct += count_correct(logits.value(), labels);
   return value;
@@ -152,19 +152,21 @@ double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
 Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
   EpochTotals totals;
   const auto start = Clock::now();
-  Progress progress(fmt::format("epoch {}/{}", epoch, options_.epochs),
-                    static_cast<int64_t>(data_.train.size()), "images");
   Loader loader(*data_.images->store, data_.train, data_.train_labels, loader_, epoch);
-  while (auto batch = loader.next()) {
-    const auto count = static_cast<int64_t>(batch->samples.size());
-    const double loss = train_step(*batch, totals);
-    totals.loss_sum += loss * static_cast<double>(count);
-    totals.images += count;
-    progress.update(totals.images,
-                    fmt::format("loss {:.3f}", totals.loss_sum / static_cast<double>(totals.images)));
+  {
+    Progress progress(fmt::format("epoch {}/{}", epoch, options_.epochs),
+                      static_cast<int64_t>(data_.train.size()), "images");
+    while (auto batch = loader.next()) {
+      const auto count = static_cast<int64_t>(batch->samples.size());
+      if (count < 2) continue;  // the rest of its batch was unreadable; one image has no batch statistics
+      const double loss = train_step(*batch, totals);
+      totals.loss_sum += loss * static_cast<double>(count);
+      totals.images += count;
+      progress.update(totals.images,
+                      fmt::format("loss {:.3f}", totals.loss_sum / static_cast<double>(totals.images)));
+    }
   }
-  for (const UnreadableImage& unreadable : loader.unreadable())
-    say("unreadable, skipped: " + unreadable.reason);
+  data_.images->add_unreadable(loader.unreadable());
   if (totals.images == 0) fail("no training image could be read in epoch {}", epoch);
   totals.stall_seconds = loader.stall_seconds();
   totals.seconds = seconds_since(start);
@@ -173,13 +175,17 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
 
 Evaluation Trainer::validate() {
   if (ema_) ema_->swap();
-  Progress progress("validation", static_cast<int64_t>(data_.validation.size()), "images");
   Loader loader(*data_.validation_data().store, data_.validation, data_.validation_labels,
                 evaluation_loader_options(options_), 0);
   const EvaluatorOptions evaluator{
       .preprocess = preprocess_, .device = device_, .classes = static_cast<int64_t>(data_.classes.size())};
-  const Predictions predictions = run_model(*model_, loader, evaluator, &progress);
+  Predictions predictions;
+  {
+    Progress progress("validation", static_cast<int64_t>(data_.validation.size()), "images");
+    predictions = run_model(*model_, loader, evaluator, &progress);
+  }
   if (ema_) ema_->swap();
+  data_.validation_data().add_unreadable(loader.unreadable());
   return evaluate_predictions(predictions, {});
 }
 
@@ -207,9 +213,8 @@ void Trainer::run() {
     write_last(folder_.last(), state(), info());
     write_text_file(folder_.metrics(), format_metrics(progress_.history));
     fmt::print(
-        "epoch {:>3}/{}  train loss {:.4f} accuracy {:.4f}  |  val loss {:.4f} accuracy {:.4f} macro {:.4f}  "
-        "|  "
-        "{:.0f} images/s{}\n",
+        "epoch {:>3}/{}  train loss {:.4f} accuracy {:.4f}  |  val loss {:.4f} accuracy {:.4f} macro {:.4f}"
+        "  |  {:.0f} images/s{}\n",
         epoch, options_.epochs, row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy,
         row.val_macro_accuracy, row.images_per_second, progress_.best_epoch == epoch ? "  best" : "");
     std::fflush(stdout);

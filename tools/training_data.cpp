@@ -1,5 +1,7 @@
 #include "tools/training_data.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -25,7 +27,13 @@ void keep_existing(Dataset& dataset, const std::string& column, const std::vecto
   std::vector<std::string> kept;
   std::copy_if(values.begin(), values.end(), std::back_inserter(kept),
                [&](const auto& v) { return there.contains(v); });
+  const int64_t before = dataset.named_samples;
   if (!kept.empty()) keep_where(dataset, column, kept);
+  if (dataset.named_samples < before) {
+    say(fmt::format("{}: taking the {} of {} images of {} {}; --where {}=... takes others",
+                    dataset.root.string(), dataset.named_samples, before, column, fmt::join(kept, " and "),
+                    column));
+  }
 }
 
 std::string label_column(const Dataset& dataset, const std::string& wanted) {
@@ -61,13 +69,12 @@ bool has_own_validation(const Dataset& dataset) {
                                [&](const Sample& sample) { return sample.values[*column] == "val"; });
 }
 
-Split make_split(const Dataset& dataset, const Classes& classes, const TrainOptions& options,
+Split draw_split(const Dataset& dataset, const Classes& classes, const TrainOptions& options,
                  const std::string& groups) {
   if (!options.val_group.empty()) {
     if (groups.empty()) fail("--val-group: the dataset has no groups; name their column with --group");
     return split_by_groups(dataset, groups, options.val_group);
   }
-  if (has_own_validation(dataset)) return split_by_own_column(dataset);
   return split_by_fraction(dataset, classes,
                            {.fraction = options.val_fraction, .column = groups, .seed = options.seed});
 }
@@ -90,6 +97,8 @@ void apply_default_filters(Dataset& dataset, const TrainOptions& options, const 
 }
 
 TrainingData load_training_data(const TrainOptions& options) {
+  if (!options.val.empty() && !options.val_group.empty())
+    fail("--val and --val-group both say which images to validate on; give one of them");
   TrainingData result;
   Dataset dataset = open_filtered(options.data, options.where);
   result.label_column = label_column(dataset, options.label);
@@ -101,7 +110,9 @@ TrainingData load_training_data(const TrainOptions& options) {
 
   Split split;
   if (options.val.empty()) {
-    split = make_split(dataset, classes, options, result.group_column);
+    result.own_split = options.val_group.empty() && has_own_validation(dataset);
+    split = result.own_split ? split_by_own_column(dataset)
+                             : draw_split(dataset, classes, options, result.group_column);
   } else {
     for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
   }

@@ -21,12 +21,13 @@ struct TrainingData {
   std::vector<int64_t> train_labels;
   std::vector<int64_t> validation_labels;
   std::vector<std::string> held_out_groups;
+  bool own_split = false;  ///< validation is what the dataset itself calls val
 
   LoadedData& validation_data() { return validation_images ? *validation_images : *images; }
 };
 
 /// Keeps what a run looks at by default: without a --where on them, treatment wells where the label is sirna, and, in
-/// training, the splits train and val.
+/// training, the splits train and val. Prints what that leaves out.
 void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
                            bool training);
 

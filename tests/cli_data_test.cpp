@@ -1,0 +1,215 @@
+// What the command line says of data that cannot be trained on: one line that names the place and what to do.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "tests/support/png_chunks.h"
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+/// Training on `data` fails with all of `parts` and makes no run folder.
+void expect_refused(const TempDir& dir, const Words& parts, const Words& more = {}) {
+  expect_error(train(dir / "data", dir / "run", more), kFailed, parts);
+  EXPECT_FALSE(std::filesystem::exists(dir / "run"));
+}
+
+void append_row(const TempDir& dir, const std::string& row) {
+  std::ofstream(dir / "data/labels.csv", std::ios::app) << row << "\n";
+}
+
+TEST(CliData, AFolderThatIsNoDatasetIsNamed) {
+  const TempDir dir;
+  expect_refused(dir, {"data: no such folder"});
+  std::filesystem::create_directory(dir / "data");
+  expect_refused(dir, {"data: is an empty folder"});
+  dir.write("data/readme.txt", "nothing here");
+  expect_refused(dir, {"data: holds no dataset of a known layout; looked for: labels.csv (image,label"});
+  expect_error(run_command({"inspect", "--data", (dir / "data/readme.txt").string()}), kFailed,
+               {"readme.txt: is not a folder"});
+}
+
+TEST(CliData, ATableIsNamedWithLineAndColumns) {
+  const TempDir dir;
+  dir.write("data/i.png");
+  dir.write("data/labels.csv", "image,kind\ni.png,a\n");
+  expect_refused(dir, {"labels.csv: lacks the column 'label'; it has 'image', 'kind'"});
+  dir.write("data/labels.csv", "image,label\ni.png,a\nj.png,b\ni.png,b\n");
+  expect_refused(dir, {"labels.csv:4: 'i.png' is there already, at", "labels.csv:2"});
+  dir.write("data/labels.csv", "image,label\ni.png,a,b\n");
+  expect_refused(dir, {"labels.csv:2: 3 fields, but the header has 2"});
+  dir.write("data/labels.csv", "image,label\ni.png,\"a\n");
+  expect_refused(dir, {"labels.csv:2: a quote is opened and not closed"});
+  dir.write("data/labels.csv", "image,label\n../i.png,a\n");
+  expect_refused(dir, {"labels.csv:2", "outside of the dataset"});
+  dir.write("data/labels.csv", "");
+  expect_refused(dir, {"labels.csv: is empty"});
+  dir.write("data/labels.csv", "image,label\n");
+  expect_refused(dir, {"data: its tables name no image"});
+}
+
+TEST(CliData, APipeInPlaceOfATableDoesNotBlock) {
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "data");
+  ASSERT_EQ(mkfifo((dir / "data/labels.csv").c_str(), 0600), 0);
+  const CommandResult result = train(dir / "data", dir / "run", {}, {.limit = std::chrono::seconds(20)});
+  EXPECT_FALSE(result.timed_out);
+  expect_error(result, kFailed, {"labels.csv: is not a regular file"});
+}
+
+TEST(CliData, LabelsAndGroupsMustBeThere) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_refused(dir, {"has no column 'drug'; it has image, label, group"}, {"--label", "drug"});
+  expect_refused(dir, {"has no column 'well'; it has image, label, group"}, {"--group", "well"});
+  expect_refused(dir, {"no image has group 'g9'; there are g0, g1, g2, g3"}, {"--val-group", "g9"});
+  expect_refused(dir, {"all groups of group are held out"}, {"--val-group", "g0,g1,g2,g3"});
+  expect_refused(dir, {"no image has group 'g9'; there are"}, {"--where", "group=g9"});
+  expect_refused(dir, {"has no column 'plate'"}, {"--where", "plate=1"});
+  expect_refused(dir, {"two classes or more, but label has only 'c1'"}, {"--where", "label=c1"});
+  expect_refused(dir, {"--val and --val-group"}, {"--val-group", "g1", "--val", (dir / "data").string()});
+  expect_refused(dir, {"fewer than two groups"}, {"--where", "group=g1"});
+  append_row(dir, "i99.png,,g1");
+  dir.write("data/i99.png", read_file(dir / "data/i1.png"));
+  expect_refused(dir, {"1 of 25 images have no label, such as i99.png"});
+}
+
+TEST(CliData, GroupsCannotBeHeldOutOfDataWithoutGroups) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.groups = 0});
+  expect_refused(dir, {"--val-group: the dataset has no groups; name their column with --group"},
+                 {"--val-group", "g1"});
+}
+
+TEST(CliData, FewerImagesThanABatchAreRefused) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_refused(dir, {"--batch 64 is larger than the 18 training images; use a smaller one"},
+                 {"--batch", "64", "--val-group", "g0"});
+}
+
+TEST(CliData, ImagesOfOneSizeAndOneKind) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const TinyData small{.side = 12};
+  write_png(dir / "data/i7.png", tiny_image(small, 7));
+  expect_refused(dir, {"i7.png is 12 x 12 pixels but", "i0.png is 16 x 16; train with --crop"});
+  expect_ok(train(dir / "data", dir / "cropped", {"--crop", "12"}));
+  expect_refused(dir, {"i7.png is 12 x 12 pixels, smaller than the crop of 14; train with a smaller --crop"},
+                 {"--crop", "14"});
+  expect_refused(dir, {"smaller than the crop of 16", "--shrink"}, {"--crop", "8", "--shrink", "2"});
+  write_png(dir / "data/i7.png", tiny_image({.channels = 3}, 7));
+  expect_refused(dir, {"i7.png has 3 channels but", "i0.png has 1"});
+}
+
+TEST(CliData, SixteenBitPicturesTrain) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 8});
+  for (int i = 0; i < 8; ++i) {
+    const std::string row = std::string(1, '\0') + std::string(32, static_cast<char>(30 * i));
+    std::string rows;
+    for (int y = 0; y < 16; ++y) rows += row;
+    dir.write(fmt::format("data/i{}.png", i), make_png({.width = 16, .height = 16, .depth = 16}, rows));
+  }
+  expect_ok(train(dir / "data", dir / "run"));
+}
+
+/// One of 40 images (2.5%) is spoilt, then three (7.5%).
+void expect_skipped_then_refused(const std::string& content, const std::string& reason, const Words& more) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 40});
+  dir.write("data/i1.png", content);
+  const CommandResult below = train(dir / "data", dir / "below", more);
+  expect_ok(below);
+  EXPECT_THAT(below.err, HasSubstr("unreadable, skipped: " + (dir / "data/i1.png").string() + ": " + reason));
+  dir.write("data/i2.png", content);
+  dir.write("data/i11.png", content);
+  const CommandResult above = train(dir / "data", dir / "run", more);
+  expect_error(above, kFailed,
+               {"3 of 40 images are missing or unreadable, more than --max-missing 0.05 allows"});
+  for (const char* name : {"i1.png: ", "i2.png: ", "i11.png: "})
+    EXPECT_THAT(above.err, HasSubstr(name + reason));
+  expect_ok(train(dir / "data", dir / "allowed", more + Words{"--max-missing", "0.1"}));
+}
+
+TEST(CliData, AnEmptyPictureIsSkippedOrStops) { expect_skipped_then_refused("", "is empty", {}); }
+
+TEST(CliData, ATextNamedPngIsSkippedOrStops) {
+  expect_skipped_then_refused("hello, I am text", "is not a PNG, JPEG or BMP picture", {});
+}
+
+TEST(CliData, ATruncatedPictureIsSkippedOrStops) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 2});
+  const std::string whole = read_file(dir / "data/i1.png");
+  expect_skipped_then_refused(whole.substr(0, whole.size() / 2), "is truncated", {});
+}
+
+TEST(CliData, APictureWhoseHeaderLiesAboutItsSizeIsSkippedOrStops) {
+  const std::string huge = make_png({.width = 1U << 30, .height = 1U << 30}, std::string(17, '\0'));
+  expect_skipped_then_refused(huge, "is corrupted", {});
+}
+
+TEST(CliData, WithoutACacheTooItIsSkippedOrStops) {
+  expect_skipped_then_refused("hello, I am text", "is not a PNG, JPEG or BMP picture", {"--cache-gib", "0"});
+}
+
+TEST(CliData, MissingFilesAreCountedOrStop) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 40});
+  std::filesystem::remove(dir / "data/i1.png");
+  const CommandResult below = train(dir / "data", dir / "below");
+  expect_ok(below);
+  EXPECT_THAT(below.err, HasSubstr("1 of 40 images are missing or incomplete and are skipped"));
+  std::filesystem::remove(dir / "data/i2.png");
+  std::filesystem::remove(dir / "data/i3.png");
+  expect_refused(dir, {"3 of 40 samples (7.5%)", "i1.png (no such file)", "--max-missing"});
+}
+
+TEST(CliData, NamesMayBeUnicodeAndHaveBlanksQuotesAndCommas) {
+  const TempDir dir;
+  const std::filesystem::path data = dir / "Zellen 1, \"gut\" [b] #2 é";
+  for (int i = 0; i < 12; ++i) {
+    const std::string label = i % 2 == 0 ? "a, \"b\"" : "größe";
+    std::filesystem::create_directories(data / label);
+    write_png(data / label / fmt::format("bild {},ü.png", i), tiny_image({}, i));
+  }
+  const std::filesystem::path run = trained_run(data, dir / "Lauf 1");
+  expect_ok(train(data, run, {"--resume", "--epochs", "2"}));
+  EXPECT_EQ(read_file(run / "classes.csv"), "index,name\n0,\"a, \"\"b\"\"\"\n1,größe\n");
+  expect_ok(
+      run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), data.string()}));
+  EXPECT_THAT(read_file(dir / "p.csv"), HasSubstr("\"a, \"\"b\"\"/bild 0,ü.png\","));
+  expect_ok(run_command({"eval", "--model", run.string(), "--data", data.string()}));
+}
+
+TEST(CliData, ALineEndInANameDoesNotBreakTheErrorLine) {
+  const TempDir dir;
+  expect_error(run_command({"inspect", "--data", (dir / "a\nb").string()}), kFailed, {"a b: no such folder"});
+}
+
+TEST(CliData, AFolderThatLeadsToItselfIsNotFollowedForEver) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  std::filesystem::create_directory_symlink(dir / "data", dir / "data/loop");
+  std::filesystem::create_symlink("round.png", dir / "data/round.png");
+  append_row(dir, "round.png,c0,g1");
+  const CommandResult result = train(dir / "data", dir / "run");
+  expect_ok(result);
+  EXPECT_THAT(result.err, HasSubstr("round.png: cannot be read"));
+}
+
+TEST(CliData, ManyClassesTrain) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 600, .classes = 300, .groups = 0, .side = 8});
+  const CommandResult result = train(dir / "data", dir / "run", {"--batch", "32", "--val-fraction", "0.3"});
+  expect_ok(result);
+  EXPECT_THAT(result.out, HasSubstr("300 classes of label"));
+}
+
+}  // namespace
+}  // namespace cytograd::test

@@ -1,0 +1,154 @@
+// Output that cannot be written, and commands that are stopped: one error line, old files whole, nothing half-written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+std::string shell_quoted(const Words& words) {
+  std::string line = "'" CYTOGRAD_BINARY "'";
+  for (const std::string& word : words) line += " '" + word + "'";
+  return line;
+}
+
+/// The command with redirections, as a shell runs it.
+CommandResult run_in_shell(const Words& words, const std::string& redirection) {
+  return run_command({"-c", shell_quoted(words) + " " + redirection}, {.program = "/bin/sh"});
+}
+
+TEST(CliOutput, ARunFolderThatCannotBeMadeIsRefusedBeforeTraining) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  dir.write("file", "kept");
+  expect_error(train(dir / "data", dir / "file/run"), kFailed,
+               {"file/run: the run folder cannot be made", "file"});
+  expect_error(train(dir / "data", dir / "file"), kFailed, {"file: the run folder cannot be made"});
+  expect_error(train(dir / "data", "/dev/full"), kFailed, {"/dev/full: the run folder cannot be made"});
+  expect_error(train(dir / "data", "/proc/run"), kFailed, {"/proc/run: the run folder cannot be"});
+  EXPECT_EQ(read_file(dir / "file"), "kept");
+}
+
+TEST(CliOutput, FilesThatCannotBeWrittenAreRefused) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const std::string run = trained_run(dir / "data", dir / "run").string();
+  const std::string data = (dir / "data").string();
+  for (const std::string& file :
+       {(dir / "absent/p.csv").string(), dir.path().string(), run + "/best.safetensors/p"}) {
+    expect_error(run_command({"predict", "--model", run, "--out", file, data}), kFailed,
+                 {file + ": cannot write"});
+    expect_error(run_command({"eval", "--model", run, "--data", data, "--json", file}), kFailed,
+                 {file + ": cannot write"});
+  }
+  expect_error(run_command({"predict", "--model", run, "--out", "/dev/full", data}), kFailed,
+               {"/dev/full: cannot write: No space left on device"});
+}
+
+TEST(CliOutput, AFullDiskStopsTheRunAndLeavesOldFilesWhole) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  trained_run(dir / "data", dir / "run");
+  const Words files = listing(dir / "run");
+  std::vector<std::string> before;
+  for (const std::string& file : files) before.push_back(read_file(dir / "run" / file));
+  const CommandResult result =
+      train(dir / "data", dir / "run", {"--resume", "--epochs", "3"}, {.largest_file = 16 << 10});
+  expect_error(result, kFailed, {".safetensors: cannot write: File too large"});
+  EXPECT_EQ(listing(dir / "run"), files);
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (!files[i].ends_with(".safetensors")) continue;
+    EXPECT_EQ(read_file(dir / "run" / files[i]), before[i]) << files[i];
+  }
+  expect_ok(train(dir / "data", dir / "run", {"--resume", "--epochs", "3"}));
+}
+
+TEST(CliOutput, AnOutputThatIsFullFailsTheCommand) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_error(run_in_shell({"inspect", "--data", (dir / "data").string()}, ">/dev/full"), kFailed,
+               {"the output cannot be written"});
+}
+
+TEST(CliOutput, ClosedOrFullStandardStreamsHarmNoFile) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  write_png(dir / "data/i1.png", tiny_image({.side = 8}, 1));
+  dir.write("data/i1.png", "");
+  for (const char* redirection : {"2>/dev/full", "2>&-", "0<&- 1>&- 2>&-"}) {
+    const fs::path run = dir / "run";
+    EXPECT_EQ(run_in_shell(train_words(dir / "data", run), redirection).code, 0) << redirection;
+    EXPECT_EQ(run_command({"eval", "--model", run.string(), "--data", (dir / "data").string()}).code, 0);
+    fs::remove_all(run);
+  }
+}
+
+TEST(CliOutput, ALossThatIsNoNumberStopsTheRun) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  trained_run(dir / "data", dir / "run");
+  const std::string best = read_file(dir / "run/best.safetensors");
+  expect_error(train(dir / "data", dir / "run",
+                     {"--resume", "--epochs", "20", "--lr", "1e9", "--schedule", "constant"}),
+               kFailed, {"lower --lr"});
+  EXPECT_EQ(run_command({"eval", "--model", (dir / "run").string(), "--data", (dir / "data").string()}).code,
+            0);
+}
+
+TEST(CliOutput, AnInterruptedRunGoesOn) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const CommandResult stopped = train(dir / "data", dir / "run", {"--epochs", "100000"},
+                                      {.kill_after = std::chrono::milliseconds(1500), .kill_signal = SIGINT});
+  EXPECT_EQ(stopped.signal, SIGINT);
+  EXPECT_THAT(stopped.errors(), ::testing::IsEmpty());
+  const auto epochs = std::count(stopped.out.begin(), stopped.out.end(), '\n');
+  if (epochs < 5) return;  // a slow machine had no epoch done
+  const CommandResult resumed =
+      train(dir / "data", dir / "run", {"--resume", "--epochs", std::to_string(epochs)});
+  expect_ok(resumed);
+  EXPECT_THAT(resumed.out, HasSubstr("resuming after epoch "));
+  EXPECT_THAT(listing(dir / "run"), Each(Not(HasSubstr(".tmp"))));
+}
+
+TEST(CliOutput, TwoProcessesDoNotTrainIntoOneFolder) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  trained_run(dir / "data", dir / "run");
+  dir.write("run/last.safetensors.tmp.1", "another's");
+  const int held = open((dir / "run").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  expect_error(train(dir / "data", dir / "run", {"--resume", "--epochs", "2"}), kFailed,
+               {"run: another process is training into this folder"});
+  EXPECT_TRUE(fs::exists(dir / "run/last.safetensors.tmp.1"));
+  close(held);
+  expect_ok(train(dir / "data", dir / "run", {"--resume", "--epochs", "2"}));
+  EXPECT_FALSE(fs::exists(dir / "run/last.safetensors.tmp.1"));
+}
+
+TEST(CliOutput, ATerminalShowsABarAndClearsItWhileAPipeGetsPlainLines) {
+  const TempDir dir;
+  const Words words{
+      "synth",   "--out", (dir / "cells").string(), "--size", "128", "--experiments", "2", "--plates", "2",
+      "--wells", "12"};
+  if (!fs::exists("/usr/bin/script")) GTEST_SKIP() << "needs script(1) for a terminal";
+  const CommandResult terminal = run_command({"-qec", "stty cols 60; " + shell_quoted(words), "/dev/null"},
+                                             {.program = "/usr/bin/script"});
+  EXPECT_EQ(terminal.code, 0) << terminal.out;
+  EXPECT_THAT(terminal.out, AllOf(HasSubstr("\rdrawing ["), HasSubstr("\r\x1b[K"), HasSubstr("sites")));
+  fs::remove_all(dir / "cells");
+  const CommandResult plain = run_command(words);
+  expect_ok(plain);
+  EXPECT_THAT(plain.err, AllOf(Not(HasSubstr("\r")), Not(HasSubstr("\x1b"))));
+}
+
+}  // namespace
+}  // namespace cytograd::test

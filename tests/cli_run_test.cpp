@@ -1,0 +1,219 @@
+// What the command line says of run folders and weights that are not what they should be.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/safetensors.h"
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+/// A dataset, a run of one epoch on it, and the commands that read the run.
+class CliRun : public ::testing::Test {
+ protected:
+  CliRun() : data(write_tiny_data(dir / "data")), run(trained_run(data, dir / "run")) {}
+
+  Words eval_words() const { return {"eval", "--model", run.string(), "--data", data.string()}; }
+  Words predict_words() const {
+    return {"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), data.string()};
+  }
+
+  /// eval, predict and a resumed training all refuse the run for the same reason.
+  void expect_all_refuse(const Words& parts) {
+    expect_error(run_command(eval_words()), kFailed, parts);
+    expect_error(run_command(predict_words()), kFailed, parts);
+    expect_error(train(data, run, {"--resume", "--epochs", "2"}), kFailed, parts);
+    EXPECT_FALSE(fs::exists(dir / "p.csv"));
+  }
+
+  TempDir dir;
+  fs::path data;
+  fs::path run;
+};
+
+std::string header_length(uint64_t length) {
+  return std::string(reinterpret_cast<const char*>(&length), sizeof(length));
+}
+
+std::string safetensors(const std::string& header, const std::string& tensors) {
+  return header_length(header.size()) + header + tensors;
+}
+
+TEST_F(CliRun, ItsFilesAreTheseAndNoMore) {
+  EXPECT_THAT(listing(run), ElementsAre("best.safetensors", "classes.csv", "config.toml", "last.safetensors",
+                                        "metrics.csv"));
+}
+
+TEST_F(CliRun, AFolderThatHoldsARunIsNotTrainedOver) {
+  const std::string before = read_file(run / "last.safetensors");
+  expect_error(train(data, run), kFailed, {"run: there is a run already", "--resume", "another --out"});
+  fs::remove(run / "config.toml");
+  expect_error(train(data, run), kFailed, {"config.toml is gone; name another --out"});
+  expect_error(train(data, run, {"--resume"}), kFailed, {"config.toml is gone; name another --out"});
+  EXPECT_EQ(read_file(run / "last.safetensors"), before);
+}
+
+TEST_F(CliRun, AMissingRunOrMissingWeightsAreNamed) {
+  expect_error(run_command({"eval", "--model", (dir / "other").string(), "--data", data.string()}), kFailed,
+               {"other: there is no such run"});
+  fs::remove(run / "best.safetensors");
+  expect_error(run_command(eval_words()), kFailed, {"run: there are no trained weights (best.safetensors)"});
+  fs::remove(run / "config.toml");
+  expect_error(run_command({"eval", "--model", (run / "last.safetensors").string(), "--data", data.string()}),
+               kFailed, {"config.toml: there are no settings"});
+}
+
+TEST_F(CliRun, HostileWeightsAreRefused) {
+  const std::string whole = read_file(run / "best.safetensors");
+  const std::pair<std::string, std::string> files[] = {
+      {"", "too short for a header"},
+      {"hello", "too short for a header"},
+      {whole.substr(0, whole.size() - 5), "truncated"},
+      {whole.substr(0, 40), "truncated"},
+      {whole + "x", "behind the last tensor"},
+      {header_length(UINT64_MAX) + "{}", "a header of 18446744073709551615 bytes"},
+      {header_length(1000) + "{}", "truncated"},
+      {safetensors("not json", ""), "not a safetensors file"},
+      {safetensors("{\"a\":", ""), "not JSON"},
+      {safetensors(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234"),
+       "a negative number"},
+      {safetensors(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                   R"("b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
+                   "123456"),
+       "tensor 'b' begins at offset 2, where 4 is due"},
+      {safetensors("{}", ""), "no checkpoint of cytograd"},
+  };
+  for (const auto& [content, reason] : files) {
+    dir.write("run/best.safetensors", content);
+    expect_error(run_command(eval_words()), kFailed, {"best.safetensors: ", reason});
+    dir.write("run/last.safetensors", content);
+    expect_error(train(data, run, {"--resume", "--epochs", "2"}), kFailed, {"last.safetensors: ", reason});
+  }
+}
+
+TEST_F(CliRun, WeightsOfAnotherModelAreRefused) {
+  const fs::path resnet = trained_run(data, dir / "resnet", {"--model", "resnet18", "--shrink", "2"});
+  fs::copy_file(resnet / "best.safetensors", run / "best.safetensors", fs::copy_options::overwrite_existing);
+  fs::copy_file(resnet / "last.safetensors", run / "last.safetensors", fs::copy_options::overwrite_existing);
+  expect_all_refuse({"safetensors: ", "another"});
+}
+
+TEST_F(CliRun, WeightsOfOtherClassesAreRefused) {
+  const fs::path three = trained_run(write_tiny_data(dir / "three", {.classes = 3}), dir / "run3");
+  fs::copy_file(three / "best.safetensors", run / "best.safetensors", fs::copy_options::overwrite_existing);
+  fs::copy_file(three / "last.safetensors", run / "last.safetensors", fs::copy_options::overwrite_existing);
+  expect_all_refuse({"safetensors: ", "another"});
+}
+
+TEST_F(CliRun, WeightsThatAreNoNumbersAreRefused) {
+  SafetensorsFile file = read_safetensors(run / "best.safetensors");
+  for (NamedTensor& item : file.tensors) {
+    if (item.name != "fc.bias") continue;
+    item.tensor = Tensor::full(item.tensor.shape(), std::numeric_limits<float>::quiet_NaN(), DType::f32);
+  }
+  write_safetensors(run / "best.safetensors", file.tensors, file.metadata);
+  expect_error(run_command(eval_words()), kFailed, {"no numbers", "lower --lr"});
+}
+
+TEST_F(CliRun, BrokenSettingsAreRefused) {
+  const std::string whole = read_file(run / "config.toml");
+  const auto with = [&](const std::string& line, const std::string& other) {
+    const size_t at = whole.find("\n" + line + "\n");
+    EXPECT_NE(at, std::string::npos) << line;
+    return whole.substr(0, at + 1) + other + whole.substr(at + 1 + line.size());
+  };
+  const std::pair<std::string, std::string> files[] = {
+      {with("epochs=1", "epochs=many"), "--epochs: 'many' is not a whole number"},
+      {with("model=\"small\"", "model=\"vgg\""), "--model: 'vgg' is none of"},
+      {with("brightness=0", "brightness=nan"), "--brightness: 'nan' is not a number from 0 to 2"},
+      {whole + "colour=\"red\"\n", "there is no setting 'colour'"},
+      {whole + "[more]\nepochs=2\n", "there is no setting 'more."},
+      {whole + "epochs=2\n", "'epochs' is set twice"}};
+  for (const auto& [content, reason] : files) {
+    dir.write("run/config.toml", content);
+    expect_all_refuse({"config.toml: ", reason});
+  }
+  fs::remove(run / "config.toml");
+  fs::create_directory(run / "config.toml");
+  expect_error(run_command(eval_words()), kFailed, {"config.toml: there are no settings"});
+}
+
+TEST_F(CliRun, BrokenClassesAreRefused) {
+  for (const auto& [content, reason] :
+       {std::pair{"", "classes.csv: is empty"},
+        {"index,name\n", "classes.csv: there are no classes"},
+        {"number,name\n0,a\n", "classes.csv: lacks the column 'index'"},
+        {"index,name\n0,c0\nx,c1\n", "classes.csv:3: 'x' is not a number"},
+        {"index,name\n0,c0\n2,c1\n", "classes.csv:3: expected class 1"},
+        {"index,name\n0,c0\n1,c0\n", "classes.csv:3: the class 'c0' occurs twice"}}) {
+    dir.write("run/classes.csv", content);
+    expect_all_refuse({reason});
+  }
+}
+
+TEST_F(CliRun, BrokenMetricsInACheckpointAreRefusedAndThoseBesideItAreWrittenAgain) {
+  dir.write("run/metrics.csv", "rubbish");
+  expect_ok(train(data, run, {"--resume", "--epochs", "2"}));
+  EXPECT_THAT(read_file(run / "metrics.csv"), HasSubstr("epoch,train_loss"));
+  SafetensorsFile file = read_safetensors(run / "last.safetensors");
+  file.metadata["cytograd.metrics"] = "rubbish";
+  write_safetensors(run / "last.safetensors", file.tensors, file.metadata);
+  expect_error(train(data, run, {"--resume", "--epochs", "3"}), kFailed,
+               {"last.safetensors: lacks the column"});
+}
+
+TEST_F(CliRun, AnotherOptimizerCannotGoOn) {
+  expect_error(train(data, run, {"--resume", "--epochs", "2", "--optimizer", "adamw"}), kFailed,
+               {"last.safetensors: the saved state has no tensor 'optimizer.second", "--optimizer"});
+  expect_error(train(data, run, {"--resume", "--epochs", "2", "--ema", "0.9"}), kFailed,
+               {"last.safetensors: the saved state has no tensor 'ema.step'"});
+}
+
+TEST_F(CliRun, AResumedRunKeepsItsClasses) {
+  std::ofstream(data / "labels.csv", std::ios::app) << "new.png,new,g1\nnew2.png,new,g2\n";
+  for (const char* name : {"new.png", "new2.png"}) fs::copy_file(data / "i0.png", data / name);
+  expect_error(train(data, run, {"--resume", "--epochs", "2"}), kFailed,
+               {"classes.csv: the classes of", "are not those the run began with"});
+}
+
+TEST_F(CliRun, EvalNeedsLabelsThatTheModelKnows) {
+  const fs::path plain = dir / "plain";
+  fs::create_directory(plain);
+  fs::copy_file(data / "i0.png", plain / "i0.png");
+  expect_error(run_command({"eval", "--model", run.string(), "--data", plain.string()}), kFailed,
+               {"plain: the images have no labels to compare with; use 'cytograd predict'"});
+  std::ofstream(data / "labels.csv", std::ios::app) << "new.png,new,g1\n";
+  fs::copy_file(data / "i0.png", data / "new.png");
+  expect_error(run_command(eval_words()), kFailed,
+               {"image new.png has the label 'new', which is no class of the model"});
+}
+
+TEST_F(CliRun, PredictNeedsImagesOfTheModelsKind) {
+  const fs::path rgb = write_tiny_data(dir / "rgb", {.channels = 3});
+  expect_error(
+      run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), rgb.string()}),
+      kFailed, {"rgb: the images have 3 channels but the model was trained on 1"});
+  const std::string image = (data / "i0.png").string();
+  expect_error(
+      run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), image, image}),
+      kFailed, {"i0.png: is given twice"});
+  expect_error(
+      run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), "absent.png"}),
+      kFailed, {"absent.png: there is no such file or folder"});
+  EXPECT_FALSE(fs::exists(dir / "p.csv"));
+  expect_ok(run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), "--where",
+                         "group=g1", data.string()}));
+  EXPECT_THAT(read_file(dir / "p.csv"), HasSubstr("image,label,probability,label_2,probability_2\ni2.png,"));
+}
+
+TEST_F(CliRun, EvalOfTheTrainingImagesSaysSo) {
+  EXPECT_THAT(run_command(eval_words()).err, HasSubstr("note: "));
+  EXPECT_EQ(run_command(eval_words() + Words{"--where", "group=g1"}).err, "");
+}
+
+}  // namespace
+}  // namespace cytograd::test

@@ -1,0 +1,176 @@
+#include "tools/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/safetensors.h"
+#include "tests/support/tiny_data.h"
+#include "tests/support/values.h"
+#include "tools/trained_run.h"
+
+namespace cytograd {
+namespace {
+
+using test::message_of;
+using test::TempDir;
+using ::testing::HasSubstr;
+
+/// A dataset in memory and a folder to train into.
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() {
+    options.data = test::write_tiny_data(dir / "data").string();
+    options.model = "small";
+    options.stem = "3x3";
+    options.batch = 4;
+    options.epochs = 3;
+    options.dtype = "f32";
+    options.device = "cpu";
+  }
+
+  /// Trains into the folder `name` and returns its rows.
+  std::vector<EpochMetrics> train(const std::string& name) {
+    TrainingData data = load_training_data(options);
+    const RunFolder folder(dir / name);
+    folder.create();
+    folder.write_classes(data.classes);
+    Trainer trainer(options, data, folder);
+    testing::internal::CaptureStdout();
+    trainer.run();
+    printed = testing::internal::GetCapturedStdout();
+    progress = trainer.progress();
+    return progress.history;
+  }
+
+  std::string refusal() {
+    TrainingData data = load_training_data(options);
+    return message_of<Error>([&] { Trainer(options, data, RunFolder(dir / "run")); });
+  }
+
+  const test::Threads threads{1};  // a tiny model gains nothing from more
+  TempDir dir;
+  TrainOptions options;
+  TrainingProgress progress;
+  std::string printed;
+};
+
+TEST_F(TrainerTest, EveryEpochHasARowALineAndACheckpoint) {
+  const std::vector<EpochMetrics> rows = train("run");
+  ASSERT_EQ(rows.size(), 3U);
+  const std::vector<EpochMetrics> written =
+      parse_metrics(test::read_file(dir / "run/metrics.csv"), "metrics.csv");
+  ASSERT_EQ(written.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(written[i].epoch, static_cast<int64_t>(i) + 1);
+    EXPECT_GT(rows[i].images_per_second, 0.0);
+    EXPECT_GE(rows[i].val_accuracy, 0.0);
+    EXPECT_LE(rows[i].val_accuracy, 1.0);
+  }
+  EXPECT_EQ(std::count(printed.begin(), printed.end(), '\n'), 3);
+  EXPECT_TRUE(std::filesystem::exists(dir / "run/last.safetensors"));
+}
+
+TEST_F(TrainerTest, TheBestEpochIsTheFirstOfTheHighestValidationAccuracy) {
+  options.epochs = 6;
+  const std::vector<EpochMetrics> rows = train("run");
+  const auto best = std::max_element(
+      rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.val_accuracy < b.val_accuracy; });
+  EXPECT_EQ(progress.best_epoch, best->epoch);
+  EXPECT_EQ(read_safetensors(dir / "run/best.safetensors").metadata.at("cytograd.epoch"),
+            std::to_string(best->epoch));
+}
+
+TEST_F(TrainerTest, BrightImagesAreToldFromDarkOnes) {
+  options.normalize = "unit";
+  options.epochs = 8;
+  options.lr = 0.02;
+  EXPECT_GT(train("run").back().train_accuracy, 0.9);
+}
+
+TEST_F(TrainerTest, TheLearningRateOfTheConstantScheduleIsTheOptions) {
+  options.schedule = "constant";
+  options.lr = 0.03;
+  options.warmup = 0.0;
+  for (const EpochMetrics& row : train("run")) EXPECT_NEAR(row.learning_rate, 0.03, 1e-8);
+}
+
+TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
+  options.ema = 0.9;
+  options.epochs = 1;
+  train("run");
+  const SafetensorsFile best = read_safetensors(dir / "run/best.safetensors");
+  const SafetensorsFile last = read_safetensors(dir / "run/last.safetensors");
+  ASSERT_NE(last.find("ema.fc.bias"), nullptr);
+  EXPECT_EQ(best.find("fc.bias")->to_vector<float>(), last.find("ema.fc.bias")->to_vector<float>());
+  EXPECT_NE(best.find("fc.bias")->to_vector<float>(), last.find("fc.bias")->to_vector<float>());
+  EXPECT_EQ(best.find("optimizer.step"), nullptr);
+}
+
+TEST_F(TrainerTest, OneSeedIsOneRun) {
+  const double loss = train("a").back().train_loss;
+  EXPECT_EQ(train("b").back().train_loss, loss);
+  options.seed = 1;
+  EXPECT_NE(train("c").back().train_loss, loss);
+}
+
+TEST_F(TrainerTest, WeightsOfAnotherRunAreAStart) {
+  options.epochs = 1;
+  train("first");
+  options.init_weights = (dir / "first/best.safetensors").string();
+  options.lr = 1e-9;
+  options.weight_decay = 0.0;
+  train("second");
+  const auto before = read_safetensors(dir / "first/best.safetensors").find("fc.bias")->to_vector<float>();
+  const auto after = read_safetensors(dir / "second/best.safetensors").find("fc.bias")->to_vector<float>();
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(before[i], after[i], 1e-6);
+}
+
+TEST_F(TrainerTest, OptionsThatDoNotFitTheDataAreRefused) {
+  options.batch = 1000;
+  EXPECT_THAT(refusal(), HasSubstr("--batch 1000 is larger than the"));
+  options.batch = 4;
+  options.fusion = "colormap";
+  EXPECT_THAT(refusal(), HasSubstr("--fusion colormap needs 6 channels"));
+  options.fusion = "none";
+  options.init_weights = (dir / "absent.safetensors").string();
+  EXPECT_THAT(refusal(), HasSubstr("absent.safetensors: cannot read: No such file"));
+}
+
+TEST_F(TrainerTest, ADivergingRunStopsWithAWayOut) {
+  options.lr = 1e9;
+  options.schedule = "constant";
+  options.epochs = 30;
+  EXPECT_THAT(message_of<Error>([&] { train("run"); }), HasSubstr("lower --lr"));
+  testing::internal::GetCapturedStdout();
+}
+
+TEST_F(TrainerTest, ResumingAnotherRunIsRefused) {
+  train("run");
+  TrainOptions other = options;
+  other.model = "resnet18";
+  TrainingData data = load_training_data(other);
+  Trainer trainer(other, data, RunFolder(dir / "run"));
+  EXPECT_THAT(message_of<Error>([&] { trainer.resume(); }),
+              AllOf(HasSubstr("last.safetensors"), HasSubstr("small"), HasSubstr("resnet18")));
+}
+
+TEST(ResolveStem, TheSmallStemIsForSmallImages) {
+  TrainOptions options;
+  EXPECT_EQ(resolve_stem(options, 32), "3x3");
+  EXPECT_EQ(resolve_stem(options, 33), "7x7");
+  options.stem = "3x3";
+  EXPECT_EQ(resolve_stem(options, 64), "3x3");
+  EXPECT_THAT(message_of<Error>([&] { resolve_stem(options, 65); }),
+              HasSubstr("--stem 3x3 is for images of at most 64"));
+}
+
+TEST(RunFolderTest, MetricsSurviveTheirFile) {
+  const EpochMetrics row{.epoch = 1, .train_loss = 0.123456, .val_accuracy = 0.5, .learning_rate = 1e-5};
+  const std::string text = format_metrics({row});
+  EXPECT_EQ(format_metrics(parse_metrics(text, "m")), text);
+  EXPECT_THAT(message_of<Error>([&] { parse_metrics("epoch,train_loss\n1,a\n", "m"); }),
+              HasSubstr("m:2: 'a' is not a number"));
+}
+
+}  // namespace
+}  // namespace cytograd

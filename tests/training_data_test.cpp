@@ -1,0 +1,258 @@
+#include "tools/training_data.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "engine/check.h"
+#include "tests/support/tiny_data.h"
+
+namespace cytograd {
+namespace {
+
+using test::message_of;
+using test::TempDir;
+using test::write_tiny_data;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Names = std::vector<std::string>;
+
+TrainOptions options_for(const std::filesystem::path& data) {
+  TrainOptions options;
+  options.data = data.string();
+  return options;
+}
+
+/// The values that a column has among some samples.
+std::set<std::string> values_of(const Dataset& dataset, const std::string& column,
+                                const std::vector<int64_t>& samples) {
+  const Names names = group_names(dataset, column, samples);
+  return {names.begin(), names.end()};
+}
+
+std::string quiet_error(const TrainOptions& options) {
+  testing::internal::CaptureStderr();
+  const std::string message = message_of<Error>([&] { load_training_data(options); });
+  testing::internal::GetCapturedStderr();
+  return message;
+}
+
+/// Six pictures beside a table.
+void write_sites(const TempDir& dir, const std::string& rows) {
+  dir.write("labels.csv", rows);
+  for (const char* name : {"a.png", "b.png", "c.png", "d.png", "e.png", "f.png"}) {
+    write_png(dir / name, test::tiny_image({}, name[0]));
+  }
+}
+
+TEST(TrainingData, GroupsNeverStraddle) {
+  const TempDir dir;
+  write_tiny_data(dir.path(), {.images = 60, .groups = 7});
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    TrainOptions options = options_for(dir.path());
+    options.seed = seed;
+    TrainingData data = load_training_data(options);
+    EXPECT_EQ(data.group_column, "group");
+    EXPECT_EQ(data.train.size() + data.validation.size(), 60U);
+    const auto held_out = values_of(data.images->dataset, "group", data.validation);
+    EXPECT_EQ(Names(held_out.begin(), held_out.end()), data.held_out_groups);
+    for (const std::string& group : values_of(data.images->dataset, "group", data.train)) {
+      EXPECT_FALSE(held_out.contains(group)) << group;
+    }
+  }
+}
+
+TEST(TrainingData, NamedGroupsAreHeldOut) {
+  const TempDir dir;
+  write_tiny_data(dir.path());
+  TrainOptions options = options_for(dir.path());
+  options.val_group = {"g3", "g1"};
+  TrainingData data = load_training_data(options);
+  EXPECT_THAT(values_of(data.images->dataset, "group", data.validation), ElementsAre("g1", "g3"));
+  EXPECT_THAT(values_of(data.images->dataset, "group", data.train), ElementsAre("g0", "g2"));
+}
+
+TEST(TrainingData, AnotherColumnMayBeTheLabelOrTheGroup) {
+  const TempDir dir;
+  write_tiny_data(dir.path());
+  TrainOptions options = options_for(dir.path());
+  options.label = "group";
+  options.group = "label";
+  options.val_group = {"c0"};
+  TrainingData data = load_training_data(options);
+  EXPECT_THAT(data.classes, ElementsAre("g0", "g1", "g2", "g3"));
+  EXPECT_THAT(values_of(data.images->dataset, "label", data.validation), ElementsAre("c0"));
+}
+
+TEST(TrainingData, WithoutGroupsImagesOfEveryClassAreHeldOut) {
+  const TempDir dir;
+  write_tiny_data(dir.path(), {.images = 40, .classes = 4, .groups = 0});
+  TrainingData data = load_training_data(options_for(dir.path()));
+  EXPECT_THAT(data.validation, SizeIs(8));
+  EXPECT_THAT(values_of(data.images->dataset, "label", data.validation), SizeIs(4));
+}
+
+TEST(TrainingData, TheDatasetsOwnSplitIsTakenAndItsTestImagesAreLeftOut) {
+  const TempDir dir;
+  write_sites(dir,
+              "image,label,split\na.png,x,train\nb.png,y,train\nc.png,x,val\nd.png,y,val\ne.png,x,test\n"
+              "f.png,z,test\n");
+  testing::internal::CaptureStderr();
+  TrainingData data = load_training_data(options_for(dir.path()));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("taking the 4 of 6 images of split train and val"));
+  EXPECT_TRUE(data.own_split);
+  EXPECT_THAT(data.classes, ElementsAre("x", "y"));
+  EXPECT_THAT(data.train, SizeIs(2));
+  EXPECT_THAT(values_of(data.images->dataset, "split", data.validation), ElementsAre("val"));
+}
+
+TEST(TrainingData, AFilterOnTheSplitTakesOtherImages) {
+  const TempDir dir;
+  write_sites(dir,
+              "image,label,split\na.png,x,train\nb.png,y,train\nc.png,x,test\nd.png,y,test\ne.png,x,test\n"
+              "f.png,y,test\n");
+  TrainOptions options = options_for(dir.path());
+  options.where = {"split=test"};
+  options.val_fraction = 0.5;
+  TrainingData data = load_training_data(options);
+  EXPECT_FALSE(data.own_split);
+  EXPECT_EQ(data.train.size() + data.validation.size(), 4U);
+  options.where = {"split=train", "split=val"};
+  EXPECT_THAT(quiet_error(options), HasSubstr("no image has split 'val'; there are train"));
+}
+
+TEST(TrainingData, AValidationFolderHasTheClassesOfTheTrainingFolder) {
+  const TempDir dir;
+  write_tiny_data(dir / "train");
+  write_tiny_data(dir / "val", {.images = 6});
+  TrainOptions options = options_for(dir / "train");
+  options.val = (dir / "val").string();
+  TrainingData data = load_training_data(options);
+  EXPECT_THAT(data.train, SizeIs(24));
+  EXPECT_THAT(data.validation, SizeIs(6));
+  EXPECT_EQ(&data.validation_data(), data.validation_images.get());
+  EXPECT_THAT(data.validation_labels, ElementsAre(0, 1, 0, 1, 0, 1));
+
+  write_tiny_data(dir / "more", {.images = 6, .classes = 3});
+  options.val = (dir / "more").string();
+  EXPECT_THAT(quiet_error(options),
+              HasSubstr("image i2.png has the label 'c2', which is no class of the model"));
+  write_tiny_data(dir / "rgb", {.channels = 3});
+  options.val = (dir / "rgb").string();
+  EXPECT_THAT(quiet_error(options), HasSubstr("rgb: images of 3 channels, but"));
+  options.val_group = {"g1"};
+  EXPECT_THAT(quiet_error(options), HasSubstr("--val and --val-group"));
+}
+
+TEST(TrainingData, UnreadableImagesAreOnNeitherSide) {
+  const TempDir dir;
+  write_tiny_data(dir.path(), {.images = 40});
+  dir.write("i3.png", "text");
+  dir.write("i8.png", "text");
+  testing::internal::CaptureStderr();
+  TrainingData data = load_training_data(options_for(dir.path()));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("i3.png: is not a PNG"));
+  EXPECT_EQ(data.train.size() + data.validation.size(), 38U);
+  for (const auto* samples : {&data.train, &data.validation})
+    EXPECT_THAT(*samples, Each(testing::AllOf(testing::Ne(3), testing::Ne(8))));
+  for (size_t i = 0; i < data.train.size(); ++i) EXPECT_EQ(data.train_labels[i], data.train[i] % 2);
+}
+
+/// Four treatment wells, two controls and a test well, all of six grey channels.
+void write_kaggle_pictures(const TempDir& dir) {
+  const std::string header = "id_code,experiment,plate,well";
+  std::string train = header + ",sirna\n";
+  const Image image = test::tiny_image({}, 1);
+  const auto add_pictures = [&](const std::string& folder, const std::string& well) {
+    std::filesystem::create_directories(dir / folder);
+    for (int channel = 1; channel <= 6; ++channel) {
+      for (int site = 1; site <= 2; ++site)
+        write_png(dir / fmt::format("{}/{}_s{}_w{}.png", folder, well, site, channel), image);
+    }
+  };
+  for (int i = 1; i <= 4; ++i) {
+    train += fmt::format("RPE-0{0}_1_C03,RPE-0{0},1,C03,sirna_{1}\n", i, i % 2);
+    add_pictures(fmt::format("train/RPE-0{}/Plate1", i), "C03");
+  }
+  dir.write("train.csv", train);
+  dir.write("train_controls.csv",
+            header +
+                ",sirna,well_type\nRPE-01_1_B02,RPE-01,1,B02,UNTREATED,negative_control\n"
+                "RPE-02_1_B02,RPE-02,1,B02,sirna_9,positive_control\n");
+  add_pictures("train/RPE-01/Plate1", "B02");
+  add_pictures("train/RPE-02/Plate1", "B02");
+  dir.write("test.csv", header + "\nRPE-09_1_C03,RPE-09,1,C03\n");
+  add_pictures("test/RPE-09/Plate1", "C03");
+}
+
+TEST(TrainingData, OfRxRx1TheTreatmentWellsOfTheTrainingSetAreLearned) {
+  const TempDir dir;
+  write_kaggle_pictures(dir);
+  testing::internal::CaptureStderr();
+  TrainingData data = load_training_data(options_for(dir.path()));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("images of well_type treatment; --where well_type=..."));
+  EXPECT_EQ(data.label_column, "sirna");
+  EXPECT_EQ(data.group_column, "experiment");
+  EXPECT_THAT(data.classes, ElementsAre("sirna_0", "sirna_1"));
+  EXPECT_EQ(data.train.size() + data.validation.size(), 8U);
+  EXPECT_THAT(values_of(data.images->dataset, "split", data.train), ElementsAre("train"));
+  EXPECT_THAT(values_of(data.images->dataset, "well_type", data.train), ElementsAre("treatment"));
+  EXPECT_EQ(data.images->store->reference().channels, 6);
+
+  TrainOptions options = options_for(dir.path());
+  options.where = {"well_type=positive_control,treatment"};
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(load_training_data(options).classes, ElementsAre("sirna_0", "sirna_1", "sirna_9"));
+  options.where.clear();
+  options.label = "cell_type";
+  const std::string message = message_of<Error>([&] { load_training_data(options); });
+  testing::internal::GetCapturedStderr();
+  EXPECT_THAT(message, HasSubstr("cell_type has only 'RPE'"));
+}
+
+TEST(TrainingData, TheRealRxRx1SampleGivesSixteenSitesOfFourCellTypes) {
+  CYTOGRAD_NEEDS_SAMPLES();
+  TrainOptions options = options_for(test::samples_folder() / "rxrx1");
+  options.label = "cell_type";
+  options.group = "plate";
+  options.val_group = {"4"};
+  options.max_missing = 1.0;
+  testing::internal::CaptureStderr();
+  TrainingData data = load_training_data(options);
+  testing::internal::GetCapturedStderr();
+  EXPECT_THAT(data.train, SizeIs(12));
+  EXPECT_THAT(data.validation, SizeIs(4));
+  EXPECT_THAT(data.classes, ElementsAre("HEPG2", "HUVEC", "RPE", "U2OS"));
+  EXPECT_THAT(values_of(data.images->dataset, "split", data.train), ElementsAre("train"));
+  options.max_missing = 0.05;
+  EXPECT_THAT(quiet_error(options), HasSubstr("are missing or unreadable, more than the 5% allowed"));
+}
+
+TEST(LabelSamples, AnEmptyLabelIsMinusOne) {
+  const TempDir dir;
+  write_sites(dir, "image,label\na.png,x\nb.png,\nc.png,y\n");
+  const Dataset dataset = open_dataset(dir.path());
+  EXPECT_THAT(label_samples(dataset, "label", {"y", "x"}), ElementsAre(1, -1, 0));
+  EXPECT_THAT(message_of<Error>([&] { label_samples(dataset, "label", {"y"}); }),
+              HasSubstr("a.png has the label 'x'"));
+  EXPECT_THAT(group_names(dataset, "", {0, 1}), IsEmpty());
+  EXPECT_THAT(group_names(dataset, "image", {2, 0}), ElementsAre("c.png", "a.png"));
+}
+
+TEST(OpenFiltered, AnEmptyValueKeepsImagesWithoutOne) {
+  const TempDir dir;
+  write_sites(dir, "image,label\na.png,x\nb.png,\nc.png,y\n");
+  EXPECT_THAT(open_filtered(dir.path().string(), {"label="}).samples, SizeIs(1));
+  EXPECT_THAT(open_filtered(dir.path().string(), {"label=x,y"}).samples, SizeIs(2));
+  EXPECT_THAT(message_of<Error>([&] { open_filtered(dir.path().string(), {"label"}); }),
+              HasSubstr("--where label: expected COLUMN=VALUE"));
+}
+
+}  // namespace
+}  // namespace cytograd

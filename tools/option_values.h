@@ -1,0 +1,32 @@
+// What option values may be, said alike by every subcommand, in --help and in errors.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cytograd {
+
+/// A whole number from `low` to `high`; --help shows N.
+CLI::Option* take_whole(CLI::Option* option, int64_t low, int64_t high);
+
+/// A finite number from `low` to `high`; --help shows X.
+CLI::Option* take_number(CLI::Option* option, double low, double high);
+
+/// One of `values`; --help shows them as a|b|c.
+CLI::Option* take_choice(CLI::Option* option, const std::vector<std::string>& values);
+
+/// A whole number of 64 bits, from 0; --help shows N.
+CLI::Option* take_seed(CLI::Option* option);
+
+/// Declares --where, which may be given several times, each time with one COLUMN=VALUE[,VALUE...].
+CLI::Option* add_where(CLI::App& command, std::vector<std::string>& where);
+
+/// Declares --max-missing.
+CLI::Option* add_max_missing(CLI::App& command, double& max_missing);
+
+/// Declares --device.
+CLI::Option* add_device(CLI::App& command, std::string& device);
+
+}  // namespace cytograd
