@@ -1,7 +1,9 @@
 // The subcommands of the cytograd binary. Each function declares its options and what to do when it is chosen.
 #pragma once
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 namespace cytograd {
 

@@ -1,11 +1,14 @@
 // Every setting of a training run: command line, config.toml and their checks.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace cytograd {
 
