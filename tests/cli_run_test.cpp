@@ -85,7 +85,7 @@ TEST_F(CliRun, HostileWeightsAreRefused) {
                    R"("b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
                    "123456"),
        "tensor 'b' begins at offset 2, where 4 is due"},
-      {safetensors("{}", ""), "no checkpoint of cytograd"},
+      {safetensors("{}", ""), "conv1.weight' is absent"},
   };
   for (const auto& [content, reason] : files) {
     dir.write("run/best.safetensors", content);

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <map>
 
+#include "data/colormap.h"
 #include "engine/check.h"
 #include "models/weights.h"
 
@@ -11,10 +12,12 @@ namespace {
 
 using Metadata = std::map<std::string, std::string>;
 
+constexpr const char* kChannels = "cytograd.channels";
+
 Metadata metadata(const CheckpointInfo& info) {
   return {{"format", "pt"},  // the layout of weights, as the safetensors package calls it
           {"cytograd.model", info.model},
-          {"cytograd.channels", std::to_string(info.channels)},
+          {kChannels, std::to_string(info.channels)},
           {"cytograd.classes", std::to_string(info.classes)}};
 }
 
@@ -47,10 +50,21 @@ const std::vector<std::string>& training_state_prefixes() {
   return prefixes;
 }
 
-int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source) {
-  const int64_t channels = number<int64_t>(file, "cytograd.channels", source);
+int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source, bool colormap) {
+  int64_t channels = 0;
+  if (file.metadata.contains(kChannels)) {
+    channels = number<int64_t>(file, kChannels, source);
+  } else if (colormap) {
+    channels = kColormapChannels;
+  } else {
+    const Tensor* first = file.find("fusion.weight");
+    if (first == nullptr) first = file.find("conv1.weight");
+    if (first == nullptr) fail("{}: tensor 'conv1.weight' is absent; the file holds no model", source);
+    channels = first->rank() == 4 ? first->dim(1) : 0;
+  }
   if (channels < 1 || channels > PreprocessOptions::kMaxChannels) {
-    fail("{}: metadata 'cytograd.channels' is {}", source, channels);
+    fail("{}: the model is for images of {} channels; 1 to {} are possible", source, channels,
+         PreprocessOptions::kMaxChannels);
   }
   return channels;
 }

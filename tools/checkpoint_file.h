@@ -41,8 +41,9 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
 /// the state is not to be used.
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info);
 
-/// Channels of the raw images; throws Error where `file` (named `source`) is none of cytograd's checkpoints.
-int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source);
+/// Channels of the raw images. Of weights that PyTorch wrote, without cytograd's metadata, it is what the first
+/// convolution reads, or the colormap's six. Throws Error where `file` (named `source`) has neither.
+int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source, bool colormap);
 
 /// How the names of tensors begin that last.safetensors holds beside the weights.
 const std::vector<std::string>& training_state_prefixes();

@@ -39,7 +39,7 @@ TrainedRun load_trained_run(const std::string& path) {
   run.options = read_train_config(folder.config());
   run.classes = folder.read_classes();
   const SafetensorsFile file = read_safetensors(weights);
-  run.channels = checkpoint_channels(file, weights.string());
+  run.channels = checkpoint_channels(file, weights.string(), run.options.fusion == "colormap");
   run.model = make_model(model_options(run.options, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
   return run;
