@@ -83,23 +83,23 @@ void run(const Settings& settings) {
 }  // namespace cytograd
 
 int main(int argc, char** argv) {
-  cytograd::Settings settings;
-  CLI::App app{"Times training steps on synthetic inputs"};
-  app.option_defaults()->always_capture_default();
-  app.add_option("--model", settings.model.name)->check(CLI::IsMember(cytograd::model_names()));
-  app.add_option("--stem", settings.stem)->check(CLI::IsMember({"7x7", "3x3"}));
-  app.add_option("--size", settings.size)->check(CLI::Range(1, 4096));
-  app.add_option("--channels", settings.model.channels)->check(CLI::Range(1, 64));
-  app.add_option("--classes", settings.model.classes)->check(CLI::Range(2, 100000));
-  app.add_option("--batch", settings.batch)->check(CLI::Range(2, 65536));
-  app.add_option("--dtype", settings.dtype)->check(CLI::IsMember({"f32", "bf16"}));
-  app.add_option("--steps", settings.steps)->check(CLI::Range(1, 100000));
-  CLI11_PARSE(app, argc, argv);
   try {
+    cytograd::Settings settings;
+    CLI::App app{"Times training steps on synthetic inputs"};
+    app.option_defaults()->always_capture_default();
+    app.add_option("--model", settings.model.name)->check(CLI::IsMember(cytograd::model_names()));
+    app.add_option("--stem", settings.stem)->check(CLI::IsMember({"7x7", "3x3"}));
+    app.add_option("--size", settings.size)->check(CLI::Range(1, 4096));
+    app.add_option("--channels", settings.model.channels)->check(CLI::Range(1, 64));
+    app.add_option("--classes", settings.model.classes)->check(CLI::Range(2, 100000));
+    app.add_option("--batch", settings.batch)->check(CLI::Range(2, 65536));
+    app.add_option("--dtype", settings.dtype)->check(CLI::IsMember({"f32", "bf16"}));
+    app.add_option("--steps", settings.steps)->check(CLI::Range(1, 100000));
+    CLI11_PARSE(app, argc, argv);
     cytograd::run(settings);
     return 0;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "train_step_bench: error: {}\n", error.what());
+    std::fprintf(stderr, "train_step_bench: error: %s\n", error.what());
     return 1;
   }
 }

@@ -234,32 +234,34 @@ Tensor OnednnPlans::conv2d_backward_weight(const Tensor& dy, const Tensor& x, co
 }
 
 const OnednnPlans::Plan& OnednnPlans::matmul_plan(const MatmulArguments& arguments) {
-  const auto& [a, transpose_a, b, transpose_b, bias, result] = arguments;
+  const Tensor& a = arguments.a;
+  const Tensor& b = arguments.b;
+  const bool has_bias = arguments.bias.defined();
   const Key key{static_cast<int64_t>(Op::matmul),
                 static_cast<int64_t>(a.dtype()),
                 static_cast<int64_t>(b.dtype()),
-                static_cast<int64_t>(result),
+                static_cast<int64_t>(arguments.result),
                 a.dim(0),
                 a.dim(1),
-                transpose_a,
+                arguments.transpose_a,
                 b.dim(0),
                 b.dim(1),
-                transpose_b,
-                bias.defined()};
+                arguments.transpose_b,
+                has_bias};
   const auto name = [&] {
     return fmt::format("the matrix product of a {} {} and b {} {}", dtype_name(a.dtype()), a.shape(),
                        dtype_name(b.dtype()), b.shape());
   };
   return state_->find_or_make(key, name, [&] {
     Plan plan;
-    plan.a = matrix_desc(a, transpose_a, a.dtype());
-    plan.b = matrix_desc(b, transpose_b, a.dtype());
-    plan.plain = matrix_desc(b, transpose_b, b.dtype());
+    plan.a = matrix_desc(a, arguments.transpose_a, a.dtype());
+    plan.b = matrix_desc(b, arguments.transpose_b, a.dtype());
+    plan.plain = matrix_desc(b, arguments.transpose_b, b.dtype());
     const int64_t columns = plan.b.dims()[1];
-    plan.c = {{plan.a.dims()[0], columns}, onednn_type(result), tag::ab};
-    if (bias.defined()) plan.bias = {{1, columns}, memory::data_type::f32, tag::ab};
-    const dnnl::matmul::desc desc = bias.defined() ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.c)
-                                                   : dnnl::matmul::desc(plan.a, plan.b, plan.c);
+    plan.c = {{plan.a.dims()[0], columns}, onednn_type(arguments.result), tag::ab};
+    if (has_bias) plan.bias = {{1, columns}, memory::data_type::f32, tag::ab};
+    const dnnl::matmul::desc desc = has_bias ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.c)
+                                             : dnnl::matmul::desc(plan.a, plan.b, plan.c);
     const dnnl::matmul::primitive_desc pd(desc, user_scratchpad(), state_->engine);
     plan.primitive = dnnl::matmul(pd);
     plan.scratchpad = pd.scratchpad_desc();

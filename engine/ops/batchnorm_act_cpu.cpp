@@ -95,7 +95,8 @@ Moments moments(const T* x, const ChannelLines& lines) {
   parallel_for(channels, 64, [&](int64_t begin, int64_t end) {
     double rows = 0.0;
     for (int64_t i = 0; i < lines.chunks(); ++i) {
-      const double more = static_cast<double>(lines.chunk_elements(i) / channels);
+      const int64_t chunk_rows = lines.chunk_elements(i) / channels;
+      const auto more = static_cast<double>(chunk_rows);
       const double share = more / (rows + more);
       const double between = rows * share;
       const float* chunk_mean = partials + i * 3 * channels;

@@ -49,7 +49,8 @@ template <typename T>
 double row_loss(const T* z, int64_t label, const Criterion& criterion, float* dz) {
   const auto [max, sum] = exponentials(z, criterion.classes, dz);
   const double log_sum = std::log(sum);
-  const auto nll = [&](int64_t c) { return log_sum - (double{to_float(z[c])} - double{max}); };
+  const double top = double{max};
+  const auto nll = [&](int64_t c) { return log_sum - (double{to_float(z[c])} - top); };
   const double s = criterion.smoothing;
   const double hard = (1.0 - s) * criterion.weight(label);
   const double soft = s / static_cast<double>(criterion.classes);
