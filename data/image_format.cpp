@@ -1,12 +1,12 @@
 #include "data/image_format.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <numeric>
 #include <string_view>
-
-#include "data/crc32.h"
 
 namespace cytograd {
 namespace {
@@ -39,7 +39,7 @@ std::string png_flaw(Bytes bytes) {
     const size_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) break;
     const Bytes body = bytes.subspan(at + 4, 4 + length);
-    if (crc32(body) != big_endian(bytes, at + 8 + length, 4))
+    if (crc32_z(0, body.data(), body.size()) != big_endian(bytes, at + 8 + length, 4))
       return "is corrupted (a PNG chunk has a wrong checksum)";
     const std::string_view type(reinterpret_cast<const char*>(body.data()), 4);
     if (type == "IEND") return "";

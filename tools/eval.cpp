@@ -56,10 +56,7 @@ void evaluate(const EvalSettings& settings) {
   std::vector<int64_t> known;
   for (const int64_t sample : samples) known.push_back(labels[static_cast<size_t>(sample)]);
 
-  const EvaluatorOptions evaluator{
-      .preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
-      .device = device,
-      .classes = static_cast<int64_t>(run.classes.size())};
+  const EvaluatorOptions evaluator = evaluator_options(run, options, device);
   Predictions predictions;
   std::vector<UnreadableImage> lost;
   {

@@ -117,12 +117,7 @@ void predict(const PredictSettings& settings) {
   {
     Progress progress("predicting", static_cast<int64_t>(samples.size()), "images");
     Loader loader(*data->store, samples, {}, evaluation_loader_options(options), 0);
-    predictions = run_model(
-        *run.model, loader,
-        {.preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
-         .device = device,
-         .classes = static_cast<int64_t>(run.classes.size())},
-        &progress);
+    predictions = run_model(*run.model, loader, evaluator_options(run, options, device), &progress);
     lost = loader.unreadable();
   }
   data->add_unreadable(lost);

@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build ccache git                # building
   libdnnl-dev libfmt-dev nlohmann-json3-dev       # the engine
-  libstb-dev libcli11-dev                         # images, command line
+  libstb-dev zlib1g-dev libcli11-dev              # images, command line
   libgtest-dev libgmock-dev libbenchmark-dev      # tests and benchmarks
   clang-format clang-tidy clang                   # checks; clang for its OpenMP header
   libomp-dev

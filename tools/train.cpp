@@ -68,12 +68,8 @@ void summarize(const TrainOptions& options, TrainingData& data, const Trainer& t
   const Device device = resolve_device(options.device);
   Loader loader(*data.validation_data().store, data.validation, data.validation_labels,
                 evaluation_loader_options(options), 0);
-  const Predictions predictions = run_model(
-      *run.model, loader,
-      {.preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
-       .device = device,
-       .classes = static_cast<int64_t>(run.classes.size())},
-      nullptr);
+  const Predictions predictions =
+      run_model(*run.model, loader, evaluator_options(run, options, device), nullptr);
   const Evaluation evaluation = evaluate_predictions(
       predictions, group_names(data.validation_data().dataset, data.group_column, predictions.samples));
   std::vector<double> rates;

@@ -6,6 +6,7 @@
 #include "models/weights.h"
 #include "tools/checkpoint_file.h"
 #include "tools/pipeline.h"
+#include "tools/run_device.h"
 #include "tools/run_folder.h"
 
 namespace cytograd {
@@ -43,6 +44,12 @@ TrainedRun load_trained_run(const std::string& path) {
   run.model = make_model(model_options(run.options, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
   return run;
+}
+
+EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& options, Device device) {
+  return {.preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
+          .device = device,
+          .classes = static_cast<int64_t>(run.classes.size())};
 }
 
 void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/model.h"
+#include "tools/evaluator.h"
 #include "tools/train_options.h"
 
 namespace cytograd {
@@ -23,6 +24,9 @@ struct TrainedRun {
 /// Reads a run folder (its best.safetensors), or one of its .safetensors files by name. Throws Error where a file is
 /// absent, malformed or of another model.
 TrainedRun load_trained_run(const std::string& path);
+
+/// How the run's model is put to images on `device`, in the precision of `options`.
+EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& options, Device device);
 
 /// Fails where a dataset's images have other channels than the run's.
 void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/atomic_file.h"
+#include "engine/backend.h"
 #include "engine/check.h"
 #include "engine/ops.h"
 #include "models/weights.h"
@@ -39,10 +40,9 @@ Tensor balanced_weights(const std::vector<int64_t>& labels, size_t classes) {
 }
 
 int64_t count_correct(const Tensor& logits, const Tensor& labels) {
-  const Tensor probabilities = softmax(logits);
-  const auto rows = probabilities.to_vector<float>();
+  const auto rows = backend(logits.device()).cast(logits, DType::f32).to_vector<float>();
   const auto expected = labels.to_vector<int64_t>();
-  const auto classes = static_cast<size_t>(probabilities.dim(1));
+  const auto classes = static_cast<size_t>(logits.dim(1));
   int64_t correct = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
     const float* row = rows.data() + i * classes;

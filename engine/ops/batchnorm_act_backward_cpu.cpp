@@ -13,7 +13,7 @@ namespace {
 /// g: dy where its bit is set, else 0.
 template <bool kRelu, typename T>
 float passed(const T* dy, uint32_t bits, int64_t i) {
-  const float g = to_float(dy[i]);
+  const float g = static_cast<float>(dy[i]);
   if constexpr (!kRelu) return g;
   return (bits & (1u << i)) != 0 ? g : 0.0f;
 }
@@ -28,8 +28,8 @@ void add_group(const T* dy, const T* x, const uint8_t* mask, const float* mean, 
   for (int64_t i = 0; i < lanes; ++i) {
     const float g = passed<kRelu>(dy, bits, i);
     sum[i] += g;
-    product[i] += g * (to_float(x[i]) - mean[i]);
-    if constexpr (kStore) dresidual[i] = from_float<T>(g);
+    product[i] += g * (static_cast<float>(x[i]) - mean[i]);
+    if constexpr (kStore) dresidual[i] = T(g);
   }
 }
 
@@ -108,7 +108,7 @@ void input_group(const T* dy, const T* x, const uint8_t* mask, const float* mean
 #pragma omp simd
   for (int64_t i = 0; i < lanes; ++i) {
     const float g = passed<kRelu>(dy, bits, i);
-    dx[i] = from_float<T>(g * scale[i] + ((to_float(x[i]) - mean[i]) * slope[i] + shift[i]));
+    dx[i] = T(g * scale[i] + ((static_cast<float>(x[i]) - mean[i]) * slope[i] + shift[i]));
   }
 }
 

@@ -16,7 +16,7 @@ template <typename T>
 void add_moments(const T* x, int64_t lanes, const float* shift, float* sum, float* square) {
 #pragma omp simd
   for (int64_t j = 0; j < lanes; ++j) {
-    const float d = to_float(x[j]) - shift[j];
+    const float d = static_cast<float>(x[j]) - shift[j];
     sum[j] += d;
     square[j] += d * d;
   }
@@ -34,12 +34,12 @@ void chunk_moments(const T* x, int64_t elements, const ChannelLines& lines, floa
   const int64_t shift_rows = std::min(rows, kShiftRows);
   std::fill_n(shift, channels, 0.0f);
   for (int64_t r = 0; r < shift_rows; ++r) {
-    for (int64_t c = 0; c < channels; ++c) shift[c] += to_float(x[r * channels + c]);
+    for (int64_t c = 0; c < channels; ++c) shift[c] += static_cast<float>(x[r * channels + c]);
   }
   // Rounded as x is, so that differences of bf16 or f16 are exact: else all would lose the same low bits, which
   // adds up.
   for (int64_t c = 0; c < channels; ++c) {
-    shift[c] = to_float(from_float<T>(shift[c] / static_cast<float>(shift_rows)));
+    shift[c] = static_cast<float>(T(shift[c] / static_cast<float>(shift_rows)));
   }
 
   std::fill_n(mean, channels, 0.0f);
@@ -119,18 +119,18 @@ void normalize_group(const T* x, const T* residual, const float* scale, const fl
                      uint8_t* mask, int64_t lanes) {
   float v[kMaskLanes];
 #pragma omp simd
-  for (int64_t i = 0; i < lanes; ++i) v[i] = to_float(x[i]) * scale[i] + shift[i];
+  for (int64_t i = 0; i < lanes; ++i) v[i] = static_cast<float>(x[i]) * scale[i] + shift[i];
   if constexpr (kResidual) {
 #pragma omp simd
-    for (int64_t i = 0; i < lanes; ++i) v[i] += to_float(residual[i]);
+    for (int64_t i = 0; i < lanes; ++i) v[i] += static_cast<float>(residual[i]);
   }
   if constexpr (kRelu) {
     if (mask != nullptr) store_bits(mask, relu_bits(v, lanes), lanes);
 #pragma omp simd
-    for (int64_t i = 0; i < lanes; ++i) v[i] = relu_value(v[i]);
+    for (int64_t i = 0; i < lanes; ++i) v[i] = v[i] <= 0.0f ? 0.0f : v[i];  // NaN goes through
   }
 #pragma omp simd
-  for (int64_t i = 0; i < lanes; ++i) y[i] = from_float<T>(v[i]);
+  for (int64_t i = 0; i < lanes; ++i) y[i] = T(v[i]);
 }
 
 /// act(x * scale + shift + residual) with scale and shift spread over a line's lanes; the mask where asked.

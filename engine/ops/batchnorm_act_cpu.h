@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <numeric>
 
-#include "engine/simd.h"
 #include "engine/tensor.h"
 
 namespace cytograd {

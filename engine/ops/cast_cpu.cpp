@@ -23,8 +23,8 @@ Tensor CpuBackend::cast(const Tensor& x, DType dtype) {
 }
 
 Tensor CpuBackend::scale(const Tensor& x, const Tensor& factor, DType dtype) {
-  const float by =
-      dispatch_float(factor.dtype(), [&]<typename T>(TypeTag<T>) { return to_float(factor.data<T>()[0]); });
+  const float by = dispatch_float(
+      factor.dtype(), [&]<typename T>(TypeTag<T>) { return static_cast<float>(factor.data<T>()[0]); });
   return converted(x, dtype, [by](float v) { return v * by; });
 }
 

@@ -55,8 +55,8 @@ template <typename T>
 void drop_block(const T* x, const float* u, float probability, float kept, int64_t count, T* y) {
 #pragma omp simd
   for (int64_t j = 0; j < count; ++j) {
-    const float v = to_float(x[j]) * kept;
-    y[j] = from_float<T>(u[j] >= probability ? v : 0.0f);
+    const float v = static_cast<float>(x[j]) * kept;
+    y[j] = T(u[j] >= probability ? v : 0.0f);
   }
 }
 

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 
@@ -16,7 +15,7 @@ template <typename F, typename Y, typename... X>
 void elementwise(int64_t count, const F& f, Y* y, const X*... x) {
   parallel_for(count, kElementwiseGrain, [=](int64_t begin, int64_t end) {
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) y[i] = from_float<Y>(f(to_float(x[i])...));
+    for (int64_t i = begin; i < end; ++i) y[i] = Y(f(static_cast<float>(x[i])...));
   });
 }
 

@@ -4,7 +4,6 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -21,12 +20,12 @@ void channel_means(const T* x, int64_t pixels, int64_t channels, int64_t count, 
     for (int64_t p = begin; p < std::min(begin + kPixels, pixels); ++p) {
       const T* pixel = x + p * channels;
 #pragma omp simd
-      for (int64_t c = 0; c < count; ++c) sum[c] += to_float(pixel[c]);
+      for (int64_t c = 0; c < count; ++c) sum[c] += static_cast<float>(pixel[c]);
     }
     for (int64_t c = 0; c < count; ++c) total[c] += double{sum[c]};
   }
   for (int64_t c = 0; c < count; ++c) {
-    y[c] = from_float<T>(static_cast<float>(total[c] / static_cast<double>(pixels)));
+    y[c] = T(static_cast<float>(total[c] / static_cast<double>(pixels)));
   }
 }
 
@@ -54,7 +53,7 @@ void spread(const T* dy, T* dx, const Shape& shape) {
     for (int64_t n = begin; n < end; ++n) {
       T* image = dx + n * pixels * channels;
 #pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) image[c] = from_float<T>(to_float(dy[n * channels + c]) * share);
+      for (int64_t c = 0; c < channels; ++c) image[c] = T(static_cast<float>(dy[n * channels + c]) * share);
       for (int64_t p = 1; p < pixels; ++p) {
         std::memcpy(image + p * channels, image, static_cast<size_t>(channels) * sizeof(T));
       }

@@ -5,7 +5,6 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -50,7 +49,7 @@ void pool_block(const T* image, const Extents& e, int64_t top, int64_t left, con
   const T* corner = pixel(vertical.begin, horizontal.begin);
 #pragma omp simd
   for (int64_t c = 0; c < count; ++c) {
-    best[c] = to_float(corner[c]);
+    best[c] = static_cast<float>(corner[c]);
     where[c] = start;
   }
   for (int64_t kh = vertical.begin; kh < vertical.end; ++kh) {
@@ -59,7 +58,7 @@ void pool_block(const T* image, const Extents& e, int64_t top, int64_t left, con
       const int32_t here = static_cast<int32_t>(kh * window + kw);
 #pragma omp simd
       for (int64_t c = 0; c < count; ++c) {
-        const float v = to_float(tap[c]);
+        const float v = static_cast<float>(tap[c]);
         const bool wins = (v > best[c]) | (v != v);
         best[c] = wins ? v : best[c];
         where[c] = wins ? here : where[c];
@@ -67,7 +66,7 @@ void pool_block(const T* image, const Extents& e, int64_t top, int64_t left, con
     }
   }
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) y[c] = from_float<T>(best[c]);
+  for (int64_t c = 0; c < count; ++c) y[c] = T(best[c]);
 #pragma omp simd
   for (int64_t c = 0; c < count; ++c) index[c] = static_cast<uint8_t>(where[c]);
 }
@@ -114,11 +113,11 @@ void gather_block(const T* dy, const uint8_t* index, const Extents& e, int64_t r
       const int64_t at = (r * e.columns + q) * e.channels;
 #pragma omp simd
       for (int64_t c = 0; c < count; ++c)
-        sum[c] += int32_t{index[at + c]} == here ? to_float(dy[at + c]) : 0.0f;
+        sum[c] += int32_t{index[at + c]} == here ? static_cast<float>(dy[at + c]) : 0.0f;
     }
   }
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) dx[c] = from_float<T>(sum[c]);
+  for (int64_t c = 0; c < count; ++c) dx[c] = T(sum[c]);
 }
 
 template <typename T>

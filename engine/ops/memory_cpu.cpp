@@ -5,7 +5,6 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -40,9 +39,9 @@ void CpuBackend::fill(Tensor& x, float value) {
     case DType::f32:
       return fill_with(x, value);
     case DType::bf16:
-      return fill_with(x, from_float<bf16>(value).bits);
+      return fill_with(x, bf16(value).bits);
     case DType::f16:
-      return fill_with(x, from_float<f16>(value).bits);
+      return fill_with(x, f16(value).bits);
   }
 }
 

@@ -8,7 +8,6 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -62,12 +61,23 @@ float* moment(const Tensor& m, const Tensor& w) {
 
 float* elements(const Tensor& w) { return const_cast<float*>(w.data<float>()); }
 
+/// update(term, dw, begin, end) for each chunk of the terms, dw being the gradient as what it is.
+template <typename Update>
+void update_terms(std::span<const OptimizerTerm> terms, const Update& update) {
+  const auto chunks = chunks_of(terms.size(), [&](size_t i) { return terms[i].w.elements(); });
+  for_each_chunk(chunks, [&](int64_t, const Chunk& chunk) {
+    const OptimizerTerm& t = terms[chunk.term];
+    dispatch_float(t.dw.dtype(),
+                   [&]<typename T>(TypeTag<T>) { update(t, t.dw.data<T>(), chunk.begin, chunk.end); });
+  });
+}
+
 template <typename T>
 double sum_of_squares(const T* x, int64_t count) {
   std::array<double, 16> sum{};
   const auto add = [&](int64_t at, int64_t n) {
     for (int64_t lane = 0; lane < n; ++lane) {
-      const auto value = static_cast<double>(to_float(x[at + lane]));
+      const auto value = static_cast<double>(static_cast<float>(x[at + lane]));
       sum[lane] += value * value;
     }
   };
@@ -89,28 +99,24 @@ void CpuBackend::sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gr
     if (momentum) moment(t.first, t.w);
   }
   const float gradient_factor = *gradient_scale.data<float>();
-  const auto chunks = chunks_of(terms.size(), [&](size_t i) { return terms[i].w.elements(); });
-  for_each_chunk(chunks, [&](int64_t, const Chunk& chunk) {
-    const OptimizerTerm& t = terms[chunk.term];
-    const float keep = 1.0f - options.learning_rate * t.weight_decay;
-    dispatch_float(t.dw.dtype(), [&]<typename T>(TypeTag<T>) {
-      float* __restrict w = elements(t.w);
-      const T* __restrict dw = t.dw.data<T>();
-      if (!momentum) {
-        for (int64_t i = chunk.begin; i < chunk.end; ++i)
-          w[i] = w[i] * keep - options.learning_rate * (to_float(dw[i]) * gradient_factor);
-        return;
-      }
-      float* __restrict first = elements(t.first);
-      const float from_gradient = options.nesterov ? 1.0f : 0.0f;
-      const float from_first = options.nesterov ? options.momentum : 1.0f;
-      for (int64_t i = chunk.begin; i < chunk.end; ++i) {
-        const float g = to_float(dw[i]) * gradient_factor;
-        first[i] = options.momentum * first[i] + g;
-        w[i] = w[i] * keep - options.learning_rate * (from_gradient * g + from_first * first[i]);
-      }
-    });
-  });
+  update_terms(
+      terms, [&]<typename T>(const OptimizerTerm& t, const T* __restrict dw, int64_t begin, int64_t end) {
+        const float keep = 1.0f - options.learning_rate * t.weight_decay;
+        float* __restrict w = elements(t.w);
+        if (!momentum) {
+          for (int64_t i = begin; i < end; ++i)
+            w[i] = w[i] * keep - options.learning_rate * (static_cast<float>(dw[i]) * gradient_factor);
+          return;
+        }
+        float* __restrict first = elements(t.first);
+        const float from_gradient = options.nesterov ? 1.0f : 0.0f;
+        const float from_first = options.nesterov ? options.momentum : 1.0f;
+        for (int64_t i = begin; i < end; ++i) {
+          const float g = static_cast<float>(dw[i]) * gradient_factor;
+          first[i] = options.momentum * first[i] + g;
+          w[i] = w[i] * keep - options.learning_rate * (from_gradient * g + from_first * first[i]);
+        }
+      });
 }
 
 void CpuBackend::adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
@@ -127,24 +133,20 @@ void CpuBackend::adamw_step(std::span<const OptimizerTerm> terms, const Tensor& 
   const auto step_size = static_cast<float>(options.learning_rate / correction1);
   const auto root_factor = static_cast<float>(1.0 / std::sqrt(correction2));
   const float gradient_factor = *gradient_scale.data<float>();
-  const auto chunks = chunks_of(terms.size(), [&](size_t i) { return terms[i].w.elements(); });
-  for_each_chunk(chunks, [&](int64_t, const Chunk& chunk) {
-    const OptimizerTerm& t = terms[chunk.term];
-    const float keep = 1.0f - options.learning_rate * t.weight_decay;
-    dispatch_float(t.dw.dtype(), [&]<typename T>(TypeTag<T>) {
-      float* __restrict w = elements(t.w);
-      float* __restrict first = elements(t.first);
-      float* __restrict second = elements(t.second);
-      const T* __restrict dw = t.dw.data<T>();
-      for (int64_t i = chunk.begin; i < chunk.end; ++i) {
-        const float g = to_float(dw[i]) * gradient_factor;
-        first[i] += (1.0f - options.beta1) * (g - first[i]);
-        second[i] = options.beta2 * second[i] + (1.0f - options.beta2) * g * g;
-        const float denominator = std::sqrt(second[i]) * root_factor + options.epsilon;
-        w[i] = w[i] * keep - step_size * first[i] / denominator;
-      }
-    });
-  });
+  update_terms(terms,
+               [&]<typename T>(const OptimizerTerm& t, const T* __restrict dw, int64_t begin, int64_t end) {
+                 const float keep = 1.0f - options.learning_rate * t.weight_decay;
+                 float* __restrict w = elements(t.w);
+                 float* __restrict first = elements(t.first);
+                 float* __restrict second = elements(t.second);
+                 for (int64_t i = begin; i < end; ++i) {
+                   const float g = static_cast<float>(dw[i]) * gradient_factor;
+                   first[i] += (1.0f - options.beta1) * (g - first[i]);
+                   second[i] = options.beta2 * second[i] + (1.0f - options.beta2) * g * g;
+                   const float denominator = std::sqrt(second[i]) * root_factor + options.epsilon;
+                   w[i] = w[i] * keep - step_size * first[i] / denominator;
+                 }
+               });
 }
 
 void CpuBackend::ema_step(std::span<const EmaTerm> terms, float decay) {

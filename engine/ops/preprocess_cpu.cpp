@@ -8,7 +8,6 @@
 #include "engine/backend_cpu.h"
 #include "engine/ops/preprocess_rows_cpu.h"
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -69,7 +68,7 @@ void write_row(const T* v, int64_t count, int64_t period, const Affine& affine, 
     const int64_t n = std::min(period, count - begin);
     for (int64_t i = 0; i < n; ++i) {
       const auto value = static_cast<float>(v[begin + i]);
-      y[begin + i] = from_float<Y>((value - affine.centre[i]) * affine.scale[i] + affine.shift[i]);
+      y[begin + i] = Y((value - affine.centre[i]) * affine.scale[i] + affine.shift[i]);
     }
   }
 }

@@ -8,7 +8,7 @@ Tensor CpuBackend::relu(const Tensor& x) {
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
     elementwise(
-        y.elements(), [](float v) { return relu_value(v); }, y.data<T>(), x.data<T>());
+        y.elements(), [](float v) { return v <= 0.0f ? 0.0f : v; }, y.data<T>(), x.data<T>());
   });
   return y;
 }

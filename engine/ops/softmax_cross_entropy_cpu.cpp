@@ -8,7 +8,6 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/parallel.h"
-#include "engine/simd.h"
 
 namespace cytograd {
 namespace {
@@ -22,11 +21,11 @@ struct RowSum {
 };
 template <typename T>
 RowSum exponentials(const T* z, int64_t classes, float* p) {
-  float max = to_float(z[0]);
-  for (int64_t c = 0; c < classes; ++c) max = std::max(max, to_float(z[c]));
+  float max = static_cast<float>(z[0]);
+  for (int64_t c = 0; c < classes; ++c) max = std::max(max, static_cast<float>(z[c]));
   double sum = 0.0;
   for (int64_t c = 0; c < classes; ++c) {
-    p[c] = std::exp(to_float(z[c]) - max);
+    p[c] = std::exp(static_cast<float>(z[c]) - max);
     sum += double{p[c]};
   }
   return {max, sum};
@@ -50,7 +49,7 @@ double row_loss(const T* z, int64_t label, const Criterion& criterion, float* dz
   const auto [max, sum] = exponentials(z, criterion.classes, dz);
   const double log_sum = std::log(sum);
   const double top = double{max};
-  const auto nll = [&](int64_t c) { return log_sum - (double{to_float(z[c])} - top); };
+  const auto nll = [&](int64_t c) { return log_sum - (double{static_cast<float>(z[c])} - top); };
   const double s = criterion.smoothing;
   const double hard = (1.0 - s) * criterion.weight(label);
   const double soft = s / static_cast<double>(criterion.classes);

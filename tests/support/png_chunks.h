@@ -2,13 +2,13 @@
 // stored, not compressed.
 #pragma once
 
+#include <zlib.h>
+
 #include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "data/crc32.h"
 
 namespace cytograd::test {
 
@@ -19,8 +19,9 @@ inline std::string big_endian(uint32_t value) {
 
 inline std::string png_chunk(std::string_view type, std::string_view data) {
   const std::string body = std::string(type) + std::string(data);
-  const std::span bytes(reinterpret_cast<const uint8_t*>(body.data()), body.size());
-  return big_endian(static_cast<uint32_t>(data.size())) + body + big_endian(crc32(bytes));
+  const auto* bytes = reinterpret_cast<const uint8_t*>(body.data());
+  return big_endian(static_cast<uint32_t>(data.size())) + body +
+         big_endian(static_cast<uint32_t>(crc32_z(0, bytes, body.size())));
 }
 
 struct PngHeader {

@@ -7,7 +7,6 @@
 
 #include "engine/backend.h"
 #include "engine/philox.h"
-#include "engine/simd.h"
 
 namespace cytograd::test {
 
