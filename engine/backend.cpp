@@ -1,14 +1,43 @@
 #include "engine/backend.h"
 
 #include "engine/backend_cpu.h"
+#ifdef CYTOGRAD_CUDA
+#include "engine/backend_cuda.h"
+#endif
 
 namespace cytograd {
 
 // Backends live as long as the process: tensors in static storage may outlast any other order of destruction.
+// NOLINTBEGIN(clang-analyzer-cplusplus.NewDeleteLeaks)
+#ifdef CYTOGRAD_CUDA
+namespace {
+Backend& cuda_backend() {
+  if (const std::string reason = why_no_cuda(); !reason.empty()) fail("no GPU can be used: {}", reason);
+  static CudaBackend& cuda = *new CudaBackend;
+  return cuda;
+}
+}  // namespace
+
+std::string why_no_cuda() { return device::why_unavailable(); }
+std::string cuda_description() {
+  const device::Info& info = device::info();
+  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB; {}", info.name, info.major,
+                     info.minor, info.multiprocessors, static_cast<double>(info.memory_bytes) / 0x1p30, info.software);
+}
+#else
+namespace {
+Backend& cuda_backend() { fail("{}", why_no_cuda()); }
+}  // namespace
+
+std::string why_no_cuda() { return "this build has no CUDA backend (configure with -DCYTOGRAD_CUDA=ON)"; }
+std::string cuda_description() { fail("{}", why_no_cuda()); }
+#endif
+
 Backend& backend(Device device) {
-  if (device == Device::cuda) fail("this build has no CUDA backend; use --device cpu");
-  static CpuBackend& cpu = *new CpuBackend;  // NOLINT: never destroyed, see above
+  if (device == Device::cuda) return cuda_backend();
+  static CpuBackend& cpu = *new CpuBackend;
   return cpu;
 }
+// NOLINTEND(clang-analyzer-cplusplus.NewDeleteLeaks)
 
 }  // namespace cytograd

@@ -133,4 +133,9 @@ class Backend {
 /// The process's backend for a device. Throws Error where this build or this machine has none, saying which.
 Backend& backend(Device device);
 
+/// "" where backend(Device::cuda) works, else why not.
+std::string why_no_cuda();
+/// What Device::cuda is: the GPU's name and its software. Throws Error where there is none.
+std::string cuda_description();
+
 }  // namespace cytograd

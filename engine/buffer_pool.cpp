@@ -57,12 +57,14 @@ void* BufferPool::allocate(size_t bytes) {
   }
   statistics_.bytes_in_use += size;
   statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
+  if (hooks_.taken != nullptr) hooks_.taken(pointer, bytes, size);
   return pointer;
 }
 
 void BufferPool::deallocate(void* pointer, size_t bytes) noexcept {
   const size_t size = size_class(bytes);
   const std::lock_guard lock(mutex_);
+  if (hooks_.given_back != nullptr) hooks_.given_back(pointer, size);
   free_[size].push_back(pointer);
   statistics_.bytes_in_use -= size;
 }

@@ -23,7 +23,14 @@ class BufferPool {
  public:
   static constexpr size_t kAlignment = 64;
 
-  explicit BufferPool(std::pmr::memory_resource& upstream) : upstream_(upstream) {}
+  /// Called when a buffer of `reserved` bytes goes out for `bytes` of them, and when it comes back.
+  struct Hooks {
+    void (*taken)(void* buffer, size_t bytes, size_t reserved) = nullptr;
+    void (*given_back)(void* buffer, size_t reserved) = nullptr;
+  };
+
+  explicit BufferPool(std::pmr::memory_resource& upstream) : BufferPool(upstream, Hooks{}) {}
+  BufferPool(std::pmr::memory_resource& upstream, const Hooks& hooks) : upstream_(upstream), hooks_(hooks) {}
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
@@ -43,6 +50,7 @@ class BufferPool {
   static size_t size_class(size_t bytes);
 
   std::pmr::memory_resource& upstream_;
+  Hooks hooks_;
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by size class
   PoolStatistics statistics_;

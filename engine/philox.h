@@ -1,6 +1,5 @@
-// Counter-based random numbers: Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
-// easy as 1, 2, 3" (SC 2011). A draw depends on its key and counter alone, never on which thread asks or
-// when.
+// Counter-based random numbers by Philox4x32-10. A draw depends on its key and counter alone, never on which thread
+// asks or when.
 #pragma once
 
 #include <array>
@@ -8,19 +7,9 @@
 #include <cstdint>
 #include <numbers>
 
-namespace cytograd {
+#include "kernels/philox.h"
 
-/// The Philox4x32-10 bijection: 128-bit counter, 64-bit key, 128 random bits.
-constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * counter[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<uint32_t>(p1 >> 32) ^ counter[1] ^ key[0], static_cast<uint32_t>(p1),
-               static_cast<uint32_t>(p0 >> 32) ^ counter[3] ^ key[1], static_cast<uint32_t>(p0)};
-    key = {key[0] + 0x9E3779B9u, key[1] + 0xBB67AE85u};
-  }
-  return counter;
-}
+namespace cytograd {
 
 /// A stream of draws for one (seed, a, b) triple, for example (seed, epoch, sample).
 class Philox {
@@ -32,8 +21,9 @@ class Philox {
   /// 32 random bits.
   constexpr uint32_t bits() {
     if (left_ == 0) {
-      block_ = philox4x32(counter_, key_);
-      ++counter_[0];
+      const PhiloxWords words = philox4x32(counter_, key_[0], key_[1]);
+      block_ = {words.w0, words.w1, words.w2, words.w3};
+      ++counter_.w0;
       left_ = 4;
     }
     return block_[4 - left_--];
@@ -60,7 +50,7 @@ class Philox {
 
  private:
   std::array<uint32_t, 2> key_;
-  std::array<uint32_t, 4> counter_;
+  PhiloxWords counter_;
   std::array<uint32_t, 4> block_{};
   int left_ = 0;
 };

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "data/image_store.h"
+#include "engine/backend.h"
 #include "engine/cpu_info.h"
 #include "tools/commands.h"
 #include "tools/run_device.h"
@@ -19,7 +20,8 @@ void add_devices(CLI::App& app) {
     fmt::print("      --dtype auto is {}: bf16 arithmetic is {}\n",
                dtype_name(resolve_dtype("auto", Device::cpu)),
                cpu.native_bf16 ? "in hardware" : "not in hardware");
-    fmt::print("cuda  none: {}\n", why_no_cuda());
+    const std::string reason = why_no_cuda();
+    fmt::print("cuda  {}\n", reason.empty() ? cuda_description() : "none: " + reason);
   });
 }
 

@@ -10,11 +10,8 @@ namespace cytograd {
 /// "auto", "cpu" or "cuda". Throws Error where cuda is asked for and absent.
 Device resolve_device(const std::string& name);
 
-/// "auto", "f32", "bf16" or "f16". auto: bf16 where the CPU computes it in hardware, else f32. Throws Error for f16 on a
+/// "auto", "f32", "bf16" or "f16". auto: bf16 on a GPU and where the CPU computes it in hardware, else f32. Throws Error for f16 on a
 /// CPU; bf16 without hardware is allowed, and slow.
 DType resolve_dtype(const std::string& name, Device device);
-
-/// What keeps this process from using a GPU.
-std::string why_no_cuda();
 
 }  // namespace cytograd

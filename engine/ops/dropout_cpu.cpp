@@ -25,23 +25,13 @@ void uniforms(int64_t first, const DropoutOptions& options, float* u) {
 #pragma omp simd
   for (int64_t b = 0; b < kBlocks; ++b) {
     const uint64_t index = static_cast<uint64_t>(first / 4 + b);
-    // philox4x32 with its words in scalars, which vectorise.
-    uint32_t c0 = low(index), c1 = high(index), c2 = low(options.offset), c3 = high(options.offset);
-    uint32_t k0 = low(options.seed), k1 = high(options.seed);
-    for (int round = 0; round < 10; ++round) {
-      const uint64_t p0 = uint64_t{0xD2511F53} * c0;
-      const uint64_t p1 = uint64_t{0xCD9E8D57} * c2;
-      c0 = high(p1) ^ c1 ^ k0;
-      c1 = low(p1);
-      c2 = high(p0) ^ c3 ^ k1;
-      c3 = low(p0);
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-    words[0][b] = c0;
-    words[1][b] = c1;
-    words[2][b] = c2;
-    words[3][b] = c3;
+    const PhiloxWords drawn =
+        philox4x32({low(index), high(index), low(options.offset), high(options.offset)}, low(options.seed),
+                   high(options.seed));
+    words[0][b] = drawn.w0;
+    words[1][b] = drawn.w1;
+    words[2][b] = drawn.w2;
+    words[3][b] = drawn.w3;
   }
   for (int64_t b = 0; b < kBlocks; ++b) {
     for (int64_t w = 0; w < 4; ++w) {

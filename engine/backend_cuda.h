@@ -1,0 +1,91 @@
+// An NVIDIA GPU: the kernels of kernels/, cuDNN for convolutions, cuBLASLt for matrix products. Everything is queued on
+// one stream, in the order of the calls. Methods live in ops/*_cuda.cpp; what the libraries do, in ops/*_cudnn.cpp and
+// ops/*_cublas.cpp, or, in a build that emulates the GPU, in ops/*_emulated.cpp.
+#pragma once
+
+#include <memory>
+
+#include "engine/backend.h"
+#include "kernels/element_type.h"
+#include "kernels/runtime.h"
+
+namespace cytograd {
+
+class CudaLibraries;
+
+class CudaBackend final : public Backend {
+ public:
+  /// Throws Error where there is no device.
+  CudaBackend();
+  ~CudaBackend() override;
+
+  Device device() const override { return Device::cuda; }
+  BufferPool& pool() override { return pool_; }
+  void synchronize() override { device::synchronize(stream()); }
+  device::Stream stream() const { return stream_.get(); }
+
+  void fill(Tensor& x, float value) override;
+  void copy(Tensor& destination, const Tensor& source) override;
+  void copy_from_host(Tensor& destination, const void* source) override;
+  void copy_to_host(const Tensor& source, void* destination) override;
+
+  Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) override;
+  Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
+                               const Conv2dOptions& options) override;
+  Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
+                                const Conv2dOptions& options) override;
+
+  BatchnormActForward batchnorm_act_train(const BatchnormActArguments& arguments,
+                                          const BatchnormActOptions& options) override;
+  Tensor batchnorm_act_eval(const BatchnormActArguments& arguments,
+                            const BatchnormActOptions& options) override;
+  BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const BatchnormActSaved& saved) override;
+
+  MaxPool2dForward max_pool2d(const Tensor& x, const MaxPool2dOptions& options) override;
+  Tensor max_pool2d_backward(const Tensor& dy, const Tensor& index, const Shape& x_shape,
+                             const MaxPool2dOptions& options) override;
+  Tensor global_avg_pool(const Tensor& x) override;
+  Tensor global_avg_pool_backward(const Tensor& dy, const Shape& x_shape) override;
+
+  Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) override;
+  Tensor linear_backward_input(const Tensor& dy, const Tensor& w) override;
+  Tensor linear_backward_weight(const Tensor& dy, const Tensor& x) override;
+  Tensor linear_backward_bias(const Tensor& dy) override;
+
+  SoftmaxCrossEntropyForward softmax_cross_entropy(const Tensor& logits, const Tensor& labels,
+                                                   const Tensor& class_weights,
+                                                   const SoftmaxCrossEntropyOptions& options) override;
+  Tensor softmax(const Tensor& logits) override;
+
+  Tensor add(const Tensor& a, const Tensor& b) override;
+  Tensor relu(const Tensor& x) override;
+  Tensor relu_backward(const Tensor& dy, const Tensor& y) override;
+  Tensor dropout(const Tensor& x, const DropoutOptions& options) override;
+  Tensor cast(const Tensor& x, DType dtype) override;
+  Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) override;
+
+  Tensor preprocess(const Tensor& images, std::span<const View> views,
+                    const PreprocessOptions& options) override;
+
+  void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+                const SgdOptions& options) override;
+  void adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+                  const AdamwOptions& options) override;
+  void ema_step(std::span<const EmaTerm> terms, float decay) override;
+  Tensor clip_norm(std::span<const Tensor> gradients, float max_norm) override;
+
+ private:
+  /// An uninitialised tensor on this device.
+  static Tensor empty(const Shape& shape, DType dtype = DType::f32) {
+    return Tensor::empty(shape, dtype, Device::cuda);
+  }
+
+  device::StreamHandle stream_;
+  BufferPool pool_;
+  std::unique_ptr<CudaLibraries> libraries_;
+};
+
+/// The kernels' name of a floating type. Throws Error for another.
+ElementType element_type(DType dtype);
+
+}  // namespace cytograd

@@ -1,0 +1,41 @@
+// device.cuh's part for nvcc.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstring>
+
+#include "kernels/cuda_check.h"
+#include "kernels/runtime.h"
+
+namespace cytograd {
+
+struct LaunchConfig {
+  dim3 grid;
+  dim3 block;
+  size_t shared_bytes = 0;
+  device::Stream stream = nullptr;
+};
+
+/// Queues the kernel. Throws where it cannot be launched; what goes wrong while it runs shows at the next wait.
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config, Arguments... arguments) {
+  kernel<<<config.grid, config.block, config.shared_bytes, config.stream>>>(static_cast<Parameters>(arguments)...);
+  device::check(cudaGetLastError(), name, __FILE__, __LINE__);
+}
+
+template <typename T>
+__device__ __forceinline__ T& block_shared() {
+  __shared__ T storage;
+  return storage;
+}
+
+template <typename T>
+__device__ __forceinline__ T* dynamic_shared() {
+  extern __shared__ uint4 cytograd_dynamic_shared[];
+  return reinterpret_cast<T*>(cytograd_dynamic_shared);
+}
+
+inline int multiprocessors() { return device::info().multiprocessors; }
+
+}  // namespace cytograd

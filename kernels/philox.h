@@ -1,0 +1,30 @@
+// Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), for host and
+// device.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/host_device.h"
+
+namespace cytograd {
+
+struct PhiloxWords {
+  uint32_t w0, w1, w2, w3;
+
+  bool operator==(const PhiloxWords&) const = default;
+};
+
+/// The bijection of a 128-bit counter under a 64-bit key: 128 random bits. In scalars, which vectorise.
+CYTOGRAD_HOST_DEVICE constexpr PhiloxWords philox4x32(PhiloxWords counter, uint32_t key0, uint32_t key1) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = uint64_t{0xD2511F53} * counter.w0;
+    const uint64_t p1 = uint64_t{0xCD9E8D57} * counter.w2;
+    counter = {static_cast<uint32_t>(p1 >> 32) ^ counter.w1 ^ key0, static_cast<uint32_t>(p1),
+               static_cast<uint32_t>(p0 >> 32) ^ counter.w3 ^ key1, static_cast<uint32_t>(p0)};
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+}  // namespace cytograd

@@ -1,0 +1,92 @@
+// The device as the engine sees it: memory, streams, events, graphs. runtime_cuda.cpp is a GPU, runtime_emulated.cpp
+// the host's memory and threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <string>
+
+// CUDA's own handle types, named without its headers.
+struct CUstream_st;
+struct CUevent_st;
+struct CUgraph_st;
+struct CUgraphExec_st;
+
+namespace cytograd::device {
+
+using Stream = CUstream_st*;
+
+struct Info {
+  std::string name;
+  int major = 0;  ///< compute capability
+  int minor = 0;
+  int multiprocessors = 0;
+  size_t memory_bytes = 0;
+  std::string software;  ///< driver and runtime versions
+};
+
+/// "" where there is a device to compute on, else what is missing.
+std::string why_unavailable();
+/// Of the device in use. Throws Error where there is none.
+const Info& info();
+
+/// Device memory, aligned to 256 bytes. Throws Error on exhaustion.
+std::pmr::memory_resource& device_memory();
+/// Host memory that the device copies from and to while the host goes on.
+std::pmr::memory_resource& pinned_memory();
+
+/// A pool's buffer changes hands: `bytes` of `reserved` are in use from now on. The emulator fills and guards them.
+void taken(void* memory, size_t bytes, size_t reserved);
+void given_back(void* memory, size_t reserved);
+
+/// Between any two of host, pinned and device memory; queued where both are pinned or on the device.
+void copy(void* destination, const void* source, size_t bytes, Stream stream);
+void fill_zero(void* memory, size_t bytes, Stream stream);
+/// Waits for all work of the stream. Throws Error for whatever went wrong on the device.
+void synchronize(Stream stream);
+
+/// A queue of work, apart from the legacy default stream.
+class StreamHandle {
+ public:
+  StreamHandle();
+  ~StreamHandle();
+  StreamHandle(const StreamHandle&) = delete;
+  StreamHandle& operator=(const StreamHandle&) = delete;
+  Stream get() const { return stream_; }
+
+ private:
+  Stream stream_ = nullptr;
+};
+
+/// A point in a stream's work.
+class Event {
+ public:
+  /// Without timing an event is cheaper.
+  explicit Event(bool timing = false);
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(Stream stream);
+  /// Work queued on `stream` after this waits for the event.
+  void hold(Stream stream) const;
+  void wait() const;
+  /// From `start` to this, both made with timing and waited for.
+  double milliseconds_since(const Event& start) const;
+
+ private:
+  CUevent_st* event_ = nullptr;
+  double seconds_ = 0.0;  // of the emulated event
+};
+
+/// Names a range of work for a profiler (NVTX), from construction to destruction.
+class Range {
+ public:
+  explicit Range(const char* name);
+  ~Range();
+  Range(const Range&) = delete;
+  Range& operator=(const Range&) = delete;
+};
+
+}  // namespace cytograd::device

@@ -1,0 +1,132 @@
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+#include <nvtx3/nvToolsExt.h>
+
+#include <stdexcept>
+
+#include "kernels/cuda_check.h"
+#include "kernels/runtime.h"
+
+namespace cytograd::device {
+namespace {
+
+class CudaMemory final : public std::pmr::memory_resource {
+  void* do_allocate(size_t bytes, size_t) override {
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();  // not sticky: the next call shall not see it
+      size_t left = 0, all = 0;
+      CUDA_CHECK(cudaMemGetInfo(&left, &all));
+      throw std::runtime_error(
+          fmt::format("out of GPU memory: {} MiB more are needed, {} of {} MiB are free; use a smaller --batch or --crop",
+                      bytes >> 20, left >> 20, all >> 20));
+    }
+    CUDA_CHECK(status);
+    return memory;
+  }
+  void do_deallocate(void* memory, size_t, size_t) override { (void)cudaFree(memory); }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+class PinnedMemory final : public std::pmr::memory_resource {
+  void* do_allocate(size_t bytes, size_t) override {
+    void* memory = nullptr;
+    CUDA_CHECK(cudaMallocHost(&memory, bytes));
+    return memory;
+  }
+  void do_deallocate(void* memory, size_t, size_t) override { (void)cudaFreeHost(memory); }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+std::string version(int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); }
+
+constexpr int kOldestMajor = 8;  // the oldest compute capability that builds target
+
+}  // namespace
+
+void check(cudaError_t status, const char* what, const char* file, int line) {
+  if (status == cudaSuccess) return;
+  throw std::runtime_error(
+      fmt::format("{}:{}: {}: {} ({})", file, line, what, cudaGetErrorString(status), cudaGetErrorName(status)));
+}
+
+std::string why_unavailable() {
+  int driver = 0, runtime = 0, count = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
+  (void)cudaRuntimeGetVersion(&runtime);
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorInsufficientDriver) {
+    return fmt::format("the NVIDIA driver is for CUDA {}, this build needs {}", version(driver), version(runtime));
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {
+    return fmt::format("a driver for CUDA {} is installed but shows no GPU", version(driver));
+  }
+  if (status != cudaSuccess) return cudaGetErrorString(status);
+  cudaDeviceProp properties{};
+  if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) return "the GPU's properties cannot be read";
+  if (properties.major < kOldestMajor) {
+    return fmt::format("{} has compute capability {}.{}, {}.0 is the oldest that works", properties.name,
+                       properties.major, properties.minor, kOldestMajor);
+  }
+  return "";
+}
+
+const Info& info() {
+  static const Info info = [] {
+    int device = 0, driver = 0, runtime = 0;
+    CUDA_CHECK(cudaGetDevice(&device));
+    CUDA_CHECK(cudaDriverGetVersion(&driver));
+    CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+    cudaDeviceProp properties{};
+    CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+    return Info{.name = properties.name,
+                .major = properties.major,
+                .minor = properties.minor,
+                .multiprocessors = properties.multiProcessorCount,
+                .memory_bytes = properties.totalGlobalMem,
+                .software = fmt::format("driver for CUDA {}, runtime {}", version(driver), version(runtime))};
+  }();
+  return info;
+}
+
+std::pmr::memory_resource& device_memory() {
+  static CudaMemory memory;
+  return memory;
+}
+std::pmr::memory_resource& pinned_memory() {
+  static PinnedMemory memory;
+  return memory;
+}
+
+void taken(void*, size_t, size_t) {}
+void given_back(void*, size_t) {}
+
+void copy(void* destination, const void* source, size_t bytes, Stream stream) {
+  if (bytes > 0) CUDA_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream));
+}
+void fill_zero(void* memory, size_t bytes, Stream stream) {
+  if (bytes > 0) CUDA_CHECK(cudaMemsetAsync(memory, 0, bytes, stream));
+}
+void synchronize(Stream stream) { CUDA_CHECK(cudaStreamSynchronize(stream)); }
+
+StreamHandle::StreamHandle() { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+StreamHandle::~StreamHandle() { (void)cudaStreamDestroy(stream_); }
+
+Event::Event(bool timing) {
+  CUDA_CHECK(cudaEventCreateWithFlags(&event_, timing ? cudaEventDefault : cudaEventDisableTiming));
+}
+Event::~Event() { (void)cudaEventDestroy(event_); }
+void Event::record(Stream stream) { CUDA_CHECK(cudaEventRecord(event_, stream)); }
+void Event::hold(Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(stream, event_)); }
+void Event::wait() const { CUDA_CHECK(cudaEventSynchronize(event_)); }
+double Event::milliseconds_since(const Event& start) const {
+  float milliseconds = 0.0f;
+  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.event_, event_));
+  return static_cast<double>(milliseconds);
+}
+
+Range::Range(const char* name) { nvtxRangePushA(name); }
+Range::~Range() { nvtxRangePop(); }
+
+}  // namespace cytograd::device

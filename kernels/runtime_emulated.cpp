@@ -1,0 +1,73 @@
+// The runtime on the host: every stream's work is done when the call returns.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "kernels/emulator.h"
+#include "kernels/runtime.h"
+
+namespace cytograd::device {
+namespace {
+
+class EmulatedMemory final : public std::pmr::memory_resource {
+  void* do_allocate(size_t bytes, size_t) override {
+    void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (memory == nullptr) throw std::runtime_error(fmt::format("out of memory: {} MiB more are needed", bytes >> 20));
+    return memory;
+  }
+  void do_deallocate(void* memory, size_t bytes, size_t) override {
+    emulator::forget(memory, bytes);
+    std::free(memory);
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+}  // namespace
+
+std::string why_unavailable() { return ""; }
+
+const Info& info() {
+  // Few multiprocessors: large arrays then take the kernels' strided loops.
+  static const Info info{.name = "emulated GPU (a CPU runs the CUDA kernels; for tests, slow)",
+                         .multiprocessors = 2,
+                         .software = "emulator"};
+  return info;
+}
+
+std::pmr::memory_resource& device_memory() {
+  static EmulatedMemory memory;
+  return memory;
+}
+
+std::pmr::memory_resource& pinned_memory() { return *std::pmr::new_delete_resource(); }
+
+void taken(void* memory, size_t bytes, size_t reserved) { emulator::taken(memory, bytes, reserved); }
+void given_back(void* memory, size_t reserved) { emulator::given_back(memory, reserved); }
+
+void copy(void* destination, const void* source, size_t bytes, Stream) {
+  if (bytes > 0) std::memcpy(destination, source, bytes);
+}
+void fill_zero(void* memory, size_t bytes, Stream) {
+  if (bytes > 0) std::memset(memory, 0, bytes);
+}
+void synchronize(Stream) {}
+
+StreamHandle::StreamHandle() = default;
+StreamHandle::~StreamHandle() = default;
+
+Event::Event(bool) {}
+Event::~Event() = default;
+void Event::record(Stream) {
+  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+void Event::hold(Stream) const {}
+void Event::wait() const {}
+double Event::milliseconds_since(const Event& start) const { return (seconds_ - start.seconds_) * 1e3; }
+
+Range::Range(const char*) {}
+Range::~Range() = default;
+
+}  // namespace cytograd::device
