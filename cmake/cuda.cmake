@@ -16,9 +16,10 @@ message(STATUS "CUDA backend: ${CYTOGRAD_CUDA_KIND}")
 if(CYTOGRAD_CUDA_KIND STREQUAL ON)
   # Compute capability 8.0 to 12.0, and code that later GPUs translate for themselves.
   set(CMAKE_CUDA_ARCHITECTURES "80-real;86-real;89-real;90-real;100-real;120" CACHE STRING "GPU architectures")
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   enable_language(CUDA)
+  # CMake 3.25 does not know that nvcc 13 has C++20.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   if(CCACHE)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()

@@ -21,8 +21,9 @@ Backend& cuda_backend() {
 std::string why_no_cuda() { return device::why_unavailable(); }
 std::string cuda_description() {
   const device::Info& info = device::info();
-  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB; {}", info.name, info.major,
-                     info.minor, info.multiprocessors, static_cast<double>(info.memory_bytes) / 0x1p30, info.software);
+  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB; {}", info.name,
+                     info.major, info.minor, info.multiprocessors,
+                     static_cast<double>(info.memory_bytes) / 0x1p30, info.software);
 }
 #else
 namespace {

@@ -1,4 +1,5 @@
-// cuBLASLt and cuDNN: handles, workspaces and plans by shape. In a build that emulates the GPU, nothing.
+// What a GPU's libraries do for the CUDA backend. In a build that emulates the GPU, the CPU backend does it instead, in
+// ops/*_emulated.cpp, and this holds nothing.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,14 @@
 
 namespace cytograd {
 
+class CublasLt;
+class CudnnConvolutions;
+
+struct CudaOptions {
+  bool deterministic = false;  ///< only algorithms that give the same bits each time
+  bool autotune = false;       ///< measure the candidates for each new convolution and keep the fastest
+};
+
 class CudaLibraries {
  public:
   explicit CudaLibraries(device::Stream stream);
@@ -14,11 +23,13 @@ class CudaLibraries {
   CudaLibraries(const CudaLibraries&) = delete;
   CudaLibraries& operator=(const CudaLibraries&) = delete;
 
-  struct Handles;
-  Handles& handles() { return *handles_; }
+  void set_options(const CudaOptions& options);
+  CudnnConvolutions& convolutions();
+  CublasLt& products();
 
  private:
-  std::unique_ptr<Handles> handles_;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace cytograd

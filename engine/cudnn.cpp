@@ -1,0 +1,194 @@
+#include "engine/cudnn.h"
+
+#include <cudnn_frontend.h>
+
+#include <array>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "engine/check.h"
+
+namespace cytograd {
+namespace {
+
+namespace fe = cudnn_frontend;
+using TensorHandle = std::shared_ptr<fe::graph::Tensor_attributes>;
+
+enum class Direction : uint8_t { forward, backward_input, backward_weight };
+
+void check(fe::error_t status, const std::string& what) {
+  if (status.is_bad()) fail("cuDNN, {}: {}", what, status.get_message());
+}
+void check(cudnnStatus_t status, const char* what) {
+  if (status != CUDNN_STATUS_SUCCESS) fail("cuDNN, {}: {}", what, cudnnGetErrorString(status));
+}
+
+fe::DataType_t data_type(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return fe::DataType_t::FLOAT;
+    case DType::bf16:
+      return fe::DataType_t::BFLOAT16;
+    case DType::f16:
+      return fe::DataType_t::HALF;
+    default:
+      fail("cuDNN: {} is not a floating type", dtype_name(dtype));
+  }
+}
+
+/// cuDNN names dimensions as NCHW; the strides say that channels lie innermost.
+fe::graph::Tensor_attributes attributes(const char* name, const Tensor& t) {
+  const int64_t n = t.dim(0), h = t.dim(1), w = t.dim(2), c = t.dim(3);
+  return fe::graph::Tensor_attributes()
+      .set_name(name)
+      .set_data_type(data_type(t.dtype()))
+      .set_dim({n, c, h, w})
+      .set_stride({h * w * c, 1, w * c, c});
+}
+
+struct Plan {
+  std::shared_ptr<fe::graph::Graph> graph;
+  TensorHandle x, w, y;
+  int64_t workspace = 0;
+};
+
+using Key = std::array<int64_t, 13>;
+
+Key key_of(Direction direction, const CudnnConvolutions::Arguments& a) {
+  return {static_cast<int64_t>(direction),
+          static_cast<int64_t>(a.x.dtype()),
+          a.x.dim(0),
+          a.x.dim(1),
+          a.x.dim(2),
+          a.x.dim(3),
+          a.w.dim(0),
+          a.w.dim(1),
+          a.w.dim(2),
+          a.options.stride,
+          a.options.padding,
+          a.y.dim(1),
+          a.y.dim(2)};
+}
+
+std::string describe(Direction direction, const CudnnConvolutions::Arguments& a) {
+  static constexpr std::array kNames{"convolution", "convolution backward to its input",
+                                     "convolution backward to its weight"};
+  return fmt::format("{} of {} {} with {}, stride {}, padding {}", kNames.at(static_cast<size_t>(direction)),
+                     dtype_name(a.x.dtype()), a.x.shape(), a.w.shape(), a.options.stride, a.options.padding);
+}
+
+}  // namespace
+
+struct CudnnConvolutions::State {
+  cudnnHandle_t handle = nullptr;
+  CudaOptions options;
+  std::mutex mutex;
+  std::map<Key, Plan> plans;
+
+  Plan build(Direction direction, const Arguments& a) const;
+  void run(Direction direction, const Arguments& a);
+};
+
+Plan CudnnConvolutions::State::build(Direction direction, const Arguments& a) const {
+  Plan plan{std::make_shared<fe::graph::Graph>(), {}, {}, {}, 0};
+  fe::graph::Graph& graph = *plan.graph;
+  graph.set_io_data_type(data_type(a.x.dtype()))
+      .set_intermediate_data_type(fe::DataType_t::FLOAT)
+      .set_compute_data_type(fe::DataType_t::FLOAT);
+  const std::vector<int64_t> padding(2, a.options.padding), stride(2, a.options.stride), dilation(2, 1);
+  const auto complete = [](const TensorHandle& result, const fe::graph::Tensor_attributes& like) {
+    result->set_output(true)
+        .set_data_type(like.get_data_type())
+        .set_dim(like.get_dim())
+        .set_stride(like.get_stride());
+  };
+  const auto x = attributes("x", a.x), w = attributes("w", a.w), y = attributes("y", a.y);
+  switch (direction) {
+    case Direction::forward:
+      plan.x = graph.tensor(x);
+      plan.w = graph.tensor(w);
+      plan.y = graph.conv_fprop(
+          plan.x, plan.w,
+          fe::graph::Conv_fprop_attributes().set_padding(padding).set_stride(stride).set_dilation(dilation));
+      complete(plan.y, y);
+      break;
+    case Direction::backward_input:
+      plan.y = graph.tensor(y);
+      plan.w = graph.tensor(w);
+      plan.x = graph.conv_dgrad(
+          plan.y, plan.w,
+          fe::graph::Conv_dgrad_attributes().set_padding(padding).set_stride(stride).set_dilation(dilation));
+      complete(plan.x, x);
+      break;
+    case Direction::backward_weight:
+      plan.y = graph.tensor(y);
+      plan.x = graph.tensor(x);
+      plan.w = graph.conv_wgrad(
+          plan.y, plan.x,
+          fe::graph::Conv_wgrad_attributes().set_padding(padding).set_stride(stride).set_dilation(dilation));
+      complete(plan.w, w);
+      break;
+  }
+  const std::string what = describe(direction, a);
+  check(graph.validate(), what);
+  check(graph.build_operation_graph(handle), what);
+  check(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}), what);
+  if (options.deterministic) graph.deselect_numeric_notes({fe::NumericalNote_t::NONDETERMINISTIC});
+  // f32 means f32: no TF32.
+  if (a.x.dtype() == DType::f32)
+    graph.deselect_numeric_notes(
+        {fe::NumericalNote_t::TENSOR_CORE, fe::NumericalNote_t::DOWN_CONVERT_INPUTS});
+  check(graph.check_support(handle), what);
+  check(graph.build_plans(
+            handle, options.autotune ? fe::BuildPlanPolicy_t::ALL : fe::BuildPlanPolicy_t::HEURISTICS_CHOICE),
+        what);
+  plan.workspace = graph.get_workspace_size();
+  return plan;
+}
+
+void CudnnConvolutions::State::run(Direction direction, const Arguments& a) {
+  const std::lock_guard lock(mutex);
+  const Key key = key_of(direction, a);
+  auto found = plans.find(key);
+  const bool is_new = found == plans.end();
+  if (is_new) found = plans.emplace(key, build(direction, a)).first;
+  Plan& plan = found->second;
+  const auto address = [](const Tensor& t) {
+    return const_cast<void*>(t.raw());
+  };  // cuDNN's pack has no const
+  std::unordered_map<TensorHandle, void*> pack{
+      {plan.x, address(a.x)}, {plan.w, address(a.w)}, {plan.y, address(a.y)}};
+  if (is_new && options.autotune) {
+    Tensor workspace = Tensor::empty({plan.graph->get_autotune_workspace_size()}, DType::u8, Device::cuda);
+    check(plan.graph->autotune(handle, pack, workspace.raw()), describe(direction, a));
+    plan.workspace = plan.graph->get_workspace_size();
+  }
+  Tensor workspace =
+      Tensor::empty({plan.workspace}, DType::u8, Device::cuda);  // ours until the stream has passed
+  check(plan.graph->execute(handle, pack, workspace.raw()), describe(direction, a));
+}
+
+CudnnConvolutions::CudnnConvolutions(device::Stream stream) : state_(std::make_unique<State>()) {
+  check(cudnnCreate(&state_->handle), "cudnnCreate");
+  check(cudnnSetStream(state_->handle, stream), "cudnnSetStream");
+}
+
+CudnnConvolutions::~CudnnConvolutions() { (void)cudnnDestroy(state_->handle); }
+
+void CudnnConvolutions::set_options(const CudaOptions& options) {
+  const std::lock_guard lock(state_->mutex);
+  if (options.deterministic != state_->options.deterministic || options.autotune != state_->options.autotune)
+    state_->plans.clear();
+  state_->options = options;
+}
+
+void CudnnConvolutions::forward(const Arguments& arguments) { state_->run(Direction::forward, arguments); }
+void CudnnConvolutions::backward_input(const Arguments& arguments) {
+  state_->run(Direction::backward_input, arguments);
+}
+void CudnnConvolutions::backward_weight(const Arguments& arguments) {
+  state_->run(Direction::backward_weight, arguments);
+}
+
+}  // namespace cytograd

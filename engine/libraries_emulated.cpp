@@ -1,0 +1,11 @@
+#include "engine/cuda_libraries.h"
+
+namespace cytograd {
+
+struct CudaLibraries::Parts {};
+
+CudaLibraries::CudaLibraries(device::Stream) {}
+CudaLibraries::~CudaLibraries() = default;
+void CudaLibraries::set_options(const CudaOptions&) {}
+
+}  // namespace cytograd

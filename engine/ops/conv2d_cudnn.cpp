@@ -1,0 +1,39 @@
+// The weights' f32 master copy is converted to the activations' type for each call: a few MB beside the activations.
+#include "engine/backend_cuda.h"
+#include "engine/cudnn.h"
+
+namespace cytograd {
+namespace {
+
+Shape result_shape(const Shape& x, const Tensor& w, const Conv2dOptions& options) {
+  return {x[0], options.output_extent(x[1], w.dim(1)), options.output_extent(x[2], w.dim(2)), w.dim(0)};
+}
+
+}  // namespace
+
+Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
+  const device::Range range("conv2d");
+  const Tensor weight = w.dtype() == x.dtype() ? w : cast(w, x.dtype());
+  Tensor y = empty(result_shape(x.shape(), w, options), x.dtype());
+  libraries_->convolutions().forward({.x = x, .w = weight, .y = y, .options = options});
+  return y;
+}
+
+Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
+                                          const Conv2dOptions& options) {
+  const device::Range range("conv2d_backward_input");
+  const Tensor weight = w.dtype() == dy.dtype() ? w : cast(w, dy.dtype());
+  Tensor dx = empty(x_shape, dy.dtype());
+  libraries_->convolutions().backward_input({.x = dx, .w = weight, .y = dy, .options = options});
+  return dx;
+}
+
+Tensor CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
+                                           const Conv2dOptions& options) {
+  const device::Range range("conv2d_backward_weight");
+  Tensor dw = empty(w.shape(), x.dtype());
+  libraries_->convolutions().backward_weight({.x = x, .w = dw, .y = dy, .options = options});
+  return dw.dtype() == w.dtype() ? dw : cast(dw, w.dtype());
+}
+
+}  // namespace cytograd
