@@ -19,8 +19,10 @@ Backend& cuda_backend() {
 }  // namespace
 
 std::string why_no_cuda() { return device::why_unavailable(); }
+bool cuda_is_emulated() { return why_no_cuda().empty() && device::info().emulated; }
 std::string cuda_description() {
   const device::Info& info = device::info();
+  if (info.emulated) return info.name;
   return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB; {}", info.name,
                      info.major, info.minor, info.multiprocessors,
                      static_cast<double>(info.memory_bytes) / 0x1p30, info.software);
@@ -31,6 +33,7 @@ Backend& cuda_backend() { fail("{}", why_no_cuda()); }
 }  // namespace
 
 std::string why_no_cuda() { return "this build has no CUDA backend (configure with -DCYTOGRAD_CUDA=ON)"; }
+bool cuda_is_emulated() { return false; }
 std::string cuda_description() { fail("{}", why_no_cuda()); }
 #endif
 

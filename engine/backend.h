@@ -135,6 +135,8 @@ Backend& backend(Device device);
 
 /// "" where backend(Device::cuda) works, else why not.
 std::string why_no_cuda();
+/// Whether Device::cuda is the emulator: right, but far slower than Device::cpu.
+bool cuda_is_emulated();
 /// What Device::cuda is: the GPU's name and its software. Throws Error where there is none.
 std::string cuda_description();
 

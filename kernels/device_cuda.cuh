@@ -19,8 +19,10 @@ struct LaunchConfig {
 
 /// Queues the kernel. Throws where it cannot be launched; what goes wrong while it runs shows at the next wait.
 template <typename... Parameters, typename... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config, Arguments... arguments) {
-  kernel<<<config.grid, config.block, config.shared_bytes, config.stream>>>(static_cast<Parameters>(arguments)...);
+void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config,
+            Arguments... arguments) {
+  kernel<<<config.grid, config.block, config.shared_bytes, config.stream>>>(
+      static_cast<Parameters>(arguments)...);
   device::check(cudaGetLastError(), name, __FILE__, __LINE__);
 }
 

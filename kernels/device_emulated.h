@@ -15,7 +15,8 @@ struct LaunchConfig {
 
 /// Runs the kernel to its end. Throws emulator::Fault.
 template <typename... Parameters, typename... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config, Arguments... arguments) {
+void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config,
+            Arguments... arguments) {
   emulator::run({name, config.grid, config.block, config.shared_bytes},
                 [&] { kernel(static_cast<Parameters>(arguments)...); });
 }

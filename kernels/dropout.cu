@@ -1,7 +1,6 @@
 // Bytes an element: 8 in f32, 4 in 16 bits; at 4.3 TB/s, 538 and 1,075 billion elements a second. Philox takes about 25
 // integer operations an element, which stay below that on Hopper.
 #include "kernels/dropout.h"
-
 #include "kernels/elementwise.cuh"
 #include "kernels/philox.h"
 
@@ -15,9 +14,9 @@ struct Draws {
   /// Uniforms in [0, 1) of elements 4 block to 4 block + 3.
   __device__ void operator()(int64_t block, float (&u)[4]) const {
     const auto index = static_cast<uint64_t>(block);
-    const PhiloxWords words =
-        philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), offset_low, offset_high},
-                   seed_low, seed_high);
+    const PhiloxWords words = philox4x32(
+        {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), offset_low, offset_high}, seed_low,
+        seed_high);
     u[0] = static_cast<float>(words.w0 >> 8) * 0x1p-24f;
     u[1] = static_cast<float>(words.w1 >> 8) * 0x1p-24f;
     u[2] = static_cast<float>(words.w2 >> 8) * 0x1p-24f;
@@ -44,7 +43,10 @@ __global__ void __launch_bounds__(kElementwiseBlock)
   for (int64_t i = chunks * kElementwiseChunk + global_thread(); i < count; i += grid_threads()) {
     draws(i / 4, u);
     const int word = static_cast<int>(i % 4);
-    const float mine = word == 0 ? u[0] : word == 1 ? u[1] : word == 2 ? u[2] : u[3];  // indexing would spill u
+    const float mine = word == 0   ? u[0]
+                       : word == 1 ? u[1]
+                       : word == 2 ? u[2]
+                                   : u[3];  // indexing would spill u
     y[i] = T(draws.drop(static_cast<float>(x[i]), mine));
   }
 }

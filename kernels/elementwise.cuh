@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(kElementwiseBlock)
 
 /// Queues y[i] = f(float of a[i], float of b[i]) on the stream; b may be null.
 template <typename X, typename Y, typename F>
-void elementwise(const char* name, const X* a, const X* b, Y* y, int64_t count, const F& f, device::Stream stream) {
+void elementwise(const char* name, const X* a, const X* b, Y* y, int64_t count, const F& f,
+                 device::Stream stream) {
   if (count == 0) return;
   const bool aligned = aligned16(a) && aligned16(b) && aligned16(y);
   launch(name, elementwise_kernel<X, Y, F>,

@@ -65,23 +65,24 @@ class Fiber {
  public:
   Fiber() {
     boost::context::protected_fixedsize_stack allocator(kStackBytes);
-    fiber_ = boost::context::fiber(std::allocator_arg, KeepBounds{allocator, this}, [this](boost::context::fiber&& host) {
-      host_ = std::move(host);
-      inside_.arrive(&host_stack_, &host_stack_size_);
-      for (;;) {
-        try {
-          work_();
-        } catch (const boost::context::detail::forced_unwind&) {
-          inside_.leave(host_stack_, host_stack_size_);
-          throw;
-        } catch (...) {
-          failure_ = std::current_exception();
-        }
-        finished_ = true;
-        suspend();
-      }
-      return std::move(host_);
-    });
+    fiber_ = boost::context::fiber(std::allocator_arg, KeepBounds{allocator, this},
+                                   [this](boost::context::fiber&& host) {
+                                     host_ = std::move(host);
+                                     inside_.arrive(&host_stack_, &host_stack_size_);
+                                     for (;;) {
+                                       try {
+                                         work_();
+                                       } catch (const boost::context::detail::forced_unwind&) {
+                                         inside_.leave(host_stack_, host_stack_size_);
+                                         throw;
+                                       } catch (...) {
+                                         failure_ = std::current_exception();
+                                       }
+                                       finished_ = true;
+                                       suspend();
+                                     }
+                                     return std::move(host_);
+                                   });
   }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
@@ -153,7 +154,8 @@ uint32_t poison_word(uint32_t kind) { return kPoison | kind | kind << 16; }
 void poison(void* memory, size_t bytes, uint32_t kind) {
   const uint32_t word = poison_word(kind);
   auto* out = static_cast<std::byte*>(memory);
-  for (size_t i = 0; i < bytes; i += sizeof(word)) std::memcpy(out + i, &word, std::min(sizeof(word), bytes - i));
+  for (size_t i = 0; i < bytes; i += sizeof(word))
+    std::memcpy(out + i, &word, std::min(sizeof(word), bytes - i));
 }
 
 /// -1: not a poisoned word.
@@ -190,10 +192,10 @@ void check_allocation(const char* kernel, const void* memory, const Allocation& 
     std::memcpy(&word, bytes + i, 4);
     const int kind = poison_kind(word);
     if (kind >= 0 && kind != static_cast<int>(allocation.kind))
-      throw Fault(fmt::format("kernel {} computed from {} memory that nothing had written; byte {} of an allocation of {} "
-                              "shows it",
-                              kernel, kind == static_cast<int>(kSharedKind) ? "shared" : "device", i,
-                              allocation.bytes));
+      throw Fault(fmt::format(
+          "kernel {} computed from {} memory that nothing had written; byte {} of an allocation of {} "
+          "shows it",
+          kernel, kind == static_cast<int>(kSharedKind) ? "shared" : "device", i, allocation.bytes));
   }
 }
 
@@ -217,7 +219,8 @@ class Block {
   /// What a block finds of the launch before is not worth keeping.
   void forget_storage() { shared_.clear(); }
 
-  void run(const Launch& launch, const dim3& index, const std::function<void()>& work, std::mt19937_64& random) {
+  void run(const Launch& launch, const dim3& index, const std::function<void()>& work,
+           std::mt19937_64& random) {
     prepare(launch, index, work);
     order_.resize(threads_.size());
     std::iota(order_.begin(), order_.end(), size_t{0});
@@ -248,8 +251,9 @@ class Block {
                                 meeting.file, meeting.line, place(), meeting.mask));
       if (meeting.kind == Collective::shuffle &&
           (meeting.source < 0 || meeting.source >= kWarp || (meeting.mask >> meeting.source & 1u) == 0))
-        throw Fault(fmt::format("{}:{}: {} shuffles from lane {}, which is out of range or not in the mask {:#010x}",
-                                meeting.file, meeting.line, place(), meeting.source, meeting.mask));
+        throw Fault(
+            fmt::format("{}:{}: {} shuffles from lane {}, which is out of range or not in the mask {:#010x}",
+                        meeting.file, meeting.line, place(), meeting.source, meeting.mask));
     }
     thread.meeting = meeting;
     thread.waiting = true;
@@ -277,13 +281,14 @@ class Block {
     size_t size() const { return size_; }
     void* data() { return memory_.get(); }
     void resize(size_t bytes) {
-      memory_.reset(static_cast<std::byte*>(::operator new(std::max<size_t>(bytes, 1), std::align_val_t{16})));
+      memory_.reset(
+          static_cast<std::byte*>(::operator new (std::max<size_t>(bytes, 1), std::align_val_t{16})));
       size_ = bytes;
     }
 
    private:
     struct Free {
-      void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{16}); }
+      void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{16}); }
     };
     std::unique_ptr<std::byte, Free> memory_;
     size_t size_ = 0;
@@ -339,8 +344,8 @@ class Block {
       if (meeting.kind == Collective::shuffle) {
         const auto source = static_cast<size_t>(thread.meeting.source);
         if (source >= lanes.size())
-          throw Fault(fmt::format("{}:{}: kernel {} shuffles from lane {} of a warp of {} threads", meeting.file,
-                                  meeting.line, current_launch->name, source, lanes.size()));
+          throw Fault(fmt::format("{}:{}: kernel {} shuffles from lane {} of a warp of {} threads",
+                                  meeting.file, meeting.line, current_launch->name, source, lanes.size()));
         thread.answer = lanes[source].meeting.value;
       }
       thread.waiting = false;
@@ -365,7 +370,8 @@ class Block {
 
   [[noreturn]] void report_divergence() const {
     // The first thread that waits, and the first that is elsewhere.
-    const auto waits = std::find_if(threads_.begin(), threads_.end(), [](const Thread& t) { return t.waiting; });
+    const auto waits =
+        std::find_if(threads_.begin(), threads_.end(), [](const Thread& t) { return t.waiting; });
     const auto elsewhere = std::find_if(threads_.begin(), threads_.end(), [&](const Thread& t) {
       return t.done || !together(t.meeting, waits->meeting);
     });
@@ -376,9 +382,9 @@ class Block {
                                             elsewhere->meeting.file, elsewhere->meeting.line);
     }
     const char* what = waits->meeting.kind == Collective::block_barrier ? "barrier" : "warp operation";
-    throw Fault(fmt::format("kernel {}, block {}: divergent {}: thread {} waits at {}:{}, {}", current_launch->name,
-                            format_index(blockIdx), what, format_index(waits->index), waits->meeting.file,
-                            waits->meeting.line, other));
+    throw Fault(fmt::format("kernel {}, block {}: divergent {}: thread {} waits at {}:{}, {}",
+                            current_launch->name, format_index(blockIdx), what, format_index(waits->index),
+                            waits->meeting.file, waits->meeting.line, other));
   }
 
   std::vector<std::unique_ptr<Fiber>> fibers_;

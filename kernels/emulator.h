@@ -126,7 +126,9 @@ inline int __syncthreads_count(int predicate, CYTOGRAD_SITE) {
   return static_cast<int>(cytograd::emulator::meet(
       {cytograd::emulator::Collective::block_barrier, file, line, 0, predicate != 0 ? 1u : 0u}));
 }
-inline int __syncthreads_or(int predicate, CYTOGRAD_SITE) { return __syncthreads_count(predicate, file, line) != 0; }
+inline int __syncthreads_or(int predicate, CYTOGRAD_SITE) {
+  return __syncthreads_count(predicate, file, line) != 0;
+}
 inline void __syncwarp(unsigned mask = 0xffffffffu, CYTOGRAD_SITE) {
   cytograd::emulator::meet({cytograd::emulator::Collective::warp_barrier, file, line, mask});
 }

@@ -58,10 +58,12 @@ struct f16 {
 #else
     const uint32_t magnitude = (uint32_t{bits} & 0x7fffu) << 13;
     const uint32_t sign = (uint32_t{bits} & 0x8000u) << 16;
-    const uint32_t special = magnitude >= 0x0f800000u ? 0x70000000u : 0x38000000u;  // infinity and NaN, or not
+    const uint32_t special =
+        magnitude >= 0x0f800000u ? 0x70000000u : 0x38000000u;  // infinity and NaN, or not
     // A subnormal is read as 2^-14 + mantissa, from which 2^-14 is then taken: exact.
     const float subnormal = std::bit_cast<float>(magnitude + 0x38800000u) - 0x1p-14f;
-    const uint32_t absolute = magnitude < 0x00800000u ? std::bit_cast<uint32_t>(subnormal) : magnitude + special;
+    const uint32_t absolute =
+        magnitude < 0x00800000u ? std::bit_cast<uint32_t>(subnormal) : magnitude + special;
     return std::bit_cast<float>(sign | absolute);
 #endif
   }

@@ -24,6 +24,7 @@ struct Info {
   int multiprocessors = 0;
   size_t memory_bytes = 0;
   std::string software;  ///< driver and runtime versions
+  bool emulated = false;
 };
 
 /// "" where there is a device to compute on, else what is missing.

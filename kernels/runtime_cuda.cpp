@@ -18,9 +18,9 @@ class CudaMemory final : public std::pmr::memory_resource {
       (void)cudaGetLastError();  // not sticky: the next call shall not see it
       size_t left = 0, all = 0;
       CUDA_CHECK(cudaMemGetInfo(&left, &all));
-      throw std::runtime_error(
-          fmt::format("out of GPU memory: {} MiB more are needed, {} of {} MiB are free; use a smaller --batch or --crop",
-                      bytes >> 20, left >> 20, all >> 20));
+      throw std::runtime_error(fmt::format(
+          "out of GPU memory: {} MiB more are needed, {} of {} MiB are free; use a smaller --batch or --crop",
+          bytes >> 20, left >> 20, all >> 20));
     }
     CUDA_CHECK(status);
     return memory;
@@ -47,8 +47,8 @@ constexpr int kOldestMajor = 8;  // the oldest compute capability that builds ta
 
 void check(cudaError_t status, const char* what, const char* file, int line) {
   if (status == cudaSuccess) return;
-  throw std::runtime_error(
-      fmt::format("{}:{}: {}: {} ({})", file, line, what, cudaGetErrorString(status), cudaGetErrorName(status)));
+  throw std::runtime_error(fmt::format("{}:{}: {}: {} ({})", file, line, what, cudaGetErrorString(status),
+                                       cudaGetErrorName(status)));
 }
 
 std::string why_unavailable() {
@@ -57,7 +57,8 @@ std::string why_unavailable() {
   (void)cudaRuntimeGetVersion(&runtime);
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaErrorInsufficientDriver) {
-    return fmt::format("the NVIDIA driver is for CUDA {}, this build needs {}", version(driver), version(runtime));
+    return fmt::format("the NVIDIA driver is for CUDA {}, this build needs {}", version(driver),
+                       version(runtime));
   }
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {
     return fmt::format("a driver for CUDA {} is installed but shows no GPU", version(driver));

@@ -15,7 +15,8 @@ namespace {
 class EmulatedMemory final : public std::pmr::memory_resource {
   void* do_allocate(size_t bytes, size_t) override {
     void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (memory == nullptr) throw std::runtime_error(fmt::format("out of memory: {} MiB more are needed", bytes >> 20));
+    if (memory == nullptr)
+      throw std::runtime_error(fmt::format("out of memory: {} MiB more are needed", bytes >> 20));
     return memory;
   }
   void do_deallocate(void* memory, size_t bytes, size_t) override {
@@ -33,7 +34,8 @@ const Info& info() {
   // Few multiprocessors: large arrays then take the kernels' strided loops.
   static const Info info{.name = "emulated GPU (a CPU runs the CUDA kernels; for tests, slow)",
                          .multiprocessors = 2,
-                         .software = "emulator"};
+                         .software = "emulator",
+                         .emulated = true};
   return info;
 }
 

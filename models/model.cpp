@@ -21,6 +21,15 @@ std::unique_ptr<Model> make_model(const ModelOptions& options) {
   fail("unknown model '{}'; known: {}", options.name, fmt::join(model_names(), ", "));
 }
 
+void move_to(Model& model, Device device) {
+  const ModelState state = model.state();
+  for (const Parameter& p : state.parameters) *p.variable = Variable::leaf(p.variable->value().to(device));
+  for (const NamedBuffer& buffer : state.buffers) {
+    if (buffer.tensor->dtype() == DType::f32)
+      *buffer.tensor = buffer.tensor->to(device);  // the host keeps counts
+  }
+}
+
 LearnedFusion::LearnedFusion(const ModelOptions& options)
     : enabled_(options.learned_fusion > 0), channels_(enabled_ ? options.learned_fusion : options.channels) {
   if (enabled_)

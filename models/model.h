@@ -43,6 +43,9 @@ const std::vector<std::string>& model_names();
 /// Throws Error for an unknown name.
 std::unique_ptr<Model> make_model(const ModelOptions& options);
 
+/// Puts parameters and running statistics on a device. Variables taken from the model before are not its own any more.
+void move_to(Model& model, Device device);
+
 /// Parts that every model begins or ends with.
 class LearnedFusion {
  public:

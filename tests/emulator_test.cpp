@@ -23,7 +23,9 @@ class Buffer {
   explicit Buffer(size_t count) : count_(count), memory_(device::device_memory().allocate(reserved())) {
     device::taken(memory_, count * sizeof(T), reserved());
   }
-  Buffer(const std::vector<T>& values) : Buffer(values.size()) { std::copy(values.begin(), values.end(), data()); }
+  Buffer(const std::vector<T>& values) : Buffer(values.size()) {
+    std::copy(values.begin(), values.end(), data());
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
@@ -137,7 +139,8 @@ __global__ void dynamic_reversed(const float* x, float* y) {
 TEST_F(Emulator, DynamicSharedMemory) {
   const Buffer<float> x(numbers(64)), y(64);
   under_all_schedules([&] {
-    launch("dynamic_reversed", dynamic_reversed, {.grid = {1}, .block = {64}, .shared_bytes = 256}, x.data(), y.data());
+    launch("dynamic_reversed", dynamic_reversed, {.grid = {1}, .block = {64}, .shared_bytes = 256}, x.data(),
+           y.data());
     for (size_t i = 0; i < 64; ++i) ASSERT_EQ(y.values()[i], 64.0f - static_cast<float>(i));
   });
 }
@@ -153,8 +156,9 @@ __global__ void missing_barrier(const float* x, float* y) {
 TEST_F(Emulator, AMissingBarrierReadsWhatNothingWrote) {
   const Buffer<float> x(numbers(64)), y(64);
   under_all_schedules([&] {
-    EXPECT_THAT([&] { launch("missing_barrier", missing_barrier, {.grid = {1}, .block = {64}}, x.data(), y.data()); },
-                ThrowsMessage<Fault>(AllOf(HasSubstr("kernel missing_barrier"), HasSubstr("shared memory"))));
+    EXPECT_THAT(
+        [&] { launch("missing_barrier", missing_barrier, {.grid = {1}, .block = {64}}, x.data(), y.data()); },
+        ThrowsMessage<Fault>(AllOf(HasSubstr("kernel missing_barrier"), HasSubstr("shared memory"))));
   });
 }
 
@@ -173,7 +177,8 @@ TEST_F(Emulator, AMissingBarrierBeforeReuseChangesTheResult) {
   std::vector<float> right;
   for (int i = 0; i < 128; ++i) right.push_back(static_cast<float>(64 * (i / 64) + 64 - i % 64));
   under_all_schedules([&] {
-    launch("missing_second_barrier", missing_second_barrier, {.grid = {1}, .block = {64}}, x.data(), y.data());
+    launch("missing_second_barrier", missing_second_barrier, {.grid = {1}, .block = {64}}, x.data(),
+           y.data());
     EXPECT_NE(y.values(), right);
   });
 }
@@ -185,11 +190,14 @@ __global__ void reads_unwritten_half(const bf16* x, bf16* y) {
 
 TEST_F(Emulator, ReadingMemoryThatNothingWroteIsCaught) {
   const Buffer<float> x(8), y(8);
-  EXPECT_THAT([&] { launch("reads_unwritten", reads_unwritten, {.grid = {1}, .block = {8}}, x.data(), y.data()); },
-              ThrowsMessage<Fault>(AllOf(HasSubstr("kernel reads_unwritten"), HasSubstr("device memory"))));
+  EXPECT_THAT(
+      [&] { launch("reads_unwritten", reads_unwritten, {.grid = {1}, .block = {8}}, x.data(), y.data()); },
+      ThrowsMessage<Fault>(AllOf(HasSubstr("kernel reads_unwritten"), HasSubstr("device memory"))));
   const Buffer<bf16> u(8), v(8);
   EXPECT_THAT(
-      [&] { launch("reads_unwritten_half", reads_unwritten_half, {.grid = {1}, .block = {8}}, u.data(), v.data()); },
+      [&] {
+        launch("reads_unwritten_half", reads_unwritten_half, {.grid = {1}, .block = {8}}, u.data(), v.data());
+      },
       ThrowsMessage<Fault>(HasSubstr("kernel reads_unwritten_half")));
 }
 
@@ -197,7 +205,9 @@ __global__ void writes_past_the_end(float* y) { y[threadIdx.x] = 1.0f; }
 
 TEST_F(Emulator, AnIndexOutOfRangeIsCaught) {
   const Buffer<float> y(31);
-  const auto run = [&] { launch("writes_past_the_end", writes_past_the_end, {.grid = {1}, .block = {32}}, y.data()); };
+  const auto run = [&] {
+    launch("writes_past_the_end", writes_past_the_end, {.grid = {1}, .block = {32}}, y.data());
+  };
 #ifdef __SANITIZE_ADDRESS__
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(run(), "in kernel writes_past_the_end, block 0, thread 31");
@@ -223,12 +233,14 @@ __global__ void two_barriers(float* y) {
 TEST_F(Emulator, ADivergentBarrierIsCaught) {
   const Buffer<float> y(64);
   under_all_schedules([&] {
-    EXPECT_THAT([&] { launch("divergent_barrier", divergent_barrier, {.grid = {2}, .block = {64}}, y.data()); },
-                ThrowsMessage<Fault>(AllOf(HasSubstr("kernel divergent_barrier, block "),
-                                           HasSubstr("divergent barrier: thread 0 waits at"),
-                                           HasSubstr("thread 40 has ended"))));
-    EXPECT_THAT([&] { launch("two_barriers", two_barriers, {.grid = {1}, .block = {64}}, y.data()); },
-                ThrowsMessage<Fault>(AllOf(HasSubstr("kernel two_barriers"), HasSubstr("thread 40 waits at"))));
+    EXPECT_THAT(
+        [&] { launch("divergent_barrier", divergent_barrier, {.grid = {2}, .block = {64}}, y.data()); },
+        ThrowsMessage<Fault>(AllOf(HasSubstr("kernel divergent_barrier, block "),
+                                   HasSubstr("divergent barrier: thread 0 waits at"),
+                                   HasSubstr("thread 40 has ended"))));
+    EXPECT_THAT(
+        [&] { launch("two_barriers", two_barriers, {.grid = {1}, .block = {64}}, y.data()); },
+        ThrowsMessage<Fault>(AllOf(HasSubstr("kernel two_barriers"), HasSubstr("thread 40 waits at"))));
   });
   // Nothing is left of the stuck threads.
   launch("indices", writes_past_the_end, {.grid = {1}, .block = {64}}, y.data());
@@ -256,15 +268,17 @@ TEST_F(Emulator, WarpOperationsThatNotAllLanesReachAreCaught) {
     return [&y, name, kernel, threads] { launch(name, kernel, {.grid = {1}, .block = {threads}}, y.data()); };
   };
   under_all_schedules([&] {
-    EXPECT_THAT(run("divergent_shuffle", divergent_shuffle, 32),
-                ThrowsMessage<Fault>(AllOf(HasSubstr("kernel divergent_shuffle"), HasSubstr("thread 7 has ended"))));
+    EXPECT_THAT(
+        run("divergent_shuffle", divergent_shuffle, 32),
+        ThrowsMessage<Fault>(AllOf(HasSubstr("kernel divergent_shuffle"), HasSubstr("thread 7 has ended"))));
     EXPECT_THAT(run("shuffle_outside", shuffle_outside, 32),
                 ThrowsMessage<Fault>(AllOf(HasSubstr("kernel shuffle_outside, block 0, thread 31"),
                                            HasSubstr("lane 32, which is out of range"))));
     EXPECT_THAT(run("shuffle_unmasked", shuffle_unmasked, 32),
                 ThrowsMessage<Fault>(AllOf(HasSubstr("kernel shuffle_unmasked"), HasSubstr("from lane 16"))));
-    EXPECT_THAT(run("shuffle_short_warp", shuffle_short_warp, 24),
-                ThrowsMessage<Fault>(AllOf(HasSubstr("kernel shuffle_short_warp"), HasSubstr("warp of 24 threads"))));
+    EXPECT_THAT(
+        run("shuffle_short_warp", shuffle_short_warp, 24),
+        ThrowsMessage<Fault>(AllOf(HasSubstr("kernel shuffle_short_warp"), HasSubstr("warp of 24 threads"))));
   });
 }
 

@@ -6,6 +6,7 @@
 #include "engine/optimizer.h"
 #include "models/model.h"
 #include "tests/golden_file.h"
+#include "tests/support/devices.h"
 
 namespace cytograd::test {
 namespace {
@@ -40,7 +41,7 @@ void draw_parameter(const Parameter& parameter) {
   for (int64_t i = 0; i < tensor.elements(); ++i) values[i] = factor * philox.uniform(low, high);
 }
 
-std::unique_ptr<Model> golden_model(const std::string& name, Stem stem) {
+std::unique_ptr<Model> golden_model(const std::string& name, Stem stem, Device device) {
   ModelOptions options;
   options.name = name;
   options.channels = kChannels;
@@ -48,6 +49,7 @@ std::unique_ptr<Model> golden_model(const std::string& name, Stem stem) {
   options.stem = stem;
   auto model = make_model(options);
   for (const Parameter& parameter : model->state().parameters) draw_parameter(parameter);
+  move_to(*model, device);
   return model;
 }
 
@@ -56,12 +58,12 @@ struct Batch {
   Tensor labels;  // [N]
 };
 
-Batch draw_batch(const std::string& seed, int64_t count, int64_t size) {
+Batch draw_batch(const std::string& seed, int64_t count, int64_t size, Device device) {
   const CaseInput x{.name = "x", .shape = {count, size, size, kChannels}, .low = -2.0f, .range = 4.0f};
   const CaseInput labels{
       .name = "labels", .shape = {count}, .fill = Fill::below, .range = static_cast<float>(kClasses)};
-  return {tensor_of(draw_values(x, seed), x.shape, DType::f32, Device::cpu),
-          tensor_of(draw_values(labels, seed), labels.shape, DType::i64, Device::cpu)};
+  return {tensor_of(draw_values(x, seed), x.shape, DType::f32, device),
+          tensor_of(draw_values(labels, seed), labels.shape, DType::i64, device)};
 }
 
 std::vector<Variable> variables(const std::vector<Parameter>& parameters) {
@@ -97,6 +99,7 @@ struct ModelCase {
   Stem stem = Stem::conv7x7;
   int64_t batch = 4;
   int64_t size = 64;
+  Device device = Device::cpu;
 };
 void PrintTo(const ModelCase& model_case, std::ostream* out) { *out << model_case.name; }
 
@@ -114,8 +117,8 @@ class GoldenModel : public testing::TestWithParam<ModelCase> {
 
 TEST_P(GoldenModel, AgreesWithPyTorchInF64) {
   const ModelCase& model_case = GetParam();
-  const auto model = golden_model(model_case.model, model_case.stem);
-  const Batch batch = draw_batch(model_case.name, model_case.batch, model_case.size);
+  const auto model = golden_model(model_case.model, model_case.stem, model_case.device);
+  const Batch batch = draw_batch(model_case.name, model_case.batch, model_case.size, model_case.device);
   const ModelState state = model->state();
   {
     Tape tape;
@@ -135,40 +138,54 @@ TEST_P(GoldenModel, AgreesWithPyTorchInF64) {
   expect_golden("eval_logits", values_of(model->forward(batch.x, {}).value()), kForwardTolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Networks, GoldenModel,
-    testing::Values(ModelCase{.name = "resnet18", .model = "resnet18"},
-                    ModelCase{.name = "resnet18_3x3", .model = "resnet18", .stem = Stem::conv3x3, .size = 32},
-                    ModelCase{.name = "resnet50", .model = "resnet50"}),
-    [](const auto& each) { return each.param.name; });
+std::vector<ModelCase> model_cases() {
+  std::vector<ModelCase> cases;
+  for (const Device device : devices()) {
+    cases.push_back({.name = "resnet18", .model = "resnet18", .device = device});
+    cases.push_back(
+        {.name = "resnet18_3x3", .model = "resnet18", .stem = Stem::conv3x3, .size = 32, .device = device});
+    cases.push_back({.name = "resnet50", .model = "resnet50", .device = device});
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, GoldenModel, testing::ValuesIn(model_cases()), [](const auto& each) {
+  return fmt::format("{}_{}", each.param.name, device_name(each.param.device));
+});
 
 // Ten steps on one batch. f32 and f64 in PyTorch agree within 1e-5 here, so that 1e-4 leaves no room for a
 // wrong moment, bias correction, decay or statistic.
-void expect_golden_losses(const std::string& name, const OptimizerOptions& options, float learning_rate) {
-  const SafetensorsFile file = read_safetensors(golden_folder() / "losses.safetensors");
-  const std::vector<float> golden = golden_values(file, name);
-  const auto model = golden_model("resnet18", Stem::conv7x7);
-  const Batch batch = draw_batch("training", 8, 32);
-  const std::vector<Parameter> parameters = model->state().parameters;
-  Optimizer optimizer(parameters, options);
-  for (size_t step = 0; step < golden.size(); ++step) {
-    Tape tape;
-    const Variable loss =
-        softmax_cross_entropy(model->forward(batch.x, {.training = true}), batch.labels, {}, {});
-    EXPECT_NEAR(loss.value().item(), golden[step], 1e-4 * golden[step]) << "step " << step;
-    optimizer.step(tape.backward(loss, variables(parameters)), learning_rate);
+class GoldenLosses : public testing::TestWithParam<Device> {
+ protected:
+  void expect_golden_losses(const std::string& name, const OptimizerOptions& options, float learning_rate) {
+    const SafetensorsFile file = read_safetensors(golden_folder() / "losses.safetensors");
+    const std::vector<float> golden = golden_values(file, name);
+    const auto model = golden_model("resnet18", Stem::conv7x7, GetParam());
+    const Batch batch = draw_batch("training", 8, 32, GetParam());
+    const std::vector<Parameter> parameters = model->state().parameters;
+    Optimizer optimizer(parameters, options);
+    for (size_t step = 0; step < golden.size(); ++step) {
+      Tape tape;
+      const Variable loss =
+          softmax_cross_entropy(model->forward(batch.x, {.training = true}), batch.labels, {}, {});
+      EXPECT_NEAR(loss.value().item(), golden[step], 1e-4 * golden[step]) << "step " << step;
+      optimizer.step(tape.backward(loss, variables(parameters)), learning_rate);
+    }
   }
-}
+};
 
-TEST(GoldenLosses, SgdWithNesterovMomentumAndDecoupledDecay) {
+TEST_P(GoldenLosses, SgdWithNesterovMomentumAndDecoupledDecay) {
   expect_golden_losses(
       "sgd", {.kind = OptimizerKind::sgd, .weight_decay = 0x1p3f, .momentum = 0.9f, .nesterov = true},
       0x1p-11f);
 }
 
-TEST(GoldenLosses, AdamwWithDecayOffForNormsAndBiases) {
+TEST_P(GoldenLosses, AdamwWithDecayOffForNormsAndBiases) {
   expect_golden_losses("adamw", {.kind = OptimizerKind::adamw, .weight_decay = 0x1p6f}, 0x1p-14f);
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, GoldenLosses, testing::ValuesIn(devices()),
+                         [](const auto& each) { return std::string(device_name(each.param)); });
 
 }  // namespace
 }  // namespace cytograd::test

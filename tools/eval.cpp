@@ -24,11 +24,11 @@ struct EvalSettings {
 
 void evaluate(const EvalSettings& settings) {
   if (!settings.json.empty()) require_writable(settings.json);
-  TrainedRun run = load_trained_run(settings.model);
+  const Device device = resolve_device(settings.device);
+  TrainedRun run = load_trained_run(settings.model, device);
   TrainOptions options = run.options;
   options.where = settings.where;
   options.max_missing = settings.max_missing;
-  const Device device = resolve_device(settings.device);
 
   Dataset dataset = open_filtered(settings.data, settings.where);
   const std::string label = options.label.empty() ? dataset.label_column : options.label;

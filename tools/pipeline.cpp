@@ -9,6 +9,7 @@
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "tools/progress.h"
+#include "tools/run_device.h"
 
 namespace cytograd {
 namespace {
@@ -104,9 +105,9 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
   return data;
 }
 
-PreprocessOptions preprocess_options(const TrainOptions& options, DType dtype, int64_t channels) {
+PreprocessOptions preprocess_options(const TrainOptions& options, int64_t channels, Device device) {
   PreprocessOptions result;
-  result.dtype = dtype;
+  result.dtype = resolve_dtype(options.dtype, device);
   result.shrink = options.shrink;
   result.normalization = options.normalize == "image" ? Normalization::image : Normalization::unit;
   if (options.fusion == "colormap") {
@@ -116,7 +117,7 @@ PreprocessOptions preprocess_options(const TrainOptions& options, DType dtype, i
     }
     const auto* table = &colormap_table[0][0][0];
     result.colormap =
-        Tensor::from(std::span<const uint8_t>(table, sizeof(colormap_table)), {channels, 256, 3});
+        Tensor::from(std::span<const uint8_t>(table, sizeof(colormap_table)), {channels, 256, 3}, device);
   }
   return result;
 }

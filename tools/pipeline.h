@@ -39,8 +39,8 @@ void report_missing(const Dataset& dataset);
 /// where more than --max-missing is.
 std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options);
 
-/// How raw images of `channels` channels become the network's input.
-PreprocessOptions preprocess_options(const TrainOptions& options, DType dtype, int64_t channels);
+/// How raw images of `channels` channels become the network's input on `device`, in the type that --dtype resolves to.
+PreprocessOptions preprocess_options(const TrainOptions& options, int64_t channels, Device device);
 /// Channels that `preprocess` returns.
 int64_t fused_channels(const TrainOptions& options, int64_t channels);
 

@@ -102,10 +102,10 @@ std::string format_submission(const Predictions& predictions, const Dataset& dat
 void predict(const PredictSettings& settings) {
   require_writable(settings.out);
   if (!settings.submission.empty()) require_writable(settings.submission);
-  TrainedRun run = load_trained_run(settings.model);
+  const Device device = resolve_device(settings.device);
+  TrainedRun run = load_trained_run(settings.model, device);
   TrainOptions options = run.options;
   options.max_missing = settings.max_missing;
-  const Device device = resolve_device(settings.device);
   const auto data = load_images(gather(settings), options);
   require_channels(run, data->store->reference().channels, data->dataset.root.string());
   std::vector<int64_t> samples;

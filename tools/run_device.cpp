@@ -6,7 +6,7 @@
 namespace cytograd {
 
 Device resolve_device(const std::string& name) {
-  if (name == "cpu") return Device::cpu;
+  if (name == "cpu" || (name == "auto" && cuda_is_emulated())) return Device::cpu;
   const std::string reason = why_no_cuda();
   if (reason.empty()) return Device::cuda;
   if (name == "cuda") fail("--device cuda: {}; use --device cpu", reason);

@@ -64,8 +64,8 @@ void describe(const TrainOptions& options, TrainingData& data, const Trainer& tr
 
 void summarize(const TrainOptions& options, TrainingData& data, const Trainer& trainer,
                const RunFolder& folder) {
-  TrainedRun run = load_trained_run(folder.path().string());
   const Device device = resolve_device(options.device);
+  TrainedRun run = load_trained_run(folder.path().string(), device);
   Loader loader(*data.validation_data().store, data.validation, data.validation_labels,
                 evaluation_loader_options(options), 0);
   const Predictions predictions =

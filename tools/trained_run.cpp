@@ -24,7 +24,7 @@ ModelOptions model_options(const TrainOptions& options, int64_t channels, int64_
   return model;
 }
 
-TrainedRun load_trained_run(const std::string& path) {
+TrainedRun load_trained_run(const std::string& path, Device device) {
   std::filesystem::path weights = path;
   std::error_code ignored;
   if (!std::filesystem::exists(weights, ignored)) fail("{}: there is no such run", path);
@@ -43,11 +43,12 @@ TrainedRun load_trained_run(const std::string& path) {
   run.channels = checkpoint_channels(file, weights.string(), run.options.fusion == "colormap");
   run.model = make_model(model_options(run.options, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
+  move_to(*run.model, device);
   return run;
 }
 
 EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& options, Device device) {
-  return {.preprocess = preprocess_options(options, resolve_dtype(options.dtype, device), run.channels),
+  return {.preprocess = preprocess_options(options, run.channels, device),
           .device = device,
           .classes = static_cast<int64_t>(run.classes.size())};
 }

@@ -21,9 +21,9 @@ struct TrainedRun {
   std::unique_ptr<Model> model;
 };
 
-/// Reads a run folder (its best.safetensors), or one of its .safetensors files by name. Throws Error where a file is
-/// absent, malformed or of another model.
-TrainedRun load_trained_run(const std::string& path);
+/// Reads a run folder (its best.safetensors), or one of its .safetensors files by name, and puts the model on `device`.
+/// Throws Error where a file is absent, malformed or of another model.
+TrainedRun load_trained_run(const std::string& path, Device device);
 
 /// How the run's model is put to images on `device`, in the precision of `options`.
 EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& options, Device device);

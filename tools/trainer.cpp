@@ -69,7 +69,7 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
     fail("--batch {} is larger than the {} training images; use a smaller one", options_.batch, images);
 
   const int64_t channels = data_.images->store->reference().channels;
-  preprocess_ = preprocess_options(options_, resolve_dtype(options_.dtype, device_), channels);
+  preprocess_ = preprocess_options(options_, channels, device_);
   model_ = make_model(model_options(options_, channels, static_cast<int64_t>(data_.classes.size())));
   if (!options_.init_weights.empty()) {
     const auto left =
@@ -77,6 +77,7 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
     if (!left.empty())
       say(fmt::format("not in {}, so new: {}", options_.init_weights, fmt::join(left, ", ")));
   }
+  move_to(*model_, device_);
   parameters_ = model_->state().parameters;
   OptimizerOptions optimizer;
   optimizer.kind = parse_optimizer(options_.optimizer);

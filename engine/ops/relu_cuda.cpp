@@ -14,7 +14,8 @@ Tensor CudaBackend::relu_backward(const Tensor& dy, const Tensor& y) {
   const device::Range range("relu_backward");
   Tensor dx = empty(dy.shape(), dy.dtype());
   launch_relu_backward(
-      {.a = dy.raw(), .b = y.raw(), .y = dx.raw(), .count = dx.elements(), .type = element_type(dy.dtype())}, stream());
+      {.a = dy.raw(), .b = y.raw(), .y = dx.raw(), .count = dx.elements(), .type = element_type(dy.dtype())},
+      stream());
   return dx;
 }
 
