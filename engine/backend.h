@@ -2,6 +2,7 @@
 // device.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 
@@ -22,6 +23,11 @@ class Backend {
   virtual BufferPool& pool() = 0;
   /// Returns once all work queued so far is done.
   virtual void synchronize() = 0;
+
+  /// A function that does what `work` does, at less cost for the host: on a GPU, a graph of the operations that `work`
+  /// queues now. Each call computes on the same tensors, so that `work` reads what changes from tensors made before and
+  /// leaves results in such; it must not wait for the device. The function lives no longer than the backend.
+  virtual std::function<void()> capture(const std::function<void()>& work) = 0;
 
   // Memory. Shapes and types agree.
   virtual void fill(Tensor& x, float value) = 0;
@@ -94,6 +100,7 @@ class Backend {
   struct SoftmaxCrossEntropyForward {
     Tensor loss;     ///< f32 []
     Tensor dlogits;  ///< d loss / d logits, f32 [N, K]
+    Tensor correct;  ///< f32 []: rows whose largest logit, the first of equals, is at their label
   };
   virtual SoftmaxCrossEntropyForward softmax_cross_entropy(const Tensor& logits, const Tensor& labels,
                                                            const Tensor& class_weights,

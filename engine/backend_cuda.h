@@ -20,8 +20,9 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   Device device() const override { return Device::cuda; }
-  BufferPool& pool() override { return pool_; }
+  BufferPool& pool() override { return capturing_ ? graph_pool_ : pool_; }
   void synchronize() override { device::synchronize(stream()); }
+  std::function<void()> capture(const std::function<void()>& work) override;
   device::Stream stream() const { return stream_.get(); }
 
   void fill(Tensor& x, float value) override;
@@ -82,6 +83,8 @@ class CudaBackend final : public Backend {
 
   device::StreamHandle stream_;
   BufferPool pool_;
+  BufferPool graph_pool_;  // of captured work, which uses its buffers again at each launch
+  bool capturing_ = false;
   std::unique_ptr<CudaLibraries> libraries_;
 };
 

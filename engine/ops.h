@@ -42,6 +42,15 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b);
 /// torch.nn.functional.cross_entropy with reduction="mean".
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const Tensor& class_weights,
                                const SoftmaxCrossEntropyOptions& options);
+
+/// As softmax_cross_entropy, and f32 [] of how many rows have their largest logit, the first of equals, at their label.
+struct LossAndCorrect {
+  Variable loss;
+  Tensor correct;
+};
+LossAndCorrect counted_softmax_cross_entropy(const Variable& logits, const Tensor& labels,
+                                             const Tensor& class_weights,
+                                             const SoftmaxCrossEntropyOptions& options);
 /// [N, K] -> f32 probabilities; constant.
 Tensor softmax(const Tensor& logits);
 

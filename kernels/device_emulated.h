@@ -17,8 +17,8 @@ struct LaunchConfig {
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config,
             Arguments... arguments) {
-  emulator::run({name, config.grid, config.block, config.shared_bytes},
-                [&] { kernel(static_cast<Parameters>(arguments)...); });
+  const emulator::Launch where{name, config.grid, config.block, config.shared_bytes};
+  emulator::queue([=] { emulator::run(where, [&] { kernel(static_cast<Parameters>(arguments)...); }); });
 }
 
 template <typename T>
@@ -31,6 +31,8 @@ template <typename T>
 T* dynamic_shared() {
   return static_cast<T*>(emulator::dynamic_storage());
 }
+
+inline void store16(void* p, const uint4& value) { *static_cast<uint4*>(p) = value; }
 
 inline int multiprocessors() { return device::info().multiprocessors; }
 

@@ -4,14 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <memory_resource>
 #include <string>
 
 // CUDA's own handle types, named without its headers.
 struct CUstream_st;
 struct CUevent_st;
-struct CUgraph_st;
-struct CUgraphExec_st;
 
 namespace cytograd::device {
 
@@ -79,6 +79,21 @@ class Event {
  private:
   CUevent_st* event_ = nullptr;
   double seconds_ = 0.0;  // of the emulated event
+};
+
+/// Work that is queued once and launched many times, at the cost of one launch. `work` queues on the stream and does
+/// not wait for it; it uses the same memory each time.
+class Graph {
+ public:
+  Graph(Stream stream, const std::function<void()>& work);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  void launch(Stream stream) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// Names a range of work for a profiler (NVTX), from construction to destruction.

@@ -114,6 +114,32 @@ void synchronize(Stream stream) { CUDA_CHECK(cudaStreamSynchronize(stream)); }
 StreamHandle::StreamHandle() { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
 StreamHandle::~StreamHandle() { (void)cudaStreamDestroy(stream_); }
 
+struct Graph::State {
+  cudaGraphExec_t executable = nullptr;
+  ~State() {
+    if (executable != nullptr) (void)cudaGraphExecDestroy(executable);
+  }
+};
+
+Graph::Graph(Stream stream, const std::function<void()>& work) : state_(std::make_unique<State>()) {
+  // Relaxed: the pool may have to ask for memory, which goes beside the graph.
+  CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    (void)cudaStreamEndCapture(stream, &graph);
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    throw;
+  }
+  CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
+  const cudaError_t status = cudaGraphInstantiate(&state_->executable, graph, 0);
+  (void)cudaGraphDestroy(graph);
+  CUDA_CHECK(status);
+}
+Graph::~Graph() = default;
+void Graph::launch(Stream stream) const { CUDA_CHECK(cudaGraphLaunch(state_->executable, stream)); }
+
 Event::Event(bool timing) {
   CUDA_CHECK(cudaEventCreateWithFlags(&event_, timing ? cudaEventDefault : cudaEventDisableTiming));
 }

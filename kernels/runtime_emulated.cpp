@@ -46,19 +46,45 @@ std::pmr::memory_resource& device_memory() {
 
 std::pmr::memory_resource& pinned_memory() { return *std::pmr::new_delete_resource(); }
 
-void taken(void* memory, size_t bytes, size_t reserved) { emulator::taken(memory, bytes, reserved); }
-void given_back(void* memory, size_t reserved) { emulator::given_back(memory, reserved); }
+void taken(void* memory, size_t bytes, size_t reserved) {
+  emulator::queue([=] { emulator::taken(memory, bytes, reserved); });
+}
+void given_back(void* memory, size_t reserved) {
+  emulator::queue([=] { emulator::given_back(memory, reserved); });
+}
 
 void copy(void* destination, const void* source, size_t bytes, Stream) {
-  if (bytes > 0) std::memcpy(destination, source, bytes);
+  if (bytes > 0) emulator::queue([=] { std::memcpy(destination, source, bytes); });
 }
 void fill_zero(void* memory, size_t bytes, Stream) {
-  if (bytes > 0) std::memset(memory, 0, bytes);
+  if (bytes > 0) emulator::queue([=] { std::memset(memory, 0, bytes); });
 }
-void synchronize(Stream) {}
+void synchronize(Stream) {
+  if (emulator::recording())
+    throw std::runtime_error("the host waits for a stream whose work is being captured");
+}
 
 StreamHandle::StreamHandle() = default;
 StreamHandle::~StreamHandle() = default;
+
+struct Graph::State {
+  std::vector<std::function<void()>> work;
+};
+
+Graph::Graph(Stream, const std::function<void()>& work) : state_(std::make_unique<State>()) {
+  emulator::begin_recording();
+  try {
+    work();
+  } catch (...) {
+    emulator::end_recording();
+    throw;
+  }
+  state_->work = emulator::end_recording();
+}
+Graph::~Graph() = default;
+void Graph::launch(Stream) const {
+  for (const auto& step : state_->work) step();
+}
 
 Event::Event(bool) {}
 Event::~Event() = default;

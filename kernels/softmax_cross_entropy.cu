@@ -51,6 +51,11 @@ __global__ void __launch_bounds__(kBlock)
     const T* z = logits + row * classes;
     const float max = row_max(z, classes, scratch);
 
+    int64_t label = arguments.labels[row];
+    if (label < 0 || label >= classes) label = 0;
+    const float own = static_cast<float>(z[label]);
+    bool earlier = false;  // an equal of the maximum comes before the label
+
     double exponentials = 0.0, weights = 0.0, weighted = 0.0;  // sum_c exp(z_c - max), w_c, w_c (z_c - max)
     for (int64_t c = threadIdx.x; c < classes; c += kBlock) {
       const float d = static_cast<float>(z[c]) - max;
@@ -58,26 +63,27 @@ __global__ void __launch_bounds__(kBlock)
       exponentials += static_cast<double>(expf(d));
       weights += w;
       weighted += w * static_cast<double>(d);
+      earlier = earlier || (c < label && d == 0.0f);
     }
     double batch_weight = 0.0;  // W, summed anew by each block: a launch less
     for (int64_t i = threadIdx.x; i < arguments.rows; i += kBlock) {
-      const int64_t label = arguments.labels[i];
-      batch_weight += label < 0 || label >= classes ? NAN : weight(arguments.class_weights, label);
+      const int64_t other = arguments.labels[i];
+      batch_weight += other < 0 || other >= classes ? NAN : weight(arguments.class_weights, other);
     }
     exponentials = block_sum(exponentials, scratch.sums[0]);
     weights = block_sum(weights, scratch.sums[1]);
     weighted = block_sum(weighted, scratch.sums[2]);
     batch_weight = block_sum(batch_weight, scratch.sums[3]);
+    const bool correct = __syncthreads_or(earlier) == 0 && own == max;
 
-    int64_t label = arguments.labels[row];
-    if (label < 0 || label >= classes) label = 0;
     const double hard = (1.0 - smoothing) * weight(arguments.class_weights, label);
     const double soft = smoothing / static_cast<double>(classes);
     if (threadIdx.x == 0) {
       const double log_sum = log(exponentials);
-      const double own = static_cast<double>(static_cast<float>(z[label]) - max);
-      const double loss = hard * (log_sum - own) + soft * (weights * log_sum - weighted);
-      arguments.row_losses[row] = static_cast<float>(loss / batch_weight);
+      const double loss =
+          hard * (log_sum - static_cast<double>(own - max)) + soft * (weights * log_sum - weighted);
+      arguments.row_results[row] = static_cast<float>(loss / batch_weight);
+      arguments.row_results[arguments.rows + row] = correct ? 1.0f : 0.0f;
     }
     const float share = static_cast<float>((hard + soft * weights) / (exponentials * batch_weight));
     const float soft_share = static_cast<float>(soft / batch_weight);
@@ -92,16 +98,24 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-struct LossScratch {
-  double sums[kWarps];
+struct SumScratch {
+  double losses[kWarps];
+  double corrects[kWarps];
 };
 
-__global__ void __launch_bounds__(kBlock)
-    sum_losses_kernel(const float* row_losses, float* loss, int64_t rows) {
-  double sum = 0.0;
-  for (int64_t i = threadIdx.x; i < rows; i += kBlock) sum += static_cast<double>(row_losses[i]);
-  sum = block_sum(sum, block_shared<LossScratch>().sums);
-  if (threadIdx.x == 0) *loss = static_cast<float>(sum);
+__global__ void __launch_bounds__(kBlock) sum_rows_kernel(SoftmaxCrossEntropyArguments arguments) {
+  SumScratch& scratch = block_shared<SumScratch>();
+  double loss = 0.0, correct = 0.0;
+  for (int64_t i = threadIdx.x; i < arguments.rows; i += kBlock) {
+    loss += static_cast<double>(arguments.row_results[i]);
+    correct += static_cast<double>(arguments.row_results[arguments.rows + i]);
+  }
+  loss = block_sum(loss, scratch.losses);
+  correct = block_sum(correct, scratch.corrects);
+  if (threadIdx.x == 0) {
+    *arguments.loss = static_cast<float>(loss);
+    *arguments.correct = static_cast<float>(correct);
+  }
 }
 
 struct SoftmaxScratch {
@@ -138,8 +152,7 @@ void launch_softmax_cross_entropy(const SoftmaxCrossEntropyArguments& arguments,
            {.grid = {row_blocks(arguments.rows)}, .block = {kBlock}, .stream = stream},
            static_cast<const T*>(arguments.logits), arguments);
   });
-  launch("sum_losses", sum_losses_kernel, {.grid = {1}, .block = {kBlock}, .stream = stream},
-         arguments.row_losses, arguments.loss, arguments.rows);
+  launch("sum_rows", sum_rows_kernel, {.grid = {1}, .block = {kBlock}, .stream = stream}, arguments);
 }
 
 void launch_softmax(const SoftmaxArguments& arguments, device::Stream stream) {

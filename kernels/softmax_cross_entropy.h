@@ -14,8 +14,9 @@ struct SoftmaxCrossEntropyArguments {
   const int64_t* labels = nullptr;       ///< [rows]; one out of range makes loss and gradient NaN
   const float* class_weights = nullptr;  ///< [classes]; null: all 1
   float* loss = nullptr;                 ///< [1]
-  float* dlogits = nullptr;              ///< [rows, classes]
-  float* row_losses = nullptr;           ///< [rows], for the kernels' own use
+  float* correct = nullptr;      ///< [1]: rows whose largest logit, the first of equals, is at their label
+  float* dlogits = nullptr;      ///< [rows, classes]
+  float* row_results = nullptr;  ///< [2, rows], for the kernels' own use
   int64_t rows = 0;
   int64_t classes = 0;
   float label_smoothing = 0.0f;

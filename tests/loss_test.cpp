@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/ops.h"
+#include "tests/support/devices.h"
 #include "tests/support/values.h"
 
 namespace cytograd {
@@ -137,6 +139,40 @@ TEST(SoftmaxCrossEntropy, DoesNotDependOnTheThreads) {
     return all;
   };
   EXPECT_EQ(run(1), run(2));
+}
+
+TEST(SoftmaxCrossEntropy, CountsTheRowsWhoseFirstLargestLogitIsTheirLabels) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> logits{
+      1,   2,   0,    // right: the largest is 1
+      1,   2,   0,    // wrong
+      5,   5,   1,    // right: the first of equals
+      5,   5,   1,    // wrong: the second
+      -3,  -1,  -1,   // right
+      nan, 1,   2,    // no number is right
+      nan, 1,   2,    //
+      3,   nan, nan,  //
+  };
+  const std::vector<int64_t> labels{1, 0, 0, 1, 1, 2, 0, 0};
+  for (const Device device : test::devices()) {
+    const auto count = counted_softmax_cross_entropy(Tensor::from(logits, {8, 3}, device),
+                                                     Tensor::from(labels, {8}, device), {}, {});
+    EXPECT_EQ(count.correct.item(), 3.0f) << device_name(device);
+  }
+  // Rows longer than a block of threads.
+  const int64_t rows = 70, classes = 1108;
+  const std::vector<float> wide = normal({rows, classes}, 3).to_vector<float>();
+  std::vector<int64_t> best;
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto row = wide.begin() + i * classes;
+    best.push_back(std::max_element(row, row + classes) - row);
+    if (i % 3 == 0) best.back() = (best.back() + 1) % classes;
+  }
+  for (const Device device : test::devices()) {
+    const auto count = counted_softmax_cross_entropy(Tensor::from(wide, {rows, classes}, device),
+                                                     Tensor::from(best, {rows}, device), {}, {});
+    EXPECT_EQ(count.correct.item(), 46.0f) << device_name(device);
+  }
 }
 
 TEST(Softmax, RowsAreProbabilities) {

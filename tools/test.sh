@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds cytograd and runs every check this machine can run: format, the tests, the tests under AddressSanitizer and
-# UndefinedBehaviorSanitizer, clang-tidy. Real images: CYTOGRAD_SAMPLES=<folder>, else the tests that need them are
+# Builds cytograd and runs every check this machine can run: format; the tests; the tests under AddressSanitizer and
+# UndefinedBehaviorSanitizer with the CUDA backend on the emulator; where there is a CUDA toolkit, the CUDA build (its
+# tests too, where there is a GPU); clang-tidy. Real images: CYTOGRAD_SAMPLES=<folder>, else the tests that need them are
 # skipped by name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,15 +11,31 @@ tools/setup.sh
 echo "== format"
 git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 
-for preset in release debug; do
+for preset in release emulate; do
   echo "== $preset"
   cmake --preset "$preset" >/dev/null
   cmake --build --preset "$preset"
   ctest --preset "$preset" --parallel "$(nproc)"
 done
 
+PATH=$PATH:/usr/local/cuda/bin
+if command -v nvcc >/dev/null; then
+  echo "== cuda"
+  if [ -e /proc/driver/nvidia/gpus ]; then
+    cmake --preset cuda >/dev/null
+    cmake --build --preset cuda
+    ctest --preset cuda
+  else
+    # It must compile and link; the kernels are read, not run. One architecture is enough for that.
+    cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES=90-real -DCYTOGRAD_BENCH=OFF >/dev/null
+    cmake --build --preset cuda --target cytograd devices_cuda_test
+    ctest --preset cuda --tests-regex 'kernel_report|devices_cuda_test'
+  fi
+fi
+
 echo "== clang-tidy"
-git ls-files 'engine/*.cpp' 'models/*.cpp' 'data/*.cpp' 'tools/*.cpp' 'bench/*.cpp' |
-  xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/release --extra-arg=-Wno-unknown-warning-option
+git ls-files 'kernels/*.cpp' 'engine/*.cpp' 'models/*.cpp' 'data/*.cpp' 'tools/*.cpp' 'bench/*.cpp' |
+  grep -Ev '/(runtime_cuda|libraries_cuda|cudnn|cublaslt|[a-z0-9_]*_cudnn|[a-z0-9_]*_cublas)\.cpp$' |  # not in that build
+  xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/emulate --extra-arg=-Wno-unknown-warning-option
 
 echo "all checks passed"

@@ -3,23 +3,29 @@
 
 namespace cytograd {
 
-using emulated::to_cpu;
-using emulated::to_device;
+using emulated::Operand;
+using emulated::queued;
 
 Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
-  return to_device(backend(Device::cpu).conv2d(to_cpu(x), to_cpu(w), options), x.dtype());
+  const Shape shape{x.dim(0), options.output_extent(x.dim(1), w.dim(1)),
+                    options.output_extent(x.dim(2), w.dim(2)), w.dim(0)};
+  return queued(shape, x.dtype(), [x = Operand(x), w = Operand(w), options] {
+    return backend(Device::cpu).conv2d(x.read(), w.read(), options);
+  });
 }
 
 Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
                                           const Conv2dOptions& options) {
-  return to_device(backend(Device::cpu).conv2d_backward_input(to_cpu(dy), to_cpu(w), x_shape, options),
-                   dy.dtype());
+  return queued(x_shape, dy.dtype(), [dy = Operand(dy), w = Operand(w), x_shape, options] {
+    return backend(Device::cpu).conv2d_backward_input(dy.read(), w.read(), x_shape, options);
+  });
 }
 
 Tensor CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
                                            const Conv2dOptions& options) {
-  return to_device(backend(Device::cpu).conv2d_backward_weight(to_cpu(dy), to_cpu(x), to_cpu(w), options),
-                   w.dtype());
+  return queued(w.shape(), w.dtype(), [dy = Operand(dy), x = Operand(x), w = Operand(w), options] {
+    return backend(Device::cpu).conv2d_backward_weight(dy.read(), x.read(), w.read(), options);
+  });
 }
 
 }  // namespace cytograd

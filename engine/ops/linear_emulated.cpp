@@ -3,19 +3,25 @@
 
 namespace cytograd {
 
-using emulated::to_cpu;
-using emulated::to_device;
+using emulated::Operand;
+using emulated::queued;
 
 Tensor CudaBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b) {
-  return to_device(backend(Device::cpu).linear(to_cpu(x), to_cpu(w), to_cpu(b)), x.dtype());
+  return queued({x.dim(0), w.dim(0)}, x.dtype(), [x = Operand(x), w = Operand(w), b = Operand(b)] {
+    return backend(Device::cpu).linear(x.read(), w.read(), b.read());
+  });
 }
 
 Tensor CudaBackend::linear_backward_input(const Tensor& dy, const Tensor& w) {
-  return to_device(backend(Device::cpu).linear_backward_input(to_cpu(dy), to_cpu(w)), dy.dtype());
+  return queued({dy.dim(0), w.dim(1)}, dy.dtype(), [dy = Operand(dy), w = Operand(w)] {
+    return backend(Device::cpu).linear_backward_input(dy.read(), w.read());
+  });
 }
 
 Tensor CudaBackend::linear_backward_weight(const Tensor& dy, const Tensor& x) {
-  return to_device(backend(Device::cpu).linear_backward_weight(to_cpu(dy), to_cpu(x)), DType::f32);
+  return queued({dy.dim(1), x.dim(1)}, DType::f32, [dy = Operand(dy), x = Operand(x)] {
+    return backend(Device::cpu).linear_backward_weight(dy.read(), x.read());
+  });
 }
 
 }  // namespace cytograd

@@ -3,8 +3,9 @@
 
 namespace cytograd {
 
-Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const Tensor& class_weights,
-                               const SoftmaxCrossEntropyOptions& options) {
+LossAndCorrect counted_softmax_cross_entropy(const Variable& logits, const Tensor& labels,
+                                             const Tensor& class_weights,
+                                             const SoftmaxCrossEntropyOptions& options) {
   const Shape& shape = logits.shape();
   CHECK(shape.rank() == 2 && shape[0] > 0 && shape[1] > 0, "logits {}", shape);
   CHECK(labels.shape() == Shape{shape[0]} && labels.dtype() == DType::i64, "logits {}, labels {} {}", shape,
@@ -15,11 +16,17 @@ Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, con
         options.label_smoothing);
   Backend& device = backend(logits.value().device());
   auto forward = device.softmax_cross_entropy(logits.value(), labels, class_weights, options);
-  return record("softmax_cross_entropy", std::move(forward.loss), {logits},
-                [&device, dlogits = forward.dlogits, dtype = logits.value().dtype()](const Tensor& dy,
-                                                                                     std::span<const bool>) {
-                  return std::vector<Tensor>{device.scale(dlogits, dy, dtype)};
-                });
+  Variable loss = record("softmax_cross_entropy", std::move(forward.loss), {logits},
+                         [&device, dlogits = forward.dlogits, dtype = logits.value().dtype()](
+                             const Tensor& dy, std::span<const bool>) {
+                           return std::vector<Tensor>{device.scale(dlogits, dy, dtype)};
+                         });
+  return {std::move(loss), std::move(forward.correct)};
+}
+
+Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const Tensor& class_weights,
+                               const SoftmaxCrossEntropyOptions& options) {
+  return counted_softmax_cross_entropy(logits, labels, class_weights, options).loss;
 }
 
 Tensor softmax(const Tensor& logits) {

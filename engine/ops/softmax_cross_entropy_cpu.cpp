@@ -3,6 +3,7 @@
 //   d loss / d z_c = ((1 - s) w_t (p_c - [c = t]) + s / K (p_c sum_k w_k - w_c)) / W
 // Without class weights w = 1. As torch.nn.functional.cross_entropy. Sums are f64, the batch's in row order.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -71,6 +72,16 @@ double row_loss(const T* z, int64_t label, const Criterion& criterion, float* dz
   return loss;
 }
 
+/// Whether the row's largest logit, the first of equals, is at its label. NaN is never right.
+template <typename T>
+bool is_correct(const T* z, int64_t label, int64_t classes) {
+  const auto own = static_cast<float>(z[label]);
+  bool correct = own == own;
+  for (int64_t c = 0; c < label; ++c) correct = correct && static_cast<float>(z[c]) < own;
+  for (int64_t c = label; c < classes; ++c) correct = correct && static_cast<float>(z[c]) <= own;
+  return correct;
+}
+
 }  // namespace
 
 Backend::SoftmaxCrossEntropyForward CpuBackend::softmax_cross_entropy(
@@ -87,21 +98,24 @@ Backend::SoftmaxCrossEntropyForward CpuBackend::softmax_cross_entropy(
     criterion.batch_weight += criterion.weight(label[i]);
   }
 
-  SoftmaxCrossEntropyForward result{Tensor::empty({}), Tensor::empty({rows, classes})};
+  SoftmaxCrossEntropyForward result{Tensor::empty({}), Tensor::empty({rows, classes}), Tensor::empty({})};
   float* gradient = result.dlogits.data<float>();
   std::vector<double> losses(static_cast<size_t>(rows));
+  std::atomic<int64_t> correct = 0;
   dispatch_float(logits.dtype(), [&]<typename T>(TypeTag<T>) {
     const T* z = logits.data<T>();
     parallel_for(rows, rows_a_grain(classes), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         losses[static_cast<size_t>(i)] =
             row_loss(z + i * classes, label[i], criterion, gradient + i * classes);
+        if (is_correct(z + i * classes, label[i], classes)) ++correct;
       }
     });
   });
   double loss = 0.0;
   for (const double row : losses) loss += row;
   result.loss.data<float>()[0] = static_cast<float>(loss / criterion.batch_weight);
+  result.correct.data<float>()[0] = static_cast<float>(correct.load());
   return result;
 }
 

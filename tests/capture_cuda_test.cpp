@@ -1,0 +1,66 @@
+// Captured work: nothing runs while it is captured, and each launch computes anew from the tensors it was given.
+#include <gtest/gtest.h>
+
+#include "engine/backend.h"
+#include "tests/support/devices.h"
+#include "tests/support/schedules.h"
+#include "tests/support/values.h"
+
+namespace cytograd {
+namespace {
+
+using test::devices;
+using test::normal;
+using test::values_of;
+
+class Capture : public testing::TestWithParam<Device> {
+ protected:
+  Backend& device() const { return backend(GetParam()); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, Capture, testing::ValuesIn(devices()),
+                         [](const auto& each) { return std::string(device_name(each.param)); });
+
+TEST_P(Capture, EachLaunchReadsTheInputsAnewAndWritesTheOutput) {
+  const Tensor w = normal({4, 3, 3, 6}, 1).to(GetParam());
+  Tensor x = Tensor::zeros({2, 9, 9, 6}, DType::f32, GetParam());
+  Tensor y = Tensor::zeros({2, 9, 9, 4}, DType::f32, GetParam());
+  const auto compute = [&](const Tensor& input) {
+    // Two temporaries, one of which takes the storage the other gave back.
+    return device().add(device().relu(device().conv2d(input, w, {.padding = 1})),
+                        device().conv2d(input, w, {.padding = 1}));
+  };
+  const auto launch = device().capture([&] { device().copy(y, compute(x)); });
+  for (const uint64_t seed : {2u, 3u, 4u}) {
+    x.copy_from(normal({2, 9, 9, 6}, seed).to(GetParam()));
+    launch();
+    EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(compute(x).to(Device::cpu))) << seed;
+  }
+}
+
+TEST_P(Capture, WorkBesideItLeavesItsMemoryAlone) {
+  const Tensor x = normal({1000}, 1).to(GetParam());
+  Tensor y = Tensor::zeros({1000}, DType::f32, GetParam());
+  const auto launch = device().capture([&] {
+    const Tensor twice = device().add(x, x);
+    device().copy(y, device().add(twice, x));
+  });
+  const Tensor kept =
+      device().relu(normal({1000}, 2).to(GetParam()));  // would take a freed buffer of the capture's
+  const auto before = values_of(kept.to(Device::cpu));
+  launch();
+  launch();
+  EXPECT_EQ(values_of(kept.to(Device::cpu)), before);
+  EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(device().add(device().add(x, x), x).to(Device::cpu)));
+}
+
+TEST(CaptureCuda, WaitingForTheDeviceWithinItIsRefused) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  Backend& cuda = backend(Device::cuda);
+  EXPECT_THROW(cuda.capture([&] { cuda.synchronize(); }), std::runtime_error);
+  EXPECT_EQ(Tensor::full({3}, 2.0f, DType::f32, Device::cuda).to_vector<float>(), std::vector<float>(3, 2.0f))
+      << "and the device goes on";
+}
+
+}  // namespace
+}  // namespace cytograd
