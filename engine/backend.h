@@ -35,6 +35,11 @@ class Backend {
   virtual void copy_from_host(Tensor& destination, const void* source) = 0;
   virtual void copy_to_host(const Tensor& source, void* destination) = 0;
 
+  /// A host tensor on the device, for batches that follow each other: on a GPU the copy runs beside the computation
+  /// queued before it, from pinned memory. The result is overwritten by the second upload after this one, once what
+  /// was queued until the next upload has read it.
+  virtual Tensor upload(const Tensor& host) = 0;
+
   // Convolution. w is f32 or x's type; dw comes back in the type asked for.
   virtual Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) = 0;
   virtual Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,

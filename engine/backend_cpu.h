@@ -24,6 +24,7 @@ class CpuBackend final : public Backend {
   void copy(Tensor& destination, const Tensor& source) override;
   void copy_from_host(Tensor& destination, const void* source) override;
   void copy_to_host(const Tensor& source, void* destination) override;
+  Tensor upload(const Tensor& host) override { return host; }
 
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) override;
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,

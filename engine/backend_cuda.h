@@ -3,6 +3,7 @@
 // ops/*_cublas.cpp, or, in a build that emulates the GPU, in ops/*_emulated.cpp.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "engine/backend.h"
@@ -12,6 +13,12 @@
 namespace cytograd {
 
 class CudaLibraries;
+
+/// Gives pinned memory back.
+struct PinnedDelete {
+  size_t bytes = 0;
+  void operator()(void* memory) const { device::pinned_memory().deallocate(memory, bytes); }
+};
 
 class CudaBackend final : public Backend {
  public:
@@ -29,6 +36,7 @@ class CudaBackend final : public Backend {
   void copy(Tensor& destination, const Tensor& source) override;
   void copy_from_host(Tensor& destination, const void* source) override;
   void copy_to_host(const Tensor& source, void* destination) override;
+  Tensor upload(const Tensor& host) override;
 
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) override;
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
@@ -81,10 +89,22 @@ class CudaBackend final : public Backend {
     return Tensor::empty(shape, dtype, Device::cuda);
   }
 
+  /// One of the two batches that are in flight.
+  struct UploadSlot {
+    std::unique_ptr<void, PinnedDelete> pinned{nullptr, {}};
+    size_t capacity = 0;
+    Tensor memory;         // on the device, of `capacity` bytes
+    device::Event copied;  // to the device
+    device::Event used;    // by all that may have read it
+  };
+
   device::StreamHandle stream_;
+  device::StreamHandle copy_stream_;
   BufferPool pool_;
   BufferPool graph_pool_;  // of captured work, which uses its buffers again at each launch
   bool capturing_ = false;
+  std::array<UploadSlot, 2> uploads_;
+  size_t next_upload_ = 0;
   std::unique_ptr<CudaLibraries> libraries_;
 };
 

@@ -45,6 +45,14 @@ Tensor Tensor::reshape(const Shape& shape) const {
   return view;
 }
 
+Tensor Tensor::view_as(const Shape& shape, DType dtype) const {
+  Tensor view = *this;
+  view.shape_ = shape;
+  view.dtype_ = dtype;
+  CHECK(view.bytes() <= bytes(), "{} {} as {} {}", dtype_name(dtype_), shape_, dtype_name(dtype), shape);
+  return view;
+}
+
 Tensor Tensor::clone() const {
   Tensor copy = empty(shape_, dtype_, device_);
   copy.copy_from(*this);

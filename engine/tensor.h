@@ -64,6 +64,8 @@ class Tensor {
 
   /// The same storage under another shape of as many elements.
   Tensor reshape(const Shape& shape) const;
+  /// The start of the same storage as another shape and type, which need no more bytes.
+  Tensor view_as(const Shape& shape, DType dtype) const;
   Tensor clone() const;
   /// This tensor where it is on `device` already, else a copy there.
   Tensor to(Device device) const;

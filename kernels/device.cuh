@@ -20,6 +20,8 @@ namespace cytograd {
 //   launch(name, kernel, {.grid, .block, .shared_bytes, .stream}, arguments...)
 //   block_shared<T>()    the running block's T in shared memory, one for each type; not initialised
 //   dynamic_shared<T>()  the launch's `shared_bytes`, aligned to 16
+//   store16(p, value)    16 bytes to global memory, by one instruction
+//   in_global(p)         p, known to point to global memory
 
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;

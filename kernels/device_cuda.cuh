@@ -38,6 +38,21 @@ __device__ __forceinline__ T* dynamic_shared() {
   return reinterpret_cast<T*>(cytograd_dynamic_shared);
 }
 
+/// 16 bytes to p, aligned to 16, by one instruction: of a plain assignment nvcc at times makes four.
+__device__ __forceinline__ void store16(void* p, const uint4& value) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(value.x),
+               "r"(value.y), "r"(value.z), "r"(value.w)
+               : "memory");
+}
+
+/// p, which is in global memory. Kernels' arguments are known to be; what a kernel finds in a table in memory is not,
+/// and would be followed by generic accesses.
+template <typename T>
+__device__ __forceinline__ T* in_global(T* p) {
+  __builtin_assume(__isGlobal(p));
+  return p;
+}
+
 inline int multiprocessors() { return device::info().multiprocessors; }
 
 }  // namespace cytograd

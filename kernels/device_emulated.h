@@ -34,6 +34,11 @@ T* dynamic_shared() {
 
 inline void store16(void* p, const uint4& value) { *static_cast<uint4*>(p) = value; }
 
+template <typename T>
+T* in_global(T* p) {
+  return p;
+}
+
 inline int multiprocessors() { return device::info().multiprocessors; }
 
 }  // namespace cytograd

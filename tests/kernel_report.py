@@ -15,6 +15,7 @@ from pathlib import Path
 
 # Kernels without an access of 16 bytes, and why.
 NARROW = {
+    "clip_kernel": "one sum a chunk, bound by its launch",
     "bias_kernel": "rows of any length, bound by its launch",
     "softmax_kernel": "rows of any length, bound by its launch",
     "softmax_cross_entropy_kernel": "rows of any length, bound by its launch",

@@ -39,18 +39,6 @@ Tensor balanced_weights(const std::vector<int64_t>& labels, size_t classes) {
   return Tensor::from(weights, {static_cast<int64_t>(classes)});
 }
 
-int64_t count_correct(const Tensor& logits, const Tensor& labels) {
-  const auto rows = backend(logits.device()).cast(logits, DType::f32).to_vector<float>();
-  const auto expected = labels.to_vector<int64_t>();
-  const auto classes = static_cast<size_t>(logits.dim(1));
-  int64_t correct = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const float* row = rows.data() + i * classes;
-    correct += std::max_element(row, row + classes) - row == expected[i] ? 1 : 0;
-  }
-  return correct;
-}
-
 }  // namespace
 
 std::string resolve_stem(const TrainOptions& options, int64_t side) {
@@ -73,7 +61,8 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
   model_ = make_model(model_options(options_, channels, static_cast<int64_t>(data_.classes.size())));
   if (!options_.init_weights.empty()) {
     const auto left =
-        import_pretrained(*model_, read_safetensors(options_.init_weights), options_.init_weights);
+        import_pretrained(*model_, read_safetensors(options_.init_weights), options_.init_weights,
+                          training_state_prefixes());
     if (!left.empty())
       say(fmt::format("not in {}, so new: {}", options_.init_weights, fmt::join(left, ", ")));
   }
@@ -108,7 +97,8 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
 
 CheckpointInfo Trainer::info() const {
   return {options_.model, data_.images->store->reference().channels,
-          static_cast<int64_t>(data_.classes.size())};
+          static_cast<int64_t>(data_.classes.size()), evaluation_metadata(options_, data_.classes),
+          data_.validation_fingerprint};
 }
 
 int64_t Trainer::parameter_count() const {
@@ -120,12 +110,21 @@ int64_t Trainer::parameter_count() const {
 void Trainer::resume() {
   TrainingState current = state();
   read_last(folder_.last(), current, info());
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder_.best(), ignored) && !progress_.history.empty()) {
+    progress_.best_epoch = progress_.history.back().epoch;
+    progress_.best_accuracy = progress_.history.back().val_accuracy;
+    write_best(folder_.best(), current, info());
+    write_last(folder_.last(), current, info());
+    say(fmt::format("warning: {} was gone; the weights of epoch {} take its place as the best so far",
+                    folder_.best().string(), progress_.best_epoch));
+  }
   write_text_file(folder_.metrics(), format_metrics(progress_.history));
 }
 
 double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
   const int64_t step = optimizer_->steps();
-  const Tensor x = preprocess(batch.images.to(device_), batch.views, preprocess_);
+  const Tensor x = preprocess(backend(device_).upload(batch.images), batch.views, preprocess_);
   const Tensor labels = batch.labels.to(device_);
   std::vector<Variable> leaves;
   leaves.reserve(parameters_.size());
@@ -134,7 +133,7 @@ double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
   Tape tape;
   const Variable logits =
       model_->forward(x, {.training = true, .seed = options_.seed, .step = static_cast<uint64_t>(step)});
-  const Variable loss = softmax_cross_entropy(
+  const auto [loss, correct] = counted_softmax_cross_entropy(
       logits, labels, class_weights_, {.label_smoothing = static_cast<float>(options_.label_smoothing)});
   const std::vector<Tensor> gradients = tape.backward(loss, leaves);
   totals.learning_rate = learning_rate(schedule_, step);
@@ -146,7 +145,7 @@ double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
     fail("training diverged at step {} (loss {:g}, gradient norm {:g}); use a lower --lr, or --clip-norm",
          step + 1, value, std::abs(norm));
   }
-  totals.correct += count_correct(logits.value(), labels);
+  totals.correct += static_cast<int64_t>(correct.item());
   return value;
 }
 

@@ -1,4 +1,6 @@
 // Fills and copies.
+#include <cstring>
+
 #include "engine/backend_cuda.h"
 #include "kernels/elementwise.h"
 
@@ -46,6 +48,29 @@ void CudaBackend::copy_from_host(Tensor& destination, const void* source) {
 void CudaBackend::copy_to_host(const Tensor& source, void* destination) {
   device::copy(destination, source.raw(), source.bytes(), stream());
   synchronize();
+}
+
+Tensor CudaBackend::upload(const Tensor& host) {
+  CHECK(host.device() == Device::cpu, "{} on {}", host.shape(), device_name(host.device()));
+  const device::Range range("upload");
+  uploads_[1 - next_upload_].used.record(stream());  // its readers are queued by now
+  UploadSlot& slot = uploads_[next_upload_];
+  next_upload_ = 1 - next_upload_;
+  if (slot.capacity < host.bytes()) {
+    slot.copied.wait();
+    slot.capacity = host.bytes();
+    slot.pinned = {device::pinned_memory().allocate(slot.capacity), PinnedDelete{slot.capacity}};
+    // The buffer may have been used by work still queued on the computing stream: the copy waits for all of it.
+    slot.memory = empty({static_cast<int64_t>(slot.capacity)}, DType::u8);
+    slot.used.record(stream());
+  }
+  slot.copied.wait();
+  std::memcpy(slot.pinned.get(), host.raw(), host.bytes());
+  slot.used.hold(copy_stream_.get());
+  device::copy(slot.memory.raw(), slot.pinned.get(), host.bytes(), copy_stream_.get());
+  slot.copied.record(copy_stream_.get());
+  slot.copied.hold(stream());
+  return slot.memory.view_as(host.shape(), host.dtype());
 }
 
 }  // namespace cytograd

@@ -1,0 +1,80 @@
+#include <algorithm>
+#include <vector>
+
+#include "engine/backend_cuda.h"
+#include "kernels/preprocess.h"
+
+namespace cytograd {
+namespace {
+
+static_assert(kMaxImageChannels == PreprocessOptions::kMaxChannels);
+
+FusionKind fusion_kind(Fusion fusion) {
+  return fusion == Fusion::colormap ? FusionKind::colormap
+         : fusion == Fusion::linear ? FusionKind::linear
+                                    : FusionKind::none;
+}
+
+ImageView image_view(const View& view) {
+  ImageView result{
+      .top = view.top, .left = view.left, .mirror = view.mirror ? 1 : 0, .quarter_turns = view.quarter_turns};
+  std::copy(view.gain.begin(), view.gain.end(), result.gain);
+  std::copy(view.offset.begin(), view.offset.end(), result.offset);
+  return result;
+}
+
+/// Room for `count` of T on the device. The stream orders all work, so that it may go back while work is queued.
+template <typename T>
+Tensor room_for(int64_t count) {
+  return Tensor::empty({count * static_cast<int64_t>(sizeof(T))}, DType::u8, Device::cuda);
+}
+
+}  // namespace
+
+Tensor CudaBackend::preprocess(const Tensor& images, std::span<const View> views,
+                               const PreprocessOptions& options) {
+  const device::Range range("preprocess");
+  CHECK(!capturing_);  // the views would be sent again from host memory that is gone
+  FusedImages source{.images = images.data<uint8_t>(),
+                     .count = images.dim(0),
+                     .height = images.dim(1),
+                     .width = images.dim(2),
+                     .channels = static_cast<int32_t>(images.dim(3)),
+                     .fused = static_cast<int32_t>(images.dim(3)),
+                     .shrink = static_cast<int32_t>(options.shrink),
+                     .fusion = fusion_kind(options.fusion),
+                     .rows = options.crop_height,
+                     .columns = options.crop_width};
+  if (options.fusion == Fusion::colormap) {
+    CHECK(options.colormap.device() == Device::cuda);
+    source.colormap = options.colormap.data<uint8_t>();
+    source.fused = 3;
+  }
+  if (options.fusion == Fusion::linear) {
+    CHECK(options.linear_weight.device() == Device::cuda && options.linear_bias.device() == Device::cuda);
+    source.weight = options.linear_weight.data<float>();
+    source.bias = options.linear_bias.data<float>();
+    source.fused = static_cast<int32_t>(options.linear_weight.dim(0));
+  }
+  Tensor y = empty({source.count, source.rows, source.columns, source.fused}, options.dtype);
+  if (y.elements() == 0) return y;
+
+  std::vector<ImageView> on_host;
+  std::transform(views.begin(), views.end(), std::back_inserter(on_host), image_view);
+  Tensor on_device = room_for<ImageView>(source.count);
+  device::copy(on_device.raw(), on_host.data(), on_device.bytes(), stream());
+  source.views = static_cast<const ImageView*>(on_device.raw());
+
+  PreprocessArguments arguments{.images = source, .y = y.raw(), .type = element_type(options.dtype)};
+  Tensor moments;
+  if (options.normalization == Normalization::image) {
+    arguments.parts = statistics_parts(source);
+    moments = room_for<ChannelMoments>(source.count * arguments.parts * source.fused);
+    arguments.moments = static_cast<const ChannelMoments*>(moments.raw());
+    launch_image_statistics(source, arguments.parts, static_cast<ChannelMoments*>(moments.raw()), stream());
+  }
+  launch_preprocess(arguments, stream());
+  return y;
+}
+
+}  // namespace cytograd

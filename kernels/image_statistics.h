@@ -1,0 +1,22 @@
+// Sums by image and channel, from which preprocess normalises.
+#pragma once
+
+#include "kernels/fusion.h"
+#include "kernels/runtime.h"
+
+namespace cytograd {
+
+/// Over some of a crop's pixels; a box of K x K pixels counts by its sum, not its mean, unless fusion is linear.
+struct alignas(16) ChannelMoments {
+  double sum;
+  double square;
+};
+
+/// In how many parts the moments of each image come: at most 32.
+int32_t statistics_parts(const FusedImages& images);
+
+/// Fills moments [count, parts, fused]. Exact, but for linear fusion, whose values are added in f64 in a fixed order.
+void launch_image_statistics(const FusedImages& images, int32_t parts, ChannelMoments* moments,
+                             device::Stream stream);
+
+}  // namespace cytograd

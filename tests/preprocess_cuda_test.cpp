@@ -1,0 +1,243 @@
+// Preprocessing on Device::cuda is the CPU's, whatever is fused, shrunk, cropped, mirrored and turned, on tiles and
+// edges of all kinds; the CPU's is tested against plain loops in preprocess_test.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/backend.h"
+#include "engine/ops.h"
+#include "kernels/preprocess.h"
+#include "tests/support/schedules.h"
+#include "tests/support/values.h"
+
+namespace cytograd {
+namespace {
+
+using test::normal;
+using test::under_schedules;
+using test::values_of;
+
+Tensor random_bytes(const Shape& shape, uint64_t seed, uint64_t below = 256) {
+  Philox random(seed);
+  std::vector<uint8_t> values(static_cast<size_t>(shape.elements()));
+  for (uint8_t& v : values) v = static_cast<uint8_t>(random.below(below));
+  return Tensor::from(values, shape);
+}
+
+/// `count` views at random places; all turns, mirrored or not, come within eight.
+std::vector<View> random_views(int64_t count, int64_t tops, int64_t lefts, bool square) {
+  Philox random(17);
+  std::vector<View> views(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    View& view = views[i];
+    view.top = random.below(static_cast<uint64_t>(tops));
+    view.left = random.below(static_cast<uint64_t>(lefts));
+    view.mirror = i % 2 == 1;
+    view.quarter_turns = static_cast<int32_t>(square ? i / 2 % 4 : i / 2 % 2 * 2);
+    for (float& gain : view.gain) gain = random.uniform(0.75f, 1.25f);
+    for (float& offset : view.offset) offset = random.uniform(-0.125f, 0.125f);
+  }
+  return views;
+}
+
+PreprocessOptions on_cuda(PreprocessOptions options) {
+  if (options.colormap.defined()) options.colormap = options.colormap.to(Device::cuda);
+  if (options.linear_weight.defined()) options.linear_weight = options.linear_weight.to(Device::cuda);
+  if (options.linear_bias.defined()) options.linear_bias = options.linear_bias.to(Device::cuda);
+  return options;
+}
+
+/// max |a - b| / (1 + |b|).
+double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  CHECK(a.size() == b.size());
+  double worst = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i]));
+    if (!(difference <= worst)) worst = difference;  // NaN stays
+    if (std::isnan(worst)) break;
+  }
+  return worst;
+}
+
+/// Whole numbers lead to the same constants, but for their last bit; a product and a sum round. A linear fusion adds
+/// rounded products of order 500, divided by a deviation of order 70 / shrink. Rounding to 16 bits comes on top.
+double tolerance(const PreprocessOptions& options) {
+  const double linear = 1e-6 * static_cast<double>(1 + options.shrink);
+  const double exact = options.fusion == Fusion::linear ? linear : 2.5e-7;
+  return options.dtype == DType::f32 ? exact : 2.0 * test::rounding(options.dtype);
+}
+
+void expect_as_on_cpu(const Tensor& images, const std::vector<View>& views,
+                      const PreprocessOptions& options) {
+  const auto expected = values_of(preprocess(images, views, options));
+  const Tensor images_on_cuda = images.to(Device::cuda);
+  const PreprocessOptions options_on_cuda = on_cuda(options);
+  std::vector<double> first;
+  under_schedules([&](const std::string& schedule) {
+    const Tensor y = preprocess(images_on_cuda, views, options_on_cuda).to(Device::cpu);
+    ASSERT_EQ(y.dtype(), options.dtype);
+    const auto values = values_of(y);
+    EXPECT_LE(worst_difference(values, expected), tolerance(options));
+    if (first.empty()) first = values;
+    EXPECT_EQ(values, first) << "depends on the order of threads: " << schedule;
+  });
+}
+
+void set_fusion(PreprocessOptions& options, Fusion fusion, int64_t channels, int64_t fused = 3) {
+  options.fusion = fusion;
+  if (fusion == Fusion::colormap) options.colormap = random_bytes({channels, 256, 3}, 3, 80);
+  if (fusion == Fusion::linear) {
+    options.linear_weight = normal({fused, channels}, 4);
+    options.linear_bias = normal({fused}, 5);
+  }
+}
+
+class PreprocessCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  }
+};
+
+class PreprocessCudaFusion : public PreprocessCuda,
+                             public testing::WithParamInterface<std::tuple<Fusion, int64_t, int64_t>> {};
+
+// Tiles are 64, 32, 16 or 8 pixels wide, by what fits shared memory; beyond shrink 8 to 24, by channels, nothing does.
+TEST_P(PreprocessCudaFusion, IsAsOnTheCpu) {
+  const auto [fusion, channels, shrink] = GetParam();
+  for (const Normalization normalization : {Normalization::unit, Normalization::image}) {
+    for (const bool square : {true, false}) {
+      PreprocessOptions options;
+      set_fusion(options, fusion, channels, 1 + channels % 4);
+      options.shrink = shrink;
+      options.normalization = normalization;
+      const int64_t rows = shrink <= 4 ? 37 : 9, columns = shrink <= 4 ? 71 : 13;
+      options.crop_height = square ? rows - 2 : rows - 1;
+      options.crop_width = square ? rows - 2 : columns - 3;
+      const auto views = random_views(square ? 8 : 4, rows - options.crop_height + 1,
+                                      columns - options.crop_width + 1, square);
+      const Tensor images = random_bytes({static_cast<int64_t>(views.size()), rows * shrink + shrink - 1,
+                                          columns * shrink + shrink / 2, channels},
+                                         6);
+      expect_as_on_cpu(images, views, options);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fusions, PreprocessCudaFusion,
+                         testing::Combine(testing::Values(Fusion::none, Fusion::colormap, Fusion::linear),
+                                          testing::Values(1, 6, 8), testing::Values(1, 2, 3, 12)));
+
+TEST_F(PreprocessCuda, EveryNumberOfChannels) {
+  for (int64_t channels = 1; channels <= 8; ++channels) {
+    PreprocessOptions options;
+    const Tensor images = random_bytes({2, 21, 19, channels}, 7);
+    expect_as_on_cpu(images, random_views(2, 1, 1, false), options);
+    set_fusion(options, Fusion::linear, channels, 9 - channels);
+    expect_as_on_cpu(images, random_views(2, 1, 1, false), options);
+  }
+}
+
+// Rows of whole and of broken 16 bytes, in the images and in the result.
+TEST_F(PreprocessCuda, TypesAndRowsOfAllLengths) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    for (const int64_t size : {64, 63, 62, 57}) {
+      PreprocessOptions options;
+      options.dtype = dtype;
+      options.normalization = Normalization::unit;
+      options.crop_height = options.crop_width = size;
+      expect_as_on_cpu(random_bytes({4, 66, 65, 2}, 8), random_views(4, 67 - size, 66 - size, true), options);
+    }
+  }
+}
+
+// More tiles than the grid has blocks, in one image and in many; more tiles of an image than parts of its statistics.
+TEST_F(PreprocessCuda, BlocksTakeTilesInTurns) {
+  for (const Fusion fusion : {Fusion::none, Fusion::colormap, Fusion::linear}) {
+    PreprocessOptions options;
+    set_fusion(options, fusion, 4);
+    expect_as_on_cpu(random_bytes({1, 200, 230, 4}, 9), random_views(1, 1, 1, false), options);
+    expect_as_on_cpu(random_bytes({70, 9, 9, 4}, 10), random_views(70, 1, 1, true), options);
+  }
+  expect_as_on_cpu(random_bytes({1, 400, 390, 3}, 11), random_views(1, 1, 1, false), {});
+}
+
+// One bright pixel in a flat bright image: nothing cancels.
+TEST_F(PreprocessCuda, AlmostFlatImages) {
+  for (const int64_t shrink : {1, 2, 30}) {
+    Tensor images = Tensor::from(std::vector<uint8_t>(128 * 128, 254), {1, 128, 128, 1});
+    images.data<uint8_t>()[1000] = 255;
+    PreprocessOptions options;
+    options.shrink = shrink;
+    expect_as_on_cpu(images, std::vector<View>(1), options);
+  }
+}
+
+TEST_F(PreprocessCuda, AnImageDoesNotDependOnTheBatch) {
+  PreprocessOptions options;
+  options.shrink = 2;
+  set_fusion(options, Fusion::linear, 6);
+  const PreprocessOptions there = on_cuda(options);
+  const Tensor images = random_bytes({5, 150, 150, 6}, 12);
+  const auto views = random_views(5, 1, 1, true);
+  const auto all = values_of(preprocess(images.to(Device::cuda), views, there).to(Device::cpu));
+  const int64_t size = 150 * 150 * 6;
+  const Tensor last = Tensor::from(std::span(images.data<uint8_t>() + 4 * size, size), {1, 150, 150, 6});
+  const auto alone =
+      values_of(preprocess(last.to(Device::cuda), std::span(views).subspan(4), there).to(Device::cpu));
+  EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.end() - static_cast<std::ptrdiff_t>(alone.size())));
+}
+
+TEST_F(PreprocessCuda, ABatchOfNone) {
+  const Tensor none = Tensor::empty({0, 8, 8, 3}, DType::u8, Device::cuda);
+  EXPECT_EQ(preprocess(none, {}, {}).shape(), Shape({0, 8, 8, 3}));
+}
+
+// Kernels take any address: what they store must not depend on it, and must end where the result ends.
+TEST_F(PreprocessCuda, UnalignedImagesAndResults) {
+  constexpr int64_t kSide = 40, kChannels = 3, kElements = 2 * kSide * kSide * kChannels;
+  const Tensor images = random_bytes({2, kSide, kSide, kChannels}, 13);
+  PreprocessOptions options;
+  options.normalization = Normalization::unit;
+  const auto expected = values_of(preprocess(images, std::vector<View>(2), options));
+  std::vector<ImageView> views(2);
+  for (ImageView& view : views) std::fill_n(view.gain, kMaxImageChannels, 1.0f);
+  const device::StreamHandle stream;
+  const auto to_device = [&](Tensor& destination, int64_t offset, const void* source, size_t bytes) {
+    device::copy(static_cast<std::byte*>(destination.raw()) + offset, source, bytes, stream.get());
+    device::synchronize(stream.get());
+  };
+  for (int64_t images_offset = 0; images_offset < 16; images_offset += 5) {
+    for (int64_t y_offset = 0; y_offset < 4; ++y_offset) {
+      under_schedules([&](const std::string&) {
+        Tensor x = Tensor::empty({images_offset + kElements}, DType::u8, Device::cuda);
+        to_device(x, images_offset, images.raw(), images.bytes());
+        Tensor on_device =
+            Tensor::empty({static_cast<int64_t>(2 * sizeof(ImageView))}, DType::u8, Device::cuda);
+        to_device(on_device, 0, views.data(), 2 * sizeof(ImageView));
+        Tensor y = Tensor::full({y_offset + kElements + 1}, -7.0f, DType::f32, Device::cuda);
+        backend(Device::cuda).synchronize();
+        launch_preprocess({.images = {.images = x.data<uint8_t>() + images_offset,
+                                      .count = 2,
+                                      .height = kSide,
+                                      .width = kSide,
+                                      .channels = kChannels,
+                                      .fused = kChannels,
+                                      .views = static_cast<const ImageView*>(on_device.raw()),
+                                      .rows = kSide,
+                                      .columns = kSide},
+                           .y = y.data<float>() + y_offset},
+                          stream.get());
+        device::synchronize(stream.get());
+        const auto all = values_of(y.to(Device::cpu));
+        const std::vector<double> inside(all.begin() + y_offset, all.end() - 1);
+        EXPECT_LE(worst_difference(inside, expected), tolerance(options));
+        for (int64_t i = 0; i < y_offset; ++i) EXPECT_EQ(all[i], -7.0);
+        EXPECT_EQ(all.back(), -7.0);
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cytograd
