@@ -71,6 +71,17 @@ std::string_view layout_name(Layout layout) {
   return "unknown";
 }
 
+bool is_split(std::string_view name, std::string_view split) {
+  constexpr std::pair<std::string_view, std::string_view> kMeanings[] = {
+      {"train", "train"},    {"training", "train"}, {"val", "val"},     {"valid", "val"},
+      {"validation", "val"}, {"test", "test"},      {"testing", "test"}};
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return std::any_of(std::begin(kMeanings), std::end(kMeanings),
+                     [&](const auto& meaning) { return meaning.first == lower && meaning.second == split; });
+}
+
 Dataset open_dataset(const fs::path& root) {
   std::error_code error;
   const fs::file_status status = fs::status(root, error);

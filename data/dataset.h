@@ -38,8 +38,10 @@ struct Dataset {
   std::vector<MissingImage>
       missing;                ///< one entry a missing file, or a site of RxRx1 of which nothing is there
   int64_t named_samples = 0;  ///< samples the tables name: those of `samples` and of `incomplete`
-  std::string label_column;   ///< the layout's default label: sirna, label, ... ; "" without one
-  std::string group_column;   ///< the layout's batch column: experiment, group, ... ; "" without one
+  std::vector<std::filesystem::path> tables;  ///< the CSVs that name samples
+  std::vector<std::string> warnings;          ///< what is odd and yet no error, a line each
+  std::string label_column;  ///< the layout's default label: sirna, label, ... ; "" without one
+  std::string group_column;  ///< the layout's batch column: experiment, group, ... ; "" without one
 
   /// Index into `columns`; nullopt where there is no such column.
   std::optional<size_t> column(std::string_view name) const;
@@ -48,6 +50,10 @@ struct Dataset {
 };
 
 std::string_view layout_name(Layout layout);
+
+/// Whether a split's name, of a folder or in a column `split`, means `split`, which is train, val or test: so do training,
+/// valid, validation and testing, in any case.
+bool is_split(std::string_view name, std::string_view split);
 
 /// What the layouts give, beside the images:
 /// - the three of RxRx1: a sample a site, named `{experiment}_{plate}_{well}_s{site}`, with the columns

@@ -1,7 +1,6 @@
 #include "data/image.h"
 
-#include <unistd.h>
-
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -9,9 +8,11 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "data/image_format.h"
 #include "data/stb.h"
+#include "engine/atomic_file.h"
 #include "engine/check.h"
 
 namespace cytograd {
@@ -19,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kPngHeaderBytes = 26;  // up to bit depth and colour type, the last two
 constexpr int64_t kMostPixels = int64_t{1} << 28;
 
 struct CloseFile {
@@ -65,6 +67,13 @@ ImageInfo checked_info(const fs::path& file, int width, int height, int channels
   return info;
 }
 
+// A camera of 12 bits stores 0 to 4095 in 16: the high byte alone, which stb_image would keep, is 0 to 15.
+void require_eight_bits(const fs::path& file, ImageFormat format, std::span<const uint8_t> start) {
+  if (format != ImageFormat::png || start.size() < kPngHeaderBytes || start[kPngHeaderBytes - 2] != 16)
+    return;
+  fail("{}: is a 16-bit image; convert to 8 bits, with one scale for all images of a channel", file.string());
+}
+
 // stb_image's own reason is left out: it tries one format after the other and often names another's complaint.
 [[noreturn]] void fail_to_decode(const fs::path& file) {
   fail("{}: is corrupted, or a kind of picture that is not supported", file.string());
@@ -75,9 +84,10 @@ ImageInfo checked_info(const fs::path& file, int width, int height, int channels
 ImageInfo read_image_info(const fs::path& file) {
   uintmax_t size = 0;
   const File opened = open_picture(file, size);
-  const std::vector<uint8_t> start = read_bytes(file, opened.get(), 8);
+  const std::vector<uint8_t> start = read_bytes(file, opened.get(), kPngHeaderBytes);
   const ImageFormat format = image_format(start);
   if (format == ImageFormat::unknown) fail("{}: {}", file.string(), picture_flaw(format, start));
+  require_eight_bits(file, format, start);
   std::rewind(opened.get());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_file(opened.get(), &width, &height, &channels) == 0) fail_to_decode(file);
@@ -88,13 +98,14 @@ Image read_image(const fs::path& file) {
   uintmax_t size = 0;
   const File opened = open_picture(file, size);
   const std::vector<uint8_t> bytes = read_bytes(file, opened.get(), size);
-  if (const std::string flaw = picture_flaw(image_format(bytes), bytes); !flaw.empty())
+  const ImageFormat format = image_format(bytes);
+  if (const std::string flaw = picture_flaw(format, bytes); !flaw.empty())
     fail("{}: {}", file.string(), flaw);
+  require_eight_bits(file, format, bytes);
   const int length = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
   const ImageInfo info = checked_info(file, width, height, channels);
-  // stb_image keeps the high byte of 16-bit values.
   const std::unique_ptr<stbi_uc, FreePixels> pixels(stbi_load_from_memory(
       bytes.data(), length, &width, &height, &channels, static_cast<int>(info.channels)));
   if (!pixels) fail_to_decode(file);
@@ -124,6 +135,14 @@ Image read_planes(const std::vector<fs::path>& files) {
   return image;
 }
 
+bool has_image_extension(const fs::path& name) {
+  std::string extension = name.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  constexpr std::array<std::string_view, 4> known{".png", ".jpg", ".jpeg", ".bmp"};
+  return std::find(known.begin(), known.end(), extension) != known.end();
+}
+
 void write_png(const fs::path& file, const Image& image) {
   CHECK(image.channels == 1 || image.channels == 3, "{} channels", image.channels);
   CHECK(image.height > 0 && image.width > 0 && image.height <= kMostPixels / image.width, "{}x{}",
@@ -141,25 +160,9 @@ void write_png(const fs::path& file, const Image& image) {
       0)
     fail("{}: cannot be encoded as PNG", file.string());
 
-  // One name a thread: two threads that write the same file do not meet, and the last one wins.
-  const fs::path temporary =
-      file.parent_path() / fmt::format(".{}.{}.tmp", file.filename().string(), gettid());
-  File opened(std::fopen(temporary.c_str(), "wb"));
-  if (!opened) fail("{}: cannot be written: {}", file.string(), std::strerror(errno));
-  bool written = std::fwrite(png.data(), 1, png.size(), opened.get()) == png.size();
-  int reason = errno;
-  if (std::fclose(opened.release()) != 0 && written) {
-    written = false;
-    reason = errno;
-  }
-  std::error_code error(reason, std::generic_category());
-  if (written) {
-    fs::rename(temporary, file, error);
-    if (!error) return;
-  }
-  std::error_code ignored;
-  fs::remove(temporary, ignored);
-  fail("{}: cannot be written: {}", file.string(), error.message());
+  AtomicFile output(file, Durability::cached);  // waiting for the disk would cost more than drawing a picture
+  output.write(png.data(), png.size());
+  output.commit();
 }
 
 }  // namespace cytograd

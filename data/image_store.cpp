@@ -13,10 +13,9 @@ ImageStore::ImageStore(const Dataset& dataset, const ImageStoreOptions& options)
     : dataset_(dataset), options_(options), cached_(dataset.samples.size()) {
   std::string first_reason = "there are no images";
   for (; reference_sample_ < dataset.samples.size(); ++reference_sample_) {
-    const auto& files = dataset.samples[reference_sample_].files;
-    try {
-      reference_ = read_image_info(files.front());
-      if (files.size() > 1) reference_.channels = static_cast<int64_t>(files.size());
+    try {  // the whole image: a header may promise what is not there
+      const Image image = read_planes(dataset.samples[reference_sample_].files);
+      reference_ = {image.height, image.width, image.channels};
       return;
     } catch (const Error& error) {
       if (reference_sample_ == 0) first_reason = error.what();
@@ -43,14 +42,13 @@ void ImageStore::check_size(int64_t sample, const Image& image) const {
   }
   const int64_t side = options_.crop_side;
   if (side == 0 && (image.height != reference_.height || image.width != reference_.width)) {
-    throw ImageSizeError(
-        fmt::format("{} is {} x {} pixels but {} is {} x {}; train with --crop to cut all to one size", file,
-                    image.width, image.height, other, reference_.width, reference_.height));
+    throw ImageSizeError(fmt::format("{} is {} x {} pixels but {} is {} x {}; {}", file, image.width,
+                                     image.height, other, reference_.width, reference_.height,
+                                     options_.other_size_advice));
   }
   if (image.height < side || image.width < side) {
-    throw ImageSizeError(fmt::format(
-        "{} is {} x {} pixels, smaller than the crop of {}; train with a smaller --crop or --shrink", file,
-        image.width, image.height, side));
+    throw ImageSizeError(fmt::format("{} is {} x {} pixels, smaller than the crop of {}; {}", file,
+                                     image.width, image.height, side, options_.small_size_advice));
   }
 }
 

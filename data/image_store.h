@@ -30,12 +30,14 @@ class ImageSizeError : public Error {
 struct ImageStoreOptions {
   size_t cache_bytes = size_t{1} << 30;  ///< of decoded pixels
   int64_t crop_side = 0;  ///< pixels every image must have at least; 0: all images are of one size
+  std::string other_size_advice = "train with --crop to cut all to one size";
+  std::string small_size_advice = "train with a smaller --crop or --shrink";
 };
 
 /// Thread-safe. The dataset must outlive the store.
 class ImageStore {
  public:
-  /// Reads the size of the first readable image, which the others must fit. Throws Error where there is none.
+  /// Reads the first image that can be read, whose size the others must fit. Throws Error where there is none.
   ImageStore(const Dataset& dataset, const ImageStoreOptions& options);
 
   /// Of the first readable image; every image has as many channels.

@@ -20,13 +20,10 @@ std::vector<std::string> images_of_class(const fs::path& folder) {
   return content.images;
 }
 
-bool is_split(const std::string& name) {
-  return std::find(std::begin(kSplitFolders), std::end(kSplitFolders), name) != std::end(kSplitFolders);
-}
-
 /// Whether the root's folders are train, val and test, with the class folders inside.
 bool has_splits(const FolderContent& content) {
-  return !content.folders.empty() && std::all_of(content.folders.begin(), content.folders.end(), is_split);
+  return !content.folders.empty() &&
+         std::all_of(content.folders.begin(), content.folders.end(), is_split_folder);
 }
 
 /// Folders named as RxRx1's plates are no classes: their tables are missing.
@@ -45,12 +42,17 @@ void add_classes(DatasetBuilder& builder, const fs::path& root, const std::strin
         "{}: images lie beside folders of images; expected one folder a class and no image outside, such as "
         "{}",
         base.string(), content.images[0]);
-  for (const std::string& name : content.folders)
-    for (const std::string& image : images_of_class(base / name)) {
+  for (const std::string& name : content.folders) {
+    const std::vector<std::string> images = images_of_class(base / name);
+    if (images.empty())
+      builder.warnings.push_back((base / name).string() +
+                                 ": holds no PNG, JPEG or BMP image, so there is no class of it");
+    for (const std::string& image : images) {
       Sample sample{prefix + name + "/" + image, {base / name / image}, {name}};
       if (!split.empty()) sample.values.push_back(split);
       builder.add(std::move(sample));
     }
+  }
 }
 
 }  // namespace

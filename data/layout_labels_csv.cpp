@@ -41,8 +41,10 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
   std::vector<std::optional<size_t>> sources;
   for (const std::string& column : builder.columns) sources.push_back(table.column(column));
 
+  std::unordered_map<std::string, size_t> rows;  // of the files: "./a.png" is "a.png"
   for (size_t row = 0; row < table.rows.size(); ++row) {
     const std::vector<std::string>& fields = table.rows[row];
+    std::string files;
     Sample sample{part.prefix + fields[image], {}, {}};
     DatasetBuilder::Missing missing;
     for (const fs::path& file : image_files(table, row, fields[image])) {
@@ -56,7 +58,11 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
         sample.files.push_back(beside);
       else
         missing.emplace_back(in_images, "no such file");
+      files += (missing.empty() ? sample.files.back() : in_images).string() + '\n';
     }
+    const auto [same, is_new] = rows.emplace(std::move(files), row);
+    if (!is_new)
+      fail("{}: '{}' is there already, at {}", table.place(row), fields[image], table.place(same->second));
     for (size_t c = 0; c < sources.size(); ++c)
       sample.values.push_back(sources[c] ? fields[*sources[c]] : "");
     if (!part.prefix.empty()) sample.values.back() = part.prefix.substr(0, part.prefix.size() - 1);
@@ -67,8 +73,11 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
 std::vector<std::string> split_folders(const fs::path& root) {
   std::vector<std::string> found;
   std::error_code ignored;
-  for (const std::string_view split : kSplitFolders)
-    if (fs::exists(root / split / "labels.csv", ignored)) found.emplace_back(split);
+  const std::vector<std::string> folders = list_folder(root).folders;
+  for (const std::string_view split : {"train", "val", "test"})
+    for (const std::string& folder : folders)
+      if (is_split(folder, split) && fs::exists(root / folder / "labels.csv", ignored))
+        found.push_back(folder);
   return found;
 }
 

@@ -1,8 +1,9 @@
 #include "data/layouts.h"
 
 #include <algorithm>
-#include <array>
+#include <set>
 
+#include "data/image.h"
 #include "data/natural_order.h"
 #include "engine/check.h"
 
@@ -11,14 +12,6 @@ namespace cytograd::layouts {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool is_image_name(const fs::path& name) {
-  std::string extension = name.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  constexpr std::array<std::string_view, 4> known{".png", ".jpg", ".jpeg", ".bmp"};
-  return std::find(known.begin(), known.end(), extension) != known.end();
-}
 
 bool is_leftover(const std::string& name) { return name.starts_with('.') || name == "__MACOSX"; }
 
@@ -72,13 +65,17 @@ Dataset DatasetBuilder::finish() {
       fail("{}:{}: '{}' is there already, at {}:{}", second.table, second.line, second.sample.name,
            first.table, first.line);
   }
+  dataset.warnings = warnings;
+  std::set<std::string> tables;
   for (Entry& entry : entries_) {
+    if (!entry.table.empty()) tables.insert(entry.table);
     CHECK(entry.sample.values.size() == columns.size(), "{} values of {} columns", entry.sample.values.size(),
           columns.size());
     for (auto& [file, reason] : entry.missing)
       dataset.missing.push_back({entry.sample.name, std::move(file), std::move(reason)});
     (entry.missing.empty() ? dataset.samples : dataset.incomplete).push_back(std::move(entry.sample));
   }
+  dataset.tables.assign(tables.begin(), tables.end());
   entries_.clear();
   return dataset;
 }
@@ -91,12 +88,16 @@ FolderContent list_folder(const fs::path& folder) {
     if (is_leftover(name)) return;
     if (entry.is_directory(error))
       content.folders.push_back(name);
-    else if (is_image_name(entry.path()))
+    else if (has_image_extension(entry.path()))
       content.images.push_back(name);
   });
   std::sort(content.images.begin(), content.images.end(), NaturalLess());
   std::sort(content.folders.begin(), content.folders.end(), NaturalLess());
   return content;
+}
+
+bool is_split_folder(std::string_view name) {
+  return is_split(name, "train") || is_split(name, "val") || is_split(name, "test");
 }
 
 std::vector<std::string> columns_if_file(const fs::path& file) {

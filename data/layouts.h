@@ -46,6 +46,7 @@ class DatasetBuilder {
   std::vector<std::string> columns;
   std::string label_column;
   std::string group_column;
+  std::vector<std::string> warnings;
 
   /// The sample of a row of a table; `missing` lists its files that are not there, as (file, reason).
   using Missing = std::vector<std::pair<std::filesystem::path, std::string>>;
@@ -80,7 +81,8 @@ std::vector<std::string> columns_if_file(const std::filesystem::path& file);
 /// Whether at least two of `names` are among `columns`: enough to tell what a table is meant to be.
 bool resembles(const std::vector<std::string>& columns, std::initializer_list<std::string_view> names);
 
-inline constexpr std::string_view kSplitFolders[] = {"train", "val", "test"};
+/// Whether a folder is named as a split: train, val, test or what else means one of them.
+bool is_split_folder(std::string_view name);
 
 /// Where one image of RxRx1 was taken.
 struct RxRx1Site {

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <system_error>
 
 #include "engine/check.h"
 
@@ -15,22 +17,70 @@ namespace {
 constexpr size_t kBuffer = 64 * 1024;
 constexpr size_t kMaxWrite = size_t{1} << 30;  // Linux writes at most 2 GiB a call
 
-/// A device or a pipe, which cannot be renamed over.
-bool is_stream(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const auto type = std::filesystem::status(path, ignored).type();
-  return type == std::filesystem::file_type::character || type == std::filesystem::file_type::fifo ||
-         type == std::filesystem::file_type::socket;
+namespace fs = std::filesystem;
+
+bool is_inside(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
+}
+
+/// Where a path leads to.
+struct Target {
+  fs::path path;
+  bool in_place = false;
+  int descriptor = -1;  ///< of this process that the path stands for; -1: none
+};
+
+/// "/proc/<this process>/fd/7" is 7.
+int own_descriptor(const fs::path& path) {
+  if (path.parent_path() != fmt::format("/proc/{}/fd", getpid())) return -1;
+  const std::string name = path.filename().string();
+  int number = -1;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return error == std::errc() && end == name.data() + name.size() ? number : -1;
+}
+
+/// Follows links one by one: the kernel's own in /proc name a file that is to be written through the link alone.
+Target resolve(const fs::path& path) {
+  constexpr int kMostLinks = 40;  // as Linux
+  std::error_code error;
+  Target target{path};
+  for (int links = 0; links <= kMostLinks; ++links) {
+    const fs::path folder = fs::weakly_canonical(fs::absolute(target.path).parent_path(), error);
+    const fs::path real = folder / target.path.filename();
+    const bool in_proc = is_inside(real, "/proc");
+    if (in_proc || (is_inside(real, "/dev") && !is_inside(real, "/dev/shm"))) target.in_place = true;
+    target.descriptor = own_descriptor(real);
+    if (in_proc || !fs::is_symlink(fs::symlink_status(real, error))) {
+      const fs::file_type type = fs::status(real, error).type();
+      if (type != fs::file_type::regular && type != fs::file_type::not_found) target.in_place = true;
+      return target;
+    }
+    const fs::path link = fs::read_symlink(real, error);
+    if (error) break;
+    target.path = link.is_absolute() ? link : folder / link;
+  }
+  fail("{}: cannot write: {}", path.string(), std::strerror(ELOOP));
 }
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(path_) {
+bool is_written_in_place(const fs::path& path) { return resolve(path).in_place; }
+
+AtomicFile::AtomicFile(fs::path path, Durability durability)
+    : path_(std::move(path)), durability_(durability) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path_, ignored)) fail("{}: cannot write: is a directory", path_.string());
-  const bool stream = is_stream(path_);
-  if (!stream) temporary_ += fmt::format(".tmp.{}", getpid());
-  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CLOEXEC | (stream ? 0 : O_CREAT | O_TRUNC), 0666);
+  if (fs::is_directory(path_, ignored)) fail("{}: cannot write: is a directory", path_.string());
+  const Target target = resolve(path_);
+  target_ = target.path;
+  if (target.descriptor >= 0) {  // opened again, it would be written from its start, over what is there
+    descriptor_ = fcntl(target.descriptor, F_DUPFD_CLOEXEC, 0);
+  } else if (target.in_place) {
+    descriptor_ = open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_TRUNC);
+  } else {
+    temporary_ = target_;
+    temporary_ += fmt::format(".tmp.{}", gettid());  // of threads that write one file, the last wins
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
+  }
   if (descriptor_ < 0) failed("cannot write");
   buffer_.reserve(kBuffer);
 }
@@ -38,7 +88,7 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), tem
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   close(descriptor_);
-  if (temporary_ != path_) unlink(temporary_.c_str());
+  if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
@@ -51,20 +101,21 @@ void AtomicFile::write(const void* data, size_t bytes) {
 void AtomicFile::commit() {
   CHECK(descriptor_ >= 0, "{} is committed already", path_.string());
   flush();
-  const bool stream = temporary_ == path_;
-  if (!stream && fsync(descriptor_) != 0) failed("cannot write");
+  const bool in_place = temporary_.empty();
+  const bool synced = !in_place && durability_ == Durability::synced;
+  if (synced && fsync(descriptor_) != 0) failed("cannot write");
   const int descriptor = descriptor_;
   // From here on the destructor has nothing to close: whatever close() says, the descriptor is gone.
   descriptor_ = -1;
-  if (close(descriptor) != 0 || (!stream && rename(temporary_.c_str(), path_.c_str()) != 0)) {
+  if (close(descriptor) != 0 || (!in_place && rename(temporary_.c_str(), target_.c_str()) != 0)) {
     const int reason = errno;
-    if (!stream) unlink(temporary_.c_str());
+    if (!in_place) unlink(temporary_.c_str());
     errno = reason;
     failed("cannot write");
   }
-  if (stream) return;
+  if (!synced) return;
   // The name reaches the disk with its folder. The file is whole either way, so a failure here is none.
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
+  const fs::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
   const int parent = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (parent < 0) return;
   (void)fsync(parent);

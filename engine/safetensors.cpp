@@ -22,7 +22,7 @@ constexpr uint64_t kMaxHeader = 100'000'000;  // as the reference implementation
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path) : path_(path.string()) {
-    descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for its writer
     struct stat status {};
     const bool opened = descriptor_ >= 0 && fstat(descriptor_, &status) == 0;
     const int reason = errno;

@@ -227,10 +227,10 @@ void launch_normalize(const NormalizeTensors& tensors, const Normalize& argument
 
 }  // namespace
 
-int64_t batchnorm_act_workspace(int64_t rows, int64_t channels) {
-  const int64_t splits = batchnorm_act_reduce_grid(rows, channels).grid.y;
-  const int64_t counts = splits, coefficients = 3 * channels;
-  return 2 * splits * channels + (counts > coefficients ? counts : coefficients);
+int64_t batchnorm_act_workspace(int64_t rows, int64_t channels, int64_t splits) {
+  const int64_t parts = batchnorm_act_reduce_grid(rows, channels, splits).grid.y;
+  return 2 * parts * channels +
+         std::max(parts, 3 * channels);  // forward the rows of each, backward coefficients
 }
 
 int64_t batchnorm_act_mask_bytes(int64_t rows, int64_t channels) {
@@ -240,7 +240,7 @@ int64_t batchnorm_act_mask_bytes(int64_t rows, int64_t channels) {
 void launch_batchnorm_act_train(const BatchnormActTrainArguments& arguments, device::Stream stream) {
   const int64_t rows = arguments.rows, channels = arguments.channels;
   if (rows * channels == 0) return;
-  const ChannelGrid grid = batchnorm_act_reduce_grid(rows, channels);
+  const ChannelGrid grid = batchnorm_act_reduce_grid(rows, channels, arguments.splits);
   dispatch_channels(arguments.type, packed_channels(channels, {arguments.x}),
                     [&]<typename T, typename Packed>(ElementTag<T>, Packed) {
                       launch("batchnorm_act_moments", moments_kernel<T, Packed::value>,

@@ -13,12 +13,15 @@ template <typename T, bool kPacked>
 constexpr int kPairsInFlight = kPacked ? 4 / sizeof(T) : 1;
 
 /// Of kernels that leave partial sums: one wave of blocks, and enough rows a thread that partials are few beside them.
-inline ChannelGrid batchnorm_act_reduce_grid(int64_t rows, int64_t channels) {
-  return channel_grid(rows, channels, 8, 4);
+inline ChannelGrid batchnorm_act_reduce_grid(int64_t rows, int64_t channels, int64_t splits) {
+  return channel_grid(rows, channels,
+                      {.rows_per_thread = 8, .blocks_per_multiprocessor = 4, .splits = splits});
 }
 
 /// Of kernels that write [rows, C].
-inline ChannelGrid apply_grid(int64_t rows, int64_t channels) { return channel_grid(rows, channels, 8, 16); }
+inline ChannelGrid apply_grid(int64_t rows, int64_t channels) {
+  return channel_grid(rows, channels, {.rows_per_thread = 8, .blocks_per_multiprocessor = 16});
+}
 
 /// Of kernels that add partials up: eight channels, a sector of 32 bytes, a block.
 inline ChannelGrid finish_grid(int64_t channels) {

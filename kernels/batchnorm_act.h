@@ -9,8 +9,8 @@
 
 namespace cytograd {
 
-/// f32 elements of `workspace`, forward and backward.
-int64_t batchnorm_act_workspace(int64_t rows, int64_t channels);
+/// f32 elements of `workspace`, forward and backward. `splits` as in their arguments.
+int64_t batchnorm_act_workspace(int64_t rows, int64_t channels, int64_t splits = 0);
 /// Of the ReLU's mask: bit i of byte [row, e] is set where the ReLU lets channel 8 e + i through.
 int64_t batchnorm_act_mask_bytes(int64_t rows, int64_t channels);
 
@@ -29,6 +29,7 @@ struct BatchnormActTrainArguments {
   float* workspace = nullptr;
   int64_t rows = 0;
   int64_t channels = 0;
+  int64_t splits = 0;  ///< parts of the rows that are summed apart; 0: as fills the device
   float epsilon = 0.0f;
   float momentum = 0.0f;
   ElementType type = ElementType::f32;
@@ -67,6 +68,7 @@ struct BatchnormActBackwardArguments {
   float* workspace = nullptr;
   int64_t rows = 0;
   int64_t channels = 0;
+  int64_t splits = 0;  ///< parts of the rows that are summed apart; 0: as fills the device
   ElementType type = ElementType::f32;
 };
 void launch_batchnorm_act_backward(const BatchnormActBackwardArguments& arguments, device::Stream stream);

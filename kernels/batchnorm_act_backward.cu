@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(kChannelBlock, 3)
 void launch_batchnorm_act_backward(const BatchnormActBackwardArguments& arguments, device::Stream stream) {
   const int64_t rows = arguments.rows, channels = arguments.channels;
   if (rows * channels == 0) return;
-  const ChannelGrid sums = batchnorm_act_reduce_grid(rows, channels);
+  const ChannelGrid sums = batchnorm_act_reduce_grid(rows, channels, arguments.splits);
   const ChannelGrid finish = finish_grid(channels);
   const ChannelGrid apply = apply_grid(rows, channels);
   const int64_t splits = sums.grid.y;

@@ -123,15 +123,23 @@ struct ChannelGrid {
   dim3 block;
 };
 
-/// A grid that gives each thread at least `rows_per_thread` rows, and each multiprocessor up to `blocks` blocks.
-inline ChannelGrid channel_grid(int64_t rows, int64_t channels, int64_t rows_per_thread, int64_t blocks) {
+/// How many blocks share the rows.
+struct RowShare {
+  int64_t rows_per_thread = 1;            ///< at least
+  int64_t blocks_per_multiprocessor = 1;  ///< at most, those side by side counted in
+  int64_t splits = 0;  ///< 0: as the two above have it; else so many, if there are rows for them
+};
+
+inline ChannelGrid channel_grid(int64_t rows, int64_t channels, const RowShare& share) {
   const int64_t eights = (channels + kEight - 1) / kEight;
   int64_t across = 1;
   while (across < eights && across < kWarp) across *= 2;
   const int64_t down = kChannelBlock / across;
   const int64_t tiles = (eights + across - 1) / across;
-  const int64_t wanted = (rows + down * rows_per_thread - 1) / (down * rows_per_thread);
-  const int64_t most = multiprocessors() * blocks / tiles;
+  const int64_t rows_per_block = down * (share.splits > 0 ? 1 : share.rows_per_thread);
+  const int64_t wanted = (rows + rows_per_block - 1) / rows_per_block;
+  const int64_t most =
+      share.splits > 0 ? share.splits : multiprocessors() * share.blocks_per_multiprocessor / tiles;
   const int64_t splits = std::clamp<int64_t>(std::min(wanted, most), 1, 65535);
   return {{static_cast<unsigned>(tiles), static_cast<unsigned>(splits)},
           {static_cast<unsigned>(across), static_cast<unsigned>(down)}};

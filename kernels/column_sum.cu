@@ -69,21 +69,23 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   if (threadIdx.y == 0 && live) sums[column] = static_cast<float>(sum[0]);
 }
 
-ChannelGrid column_grid(int64_t rows, int64_t columns) {
-  return channel_grid(rows, columns, 4 * kRowsInFlight, 4);
+ChannelGrid column_grid(int64_t rows, int64_t columns, int64_t splits) {
+  return channel_grid(
+      rows, columns,
+      {.rows_per_thread = 4 * kRowsInFlight, .blocks_per_multiprocessor = 4, .splits = splits});
 }
 
 }  // namespace
 
-int64_t column_sum_workspace(int64_t rows, int64_t columns) {
-  const ChannelGrid grid = column_grid(rows, columns);
+int64_t column_sum_workspace(int64_t rows, int64_t columns, int64_t splits) {
+  const ChannelGrid grid = column_grid(rows, columns, splits);
   return grid.grid.y > 1 ? grid.grid.y * columns : 0;
 }
 
 void launch_column_sum(const ColumnSumArguments& arguments, device::Stream stream) {
   const int64_t rows = arguments.rows, columns = arguments.columns;
   if (columns == 0) return;
-  const ChannelGrid grid = column_grid(rows, columns);
+  const ChannelGrid grid = column_grid(rows, columns, arguments.splits);
   const bool whole = grid.grid.y == 1;
   dispatch_channels(arguments.type, packed_channels(columns, {arguments.x}),
                     [&]<typename T, typename Packed>(ElementTag<T>, Packed) {

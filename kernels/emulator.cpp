@@ -88,7 +88,7 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
   /// Unwinds what is suspended.
   ~Fiber() {
-    outside_.leave(stack_bottom_, kStackBytes);
+    outside_.leave(stack_bottom_, stack_size_);
     fiber_ = {};
     outside_.arrive(nullptr, nullptr);
   }
@@ -99,7 +99,7 @@ class Fiber {
   }
   /// Runs until the work ends or suspends; rethrows what it threw.
   void resume() {
-    outside_.leave(stack_bottom_, kStackBytes);
+    outside_.leave(stack_bottom_, stack_size_);
     fiber_ = std::move(fiber_).resume();
     outside_.arrive(nullptr, nullptr);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -123,6 +123,7 @@ class Fiber {
     Fiber* owner;
     boost::context::stack_context allocate() {
       const auto context = stack.allocate();
+      owner->stack_size_ = context.size;  // kStackBytes and the page that guards them
       owner->stack_bottom_ = static_cast<char*>(context.sp) - context.size;
       return context;
     }
@@ -133,6 +134,7 @@ class Fiber {
   std::exception_ptr failure_;
   bool finished_ = true;
   const void* stack_bottom_ = nullptr;
+  size_t stack_size_ = 0;
   const void* host_stack_ = nullptr;
   size_t host_stack_size_ = 0;
   StackSwitch inside_;

@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kChannelBlock)
 template <typename Launch>
 void dispatch(const GlobalAvgPoolArguments& arguments, const Launch& launch_typed) {
   if (arguments.images * arguments.channels == 0) return;
-  ChannelGrid grid = channel_grid(1, arguments.channels, 1, 1);
+  ChannelGrid grid = channel_grid(1, arguments.channels, {});
   const int64_t tiles = grid.grid.x;
   grid.grid.x *= static_cast<unsigned>(arguments.images);
   dispatch_channels(arguments.type, packed_channels(arguments.channels, {arguments.from, arguments.to}),

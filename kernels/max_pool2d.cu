@@ -144,7 +144,9 @@ __global__ void __launch_bounds__(kChannelBlock, 4)
 }
 
 /// A thread has a few pixels: blocks of many would leave multiprocessors idle at the end.
-ChannelGrid pixel_grid(int64_t pixels, int64_t channels) { return channel_grid(pixels, channels, 2, 32); }
+ChannelGrid pixel_grid(int64_t pixels, int64_t channels) {
+  return channel_grid(pixels, channels, {.rows_per_thread = 2, .blocks_per_multiprocessor = 32});
+}
 
 }  // namespace
 

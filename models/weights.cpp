@@ -40,6 +40,27 @@ void require_fit(const Assignment& assignment, const Tensor& value, const std::s
   fail("{}: tensor '{}' is absent; the file is for another model", source, name);
 }
 
+/// Fails where the file has tensors that the model lacks and that `is_allowed` does not know; names a few.
+template <typename IsAllowed>
+void require_no_more(const std::vector<Assignment>& assignments, const SafetensorsFile& file,
+                     const std::string& source, const IsAllowed& is_allowed) {
+  constexpr size_t kNamed = 3;
+  std::string names;
+  size_t count = 0;
+  for (const NamedTensor& tensor : file.tensors) {
+    const bool known = std::any_of(assignments.begin(), assignments.end(),
+                                   [&](const auto& a) { return a.name == tensor.name; });
+    if (known || is_allowed(tensor.name) || ++count > kNamed) continue;
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", tensor.name);
+  }
+  if (count > kNamed) names += fmt::format(" and {} more", count - kNamed);
+  if (count > 0) fail("{}: the model has no tensor {}; the file is for another model", source, names);
+}
+
+bool starts_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(), [&](const auto& p) { return name.starts_with(p); });
+}
+
 void assign(std::vector<Assignment>& assignments) {
   for (Assignment& assignment : assignments) {
     if (assignment.value.defined()) assignment.target->copy_from(assignment.value);
@@ -68,18 +89,14 @@ void import_weights(Model& model, const SafetensorsFile& file, const std::string
     assignment.value = from_torch_layout(*found);
     require_fit(assignment, assignment.value, source);
   }
-  for (const NamedTensor& tensor : file.tensors) {
-    const bool known = std::any_of(assignments.begin(), assignments.end(),
-                                   [&](const auto& a) { return a.name == tensor.name; }) ||
-                       std::any_of(also_there.begin(), also_there.end(),
-                                   [&](const auto& p) { return tensor.name.starts_with(p); });
-    if (!known) fail("{}: the model has no tensor '{}'; the file is for another model", source, tensor.name);
-  }
+  require_no_more(assignments, file, source,
+                  [&](const std::string& name) { return starts_with_any(name, also_there); });
   assign(assignments);
 }
 
 std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& file,
-                                           const std::string& source) {
+                                           const std::string& source,
+                                           const std::vector<std::string>& also_there) {
   std::vector<std::string> left;
   std::vector<Assignment> assignments = targets(model);
   for (Assignment& assignment : assignments) {
@@ -105,6 +122,9 @@ std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& 
     require_fit(assignment, value, source);
     assignment.value = value;
   }
+  require_no_more(assignments, file, source, [&](const std::string& name) {
+    return name.starts_with("fc.") || name.ends_with(kBatchesTracked) || starts_with_any(name, also_there);
+  });
   assign(assignments);
   return left;
 }

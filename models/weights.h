@@ -19,8 +19,10 @@ void import_weights(Model& model, const SafetensorsFile& file, const std::string
                     const std::vector<std::string>& also_there = {});
 
 /// Starts a model from weights for another task: a 3-channel stem is inflated to the model's channels, and a last layer
-/// ("fc") of another number of classes is left as it is. Returns the names of what was left. Throws Error as above.
+/// ("fc") of another number of classes is left as it is. Returns the names of what was left. Throws Error as above; a
+/// deeper network's file is none for a shallower one.
 std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& file,
-                                           const std::string& source);
+                                           const std::string& source,
+                                           const std::vector<std::string>& also_there = {});
 
 }  // namespace cytograd

@@ -1,5 +1,6 @@
 #include "engine/atomic_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -99,6 +100,51 @@ TEST_F(AtomicFileTest, AFullDiskLeavesTheOldFileAndNoTemporary) {
   EXPECT_THAT(message, HasSubstr("a.txt: cannot write: File too large"));
   EXPECT_EQ(content(path), "old");
   EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFileTest, ALinkStaysAndItsTargetIsReplaced) {
+  fs::create_directory(folder_ / "there");
+  write_text_file(folder_ / "there/a.txt", "old");
+  fs::create_symlink("there/a.txt", folder_ / "second");
+  fs::create_symlink("second", folder_ / "first");
+  fs::create_symlink("there/new.txt", folder_ / "dangling");
+  write_text_file(folder_ / "first", "new");
+  write_text_file(folder_ / "dangling", "made");
+  EXPECT_EQ(content(folder_ / "there/a.txt"), "new");
+  EXPECT_EQ(content(folder_ / "there/new.txt"), "made");
+  for (const char* link : {"first", "second", "dangling"})
+    EXPECT_TRUE(fs::is_symlink(folder_ / link)) << link;
+  EXPECT_EQ(files(), 4);
+}
+
+TEST_F(AtomicFileTest, ALinkToItselfIsAnError) {
+  fs::create_symlink("loop", folder_ / "loop");
+  EXPECT_THAT([&] { write_text_file(folder_ / "loop", "x"); },
+              ThrowsMessage<Error>(HasSubstr("loop: cannot write: Too many levels of symbolic links")));
+}
+
+// As /dev/stdout is a link to /proc/self/fd/1. What is behind the descriptor is a regular file here.
+TEST_F(AtomicFileTest, AnOpenDescriptorIsWrittenBehindWhatIsThereAndItsLinkStays) {
+  const fs::path path = folder_ / "out.txt", link = folder_ / "stdout";
+  const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_GE(descriptor, 0);
+  ASSERT_EQ(write(descriptor, "before,", 7), 7);
+  fs::create_symlink(fmt::format("/proc/self/fd/{}", descriptor), link);
+  EXPECT_TRUE(is_written_in_place(link));
+  write_text_file(link, "ours,");
+  ASSERT_EQ(write(descriptor, "after", 5), 5);
+  close(descriptor);
+  EXPECT_EQ(content(path), "before,ours,after");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(files(), 2);
+}
+
+TEST_F(AtomicFileTest, NoFileIsMadeInDev) {
+  EXPECT_TRUE(is_written_in_place("/dev/cytograd-absent"));
+  EXPECT_FALSE(is_written_in_place(folder_ / "a.txt"));
+  EXPECT_THAT([] { write_text_file("/dev/cytograd-absent", "x"); },
+              ThrowsMessage<Error>(HasSubstr("No such file")));
+  EXPECT_FALSE(fs::exists("/dev/cytograd-absent"));
 }
 
 TEST_F(AtomicFileTest, DevicesAndPipesAreWrittenDirectly) {

@@ -278,25 +278,115 @@ TEST_F(BatchnormActCudaDetails, EvaluationTakesOneRowOrNone) {
   }
 }
 
-/// A device copy that begins one element into its storage, where 16-byte accesses cannot reach it.
-class Shifted {
+/// A device copy that begins `skip` bytes into its storage.
+class DeviceArray {
  public:
-  explicit Shifted(const Tensor& host) : skip_(static_cast<int64_t>(size_of(host.dtype()))) {
+  DeviceArray(const Tensor& host, int64_t skip) : skip_(skip) {
     const auto* bytes = static_cast<const uint8_t*>(host.raw());
-    std::vector<uint8_t> all(static_cast<size_t>(skip_), 0);
+    std::vector<uint8_t> all(static_cast<size_t>(skip), 0);
     all.insert(all.end(), bytes, bytes + host.bytes());
     storage_ = Tensor::from(all, {static_cast<int64_t>(all.size())}, Device::cuda);
   }
   void* raw() { return static_cast<uint8_t*>(storage_.raw()) + skip_; }
   float* f32() { return static_cast<float*>(raw()); }
+  uint8_t* u8() { return static_cast<uint8_t*>(raw()); }
   std::vector<uint8_t> bytes() const {
     const auto all = storage_.to_vector<uint8_t>();
     return {all.begin() + skip_, all.end()};
+  }
+  Tensor tensor(const Shape& shape, DType dtype = DType::f32) const {
+    const auto values = bytes();
+    Tensor result = Tensor::empty(shape, dtype);
+    std::memcpy(result.raw(), values.data(), values.size());
+    return result;
   }
 
  private:
   int64_t skip_;
   Tensor storage_;
+};
+
+/// What the launchers make of a layer with residual and ReLU, with all arrays one element off where `shifted`.
+struct Launched {
+  DeviceArray evaluated, y, mean, inv_std, mask, running_mean, running_var, dx, dresidual, dgamma, dbeta;
+
+  static Launched run(const Layer& layer, int64_t splits, bool shifted) {
+    const DType dtype = layer.arguments.x.dtype();
+    const int64_t rows = layer.rows(), channels = layer.channels();
+    const auto array = [&](const Tensor& host) {
+      return DeviceArray(host, shifted ? static_cast<int64_t>(size_of(host.dtype())) : 0);
+    };
+    const auto activation = [&] { return array(Tensor::zeros({rows, channels}, dtype)); };
+    const auto parameter = [&] { return array(Tensor::zeros({channels})); };
+    Launched l{activation(),
+               activation(),
+               parameter(),
+               parameter(),
+               array(Tensor::zeros({batchnorm_act_mask_bytes(rows, channels)}, DType::u8)),
+               array(layer.arguments.running_mean),
+               array(layer.arguments.running_var),
+               activation(),
+               activation(),
+               parameter(),
+               parameter()};
+    DeviceArray x = array(layer.arguments.x), residual = array(layer.arguments.residual),
+                dy = array(layer.dy);
+    DeviceArray gamma = array(layer.arguments.gamma), beta = array(layer.arguments.beta);
+    DeviceArray workspace = array(Tensor::zeros({batchnorm_act_workspace(rows, channels, splits)}));
+    const ElementType type = dtype == DType::f32    ? ElementType::f32
+                             : dtype == DType::bf16 ? ElementType::bf16
+                                                    : ElementType::f16;
+    backend(Device::cuda).synchronize();  // its stream has filled what the launches below read
+    launch_batchnorm_act_eval({.x = x.raw(),
+                               .residual = residual.raw(),
+                               .gamma = gamma.f32(),
+                               .beta = beta.f32(),
+                               .mean = l.running_mean.f32(),
+                               .variance = l.running_var.f32(),
+                               .y = l.evaluated.raw(),
+                               .rows = rows,
+                               .channels = channels,
+                               .epsilon = layer.options.epsilon,
+                               .relu = true,
+                               .type = type},
+                              nullptr);
+    launch_batchnorm_act_train({.x = x.raw(),
+                                .residual = residual.raw(),
+                                .gamma = gamma.f32(),
+                                .beta = beta.f32(),
+                                .running_mean = l.running_mean.f32(),
+                                .running_var = l.running_var.f32(),
+                                .mean = l.mean.f32(),
+                                .inv_std = l.inv_std.f32(),
+                                .y = l.y.raw(),
+                                .mask = l.mask.u8(),
+                                .workspace = workspace.f32(),
+                                .rows = rows,
+                                .channels = channels,
+                                .splits = splits,
+                                .epsilon = layer.options.epsilon,
+                                .momentum = layer.options.momentum,
+                                .type = type},
+                               nullptr);
+    launch_batchnorm_act_backward({.dy = dy.raw(),
+                                   .x = x.raw(),
+                                   .mask = l.mask.u8(),
+                                   .gamma = gamma.f32(),
+                                   .mean = l.mean.f32(),
+                                   .inv_std = l.inv_std.f32(),
+                                   .dx = l.dx.raw(),
+                                   .dresidual = l.dresidual.raw(),
+                                   .dgamma = l.dgamma.f32(),
+                                   .dbeta = l.dbeta.f32(),
+                                   .workspace = workspace.f32(),
+                                   .rows = rows,
+                                   .channels = channels,
+                                   .splits = splits,
+                                   .type = type},
+                                  nullptr);
+    device::synchronize(nullptr);
+    return l;
+  }
 };
 
 std::vector<uint8_t> bytes_of(const Tensor& t) {
@@ -309,79 +399,35 @@ TEST_F(BatchnormActCudaDetails, UnalignedArraysGiveTheBitsOfAlignedOnes) {
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     const Layer layer({{173, 72}, dtype, true, true});
     const Results aligned = run(layer, Device::cuda);
-    const int64_t rows = layer.rows(), channels = layer.channels();
-    const ElementType type = dtype == DType::f32    ? ElementType::f32
-                             : dtype == DType::bf16 ? ElementType::bf16
-                                                    : ElementType::f16;
-    const auto zeros = [](const Shape& shape, DType of = DType::f32) {
-      return Shifted(Tensor::zeros(shape, of));
-    };
-    Shifted x(layer.arguments.x), residual(layer.arguments.residual), dy(layer.dy);
-    Shifted gamma(layer.arguments.gamma), beta(layer.arguments.beta);
-    Shifted running_mean(layer.arguments.running_mean), running_var(layer.arguments.running_var);
-    Shifted mean = zeros({channels}), inv_std = zeros({channels}), dgamma = zeros({channels}),
-            dbeta = zeros({channels});
-    Shifted y = zeros({rows, channels}, dtype), dx = zeros({rows, channels}, dtype);
-    Shifted dresidual = zeros({rows, channels}, dtype), evaluated = zeros({rows, channels}, dtype);
-    Shifted workspace = zeros({batchnorm_act_workspace(rows, channels)});
-    Shifted mask = zeros({batchnorm_act_mask_bytes(rows, channels)}, DType::u8);
+    const Launched shifted = Launched::run(layer, 0, true);
+    EXPECT_EQ(shifted.evaluated.bytes(), bytes_of(aligned.evaluated));
+    EXPECT_EQ(shifted.y.bytes(), bytes_of(aligned.forward.y));
+    EXPECT_EQ(shifted.mask.bytes(), bytes_of(aligned.forward.mask));
+    EXPECT_EQ(shifted.inv_std.bytes(), bytes_of(aligned.forward.inv_std));
+    EXPECT_EQ(shifted.running_var.bytes(), bytes_of(aligned.running_var));
+    EXPECT_EQ(shifted.dx.bytes(), bytes_of(aligned.backward.dx));
+    EXPECT_EQ(shifted.dgamma.bytes(), bytes_of(aligned.backward.dgamma));
+    EXPECT_EQ(shifted.dbeta.bytes(), bytes_of(aligned.backward.dbeta));
+    EXPECT_EQ(shifted.dresidual.bytes(), bytes_of(aligned.backward.dresidual));
+  }
+}
 
-    backend(Device::cuda).synchronize();  // its stream has filled what the launches below read
-    launch_batchnorm_act_eval({.x = x.raw(),
-                               .residual = residual.raw(),
-                               .gamma = gamma.f32(),
-                               .beta = beta.f32(),
-                               .mean = running_mean.f32(),
-                               .variance = running_var.f32(),
-                               .y = evaluated.raw(),
-                               .rows = rows,
-                               .channels = channels,
-                               .epsilon = layer.options.epsilon,
-                               .relu = true,
-                               .type = type},
-                              nullptr);
-    launch_batchnorm_act_train({.x = x.raw(),
-                                .residual = residual.raw(),
-                                .gamma = gamma.f32(),
-                                .beta = beta.f32(),
-                                .running_mean = running_mean.f32(),
-                                .running_var = running_var.f32(),
-                                .mean = mean.f32(),
-                                .inv_std = inv_std.f32(),
-                                .y = y.raw(),
-                                .mask = static_cast<uint8_t*>(mask.raw()),
-                                .workspace = workspace.f32(),
-                                .rows = rows,
-                                .channels = channels,
-                                .epsilon = layer.options.epsilon,
-                                .momentum = layer.options.momentum,
-                                .type = type},
-                               nullptr);
-    launch_batchnorm_act_backward({.dy = dy.raw(),
-                                   .x = x.raw(),
-                                   .mask = static_cast<const uint8_t*>(mask.raw()),
-                                   .gamma = gamma.f32(),
-                                   .mean = mean.f32(),
-                                   .inv_std = inv_std.f32(),
-                                   .dx = dx.raw(),
-                                   .dresidual = dresidual.raw(),
-                                   .dgamma = dgamma.f32(),
-                                   .dbeta = dbeta.f32(),
-                                   .workspace = workspace.f32(),
-                                   .rows = rows,
-                                   .channels = channels,
-                                   .type = type},
-                                  nullptr);
-    device::synchronize(nullptr);
-    EXPECT_EQ(evaluated.bytes(), bytes_of(aligned.evaluated));
-    EXPECT_EQ(y.bytes(), bytes_of(aligned.forward.y));
-    EXPECT_EQ(mask.bytes(), bytes_of(aligned.forward.mask));
-    EXPECT_EQ(inv_std.bytes(), bytes_of(aligned.forward.inv_std));
-    EXPECT_EQ(running_var.bytes(), bytes_of(aligned.running_var));
-    EXPECT_EQ(dx.bytes(), bytes_of(aligned.backward.dx));
-    EXPECT_EQ(dgamma.bytes(), bytes_of(aligned.backward.dgamma));
-    EXPECT_EQ(dbeta.bytes(), bytes_of(aligned.backward.dbeta));
-    EXPECT_EQ(dresidual.bytes(), bytes_of(aligned.backward.dresidual));
+TEST_F(BatchnormActCudaDetails, AnyNumberOfPartsOfTheRowsHasTheSums) {
+  // 8 rows a block at the least, and partial sums taken up 32 x 8 at a time.
+  const Layer layer({{2500, 260}});
+  const Results expected = run(layer, Device::cpu);
+  for (const int64_t splits : {1, 7, 33, 257, 300, 100000}) {
+    const Launched l = Launched::run(layer, splits, false);
+    const auto near = [&](const DeviceArray& a, const Tensor& b, double relative, double absolute,
+                          const char* what) {
+      expect_near(values_of(a.tensor(b.shape(), b.dtype())), values_of(b), relative, absolute, what);
+    };
+    near(l.mean, expected.forward.mean, 1e-6, 1e-6, "mean");
+    near(l.inv_std, expected.forward.inv_std, 1e-6, 0.0, "inv_std");
+    near(l.running_var, expected.running_var, 1e-6, 0.0, "running variance");
+    near(l.dgamma, expected.backward.dgamma, 1e-5, 1e-3, "dgamma");
+    near(l.dbeta, expected.backward.dbeta, 1e-5, 1e-3, "dbeta");
+    near(l.dx, expected.backward.dx, 1e-4, 1e-4, "dx");
   }
 }
 

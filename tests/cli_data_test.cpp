@@ -106,7 +106,48 @@ TEST(CliData, ImagesOfOneSizeAndOneKind) {
   expect_refused(dir, {"i7.png has 3 channels but", "i0.png has 1"});
 }
 
-TEST(CliData, SixteenBitPicturesTrain) {
+TEST(CliData, AShrinkBeyondTheImageIsRefused) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_refused(dir, {"images of 16 x 16 pixels are smaller than --shrink 17 averages; use a smaller one"},
+                 {"--shrink", "17"});
+  expect_ok(train(dir / "data", dir / "run", {"--shrink", "16"}));
+}
+
+// The size that all must have is that of an image, not of a header whose pixels are not there.
+TEST(CliData, TheFirstImageMayBeTornAndOfAnotherSize) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 40});
+  write_png(dir / "data/i0.png", tiny_image({.side = 40}, 0));
+  const std::string whole = read_file(dir / "data/i0.png");
+  dir.write("data/i0.png", whole.substr(0, whole.size() - 20));
+  const CommandResult result = train(dir / "data", dir / "run");
+  expect_ok(result);
+  EXPECT_THAT(result.err, HasSubstr("unreadable, skipped: " + (dir / "data/i0.png").string()));
+  EXPECT_THAT(result.out, HasSubstr("images of 16 x 16 pixels"));
+}
+
+TEST(CliData, AFileThatIsListedTwiceIsRefusedHoweverItIsWritten) {
+  const TempDir dir;
+  write_tiny_data(dir / "data/images", {.images = 4});
+  for (const char* other : {"i0.png", "./i0.png", "x/../i0.png", "x//..//i0.png"}) {
+    dir.write("data/labels.csv", fmt::format("image,label\ni0.png,a\ni1.png,b\n{},a\n", other));
+    expect_refused(dir, {fmt::format("labels.csv:4: '{}' is there already, at", other), "labels.csv:2"});
+  }
+  dir.write("data/labels.csv", "image,label\ni0.png;i1.png,a\ni2.png;i3.png,b\n./i0.png;i1.png,a\n");
+  expect_refused(dir, {"labels.csv:4: './i0.png;i1.png' is there already"});
+}
+
+TEST(CliData, TheTrainingFolderIsNoValidationFolder) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  std::filesystem::create_directory_symlink(dir / "data", dir / "link");
+  for (const char* same : {"data", "link", "data/../data/."})
+    expect_refused(dir, {"is the folder of --data, whose images are trained on"},
+                   {"--val", (dir / same).string()});
+}
+
+TEST(CliData, SixteenBitPicturesAreRefused) {
   const TempDir dir;
   write_tiny_data(dir / "data", {.images = 8});
   for (int i = 0; i < 8; ++i) {
@@ -115,7 +156,9 @@ TEST(CliData, SixteenBitPicturesTrain) {
     for (int y = 0; y < 16; ++y) rows += row;
     dir.write(fmt::format("data/i{}.png", i), make_png({.width = 16, .height = 16, .depth = 16}, rows));
   }
-  expect_ok(train(dir / "data", dir / "run"));
+  expect_refused(dir, {"i0.png: is a 16-bit image; convert to 8 bits"});
+  EXPECT_THAT(run_command({"inspect", "--data", (dir / "data").string()}).out,
+              HasSubstr("is a 16-bit image"));
 }
 
 /// One of 40 images (2.5%) is spoilt, then three (7.5%).

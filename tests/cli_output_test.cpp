@@ -53,6 +53,26 @@ TEST(CliOutput, FilesThatCannotBeWrittenAreRefused) {
                {"/dev/full: cannot write: No space left on device"});
 }
 
+// As /dev/stdout is. Redirected to a file, it is that file, written in order, and never replaced.
+TEST(CliOutput, PredictionsMayGoToStandardOutput) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 8});
+  trained_run(dir / "data", dir / "run");
+  fs::create_symlink("/proc/self/fd/1", dir / "stdout");
+  const Words words{"predict",
+                    "--model",
+                    (dir / "run").string(),
+                    "--out",
+                    (dir / "stdout").string(),
+                    (dir / "data").string()};
+  EXPECT_EQ(run_in_shell(words, ">'" + (dir / "p.csv").string() + "'").code, 0);
+  const std::string text = read_file(dir / "p.csv");
+  EXPECT_TRUE(text.starts_with("image,label,probability,label_2,probability_2\ni0.png,")) << text;
+  EXPECT_TRUE(text.ends_with("predictions of 8 images\n")) << text;
+  EXPECT_EQ(run_command(words).out, text) << "through a pipe";
+  EXPECT_TRUE(fs::is_symlink(dir / "stdout"));
+}
+
 TEST(CliOutput, AFullDiskStopsTheRunAndLeavesOldFilesWhole) {
   const TempDir dir;
   write_tiny_data(dir / "data");
@@ -76,6 +96,8 @@ TEST(CliOutput, AnOutputThatIsFullFailsTheCommand) {
   write_tiny_data(dir / "data");
   expect_error(run_in_shell({"inspect", "--data", (dir / "data").string()}, ">/dev/full"), kFailed,
                {"the output cannot be written"});
+  for (const Words& words : {Words{"--help"}, {"--version"}, {"train", "--help"}})
+    expect_error(run_in_shell(words, ">/dev/full"), kFailed, {"the output cannot be written"});
 }
 
 TEST(CliOutput, ClosedOrFullStandardStreamsHarmNoFile) {
@@ -94,20 +116,17 @@ TEST(CliOutput, ClosedOrFullStandardStreamsHarmNoFile) {
 TEST(CliOutput, ALossThatIsNoNumberStopsTheRun) {
   const TempDir dir;
   write_tiny_data(dir / "data");
-  trained_run(dir / "data", dir / "run");
-  const std::string best = read_file(dir / "run/best.safetensors");
-  expect_error(train(dir / "data", dir / "run",
-                     {"--resume", "--epochs", "20", "--lr", "1e9", "--schedule", "constant"}),
+  expect_error(train(dir / "data", dir / "run", {"--epochs", "20", "--lr", "1e9", "--schedule", "constant"}),
                kFailed, {"lower --lr"});
-  EXPECT_EQ(run_command({"eval", "--model", (dir / "run").string(), "--data", (dir / "data").string()}).code,
-            0);
+  EXPECT_THAT(listing(dir / "run"), Each(Not(HasSubstr(".tmp"))));
 }
 
 TEST(CliOutput, AnInterruptedRunGoesOn) {
   const TempDir dir;
   write_tiny_data(dir / "data");
-  const CommandResult stopped = train(dir / "data", dir / "run", {"--epochs", "100000"},
-                                      {.kill_after = std::chrono::milliseconds(1500), .kill_signal = SIGINT});
+  const CommandResult stopped =
+      train(dir / "data", dir / "run", {"--epochs", "100000", "--schedule", "constant"},
+            {.kill_after = std::chrono::milliseconds(1500), .kill_signal = SIGINT});
   EXPECT_EQ(stopped.signal, SIGINT);
   EXPECT_THAT(stopped.errors(), ::testing::IsEmpty());
   const auto epochs = std::count(stopped.out.begin(), stopped.out.end(), '\n');
@@ -132,6 +151,64 @@ TEST(CliOutput, TwoProcessesDoNotTrainIntoOneFolder) {
   close(held);
   expect_ok(train(dir / "data", dir / "run", {"--resume", "--epochs", "2"}));
   EXPECT_FALSE(fs::exists(dir / "run/last.safetensors.tmp.1"));
+}
+
+// A run that appears while another one waits is seen under the lock, before anything is read.
+TEST(CliOutput, TheFolderIsTakenBeforeTheImagesAreRead) {
+  const TempDir dir;
+  fs::create_directory(dir / "run");
+  const int held = open((dir / "run").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  expect_error(train(dir / "absent", dir / "run"), kFailed,
+               {"run: another process is training into this folder"});
+  close(held);
+  expect_error(train(dir / "absent", dir / "run"), kFailed, {"absent: no such folder"});
+  EXPECT_TRUE(fs::exists(dir / "run")) << "it was there before";
+  expect_error(train(dir / "absent", dir / "new/deep/run"), kFailed, {"absent: no such folder"});
+  EXPECT_FALSE(fs::exists(dir / "new"));
+}
+
+TEST(CliOutput, FilesThatAreOfNoRunAreNotOverwritten) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  for (const char* name : {"metrics.csv", "classes.csv", "config.toml"}) {
+    dir.write(fs::path("out") / name, "mine\n");
+    expect_error(train(dir / "data", dir / "out"), kFailed,
+                 {std::string(name) + ": is there, and of no run"});
+    EXPECT_EQ(listing(dir / "out"), Words{name});
+    EXPECT_EQ(read_file(dir / "out" / name), "mine\n");
+    fs::remove_all(dir / "out");
+  }
+}
+
+TEST(CliOutput, NoInputIsOverwritten) {
+  const TempDir dir;
+  const std::string data = write_tiny_data(dir / "data").string();
+  const std::string run = trained_run(data, dir / "run").string();
+  const std::string labels = read_file(dir / "data/labels.csv"), image = read_file(dir / "data/i3.png");
+  fs::create_symlink(dir / "data/i3.png", dir / "link.csv");
+  for (const std::string& input : {data + "/i3.png", data + "/labels.csv", (dir / "link.csv").string()}) {
+    expect_error(run_command({"predict", "--model", run, "--out", input, data}), kFailed,
+                 {input + ": is an input"});
+    expect_error(run_command({"eval", "--model", run, "--data", data, "--json", input}), kFailed,
+                 {input + ": is an input"});
+  }
+  expect_error(run_command({"predict", "--model", run, "--out", data + "/i3.png", data + "/i3.png"}), kFailed,
+               {"i3.png: is an input"});
+  for (const std::string& file : listing(run)) {
+    const std::string before = read_file(dir / "run" / file), path = run + "/" + file;
+    expect_error(run_command({"predict", "--model", run, "--out", path, data}), kFailed,
+                 {file + ": is a file of the run"});
+    expect_error(run_command({"eval", "--model", run, "--data", data, "--json", path}), kFailed,
+                 {file + ": is a file of the run"});
+    EXPECT_EQ(read_file(dir / "run" / file), before);
+  }
+  EXPECT_EQ(read_file(dir / "data/labels.csv"), labels);
+  EXPECT_EQ(read_file(dir / "data/i3.png"), image);
+  const std::string out = (dir / "p.csv").string();
+  expect_error(run_command({"predict", "--model", run, "--out", out, "--submission",
+                            (dir / "./run/../p.csv").string(), data}),
+               kWrongUsage, {"--submission: names the file of --out"});
 }
 
 TEST(CliOutput, ATerminalShowsABarAndClearsItWhileAPipeGetsPlainLines) {

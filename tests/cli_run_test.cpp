@@ -1,6 +1,7 @@
 // What the command line says of run folders and weights that are not what they should be.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "engine/safetensors.h"
 #include "tests/support/tiny_data.h"
@@ -174,11 +175,151 @@ TEST_F(CliRun, BrokenMetricsInACheckpointAreRefusedAndThoseBesideItAreWrittenAga
                {"last.safetensors: lacks the column"});
 }
 
-TEST_F(CliRun, AnotherOptimizerCannotGoOn) {
-  expect_error(train(data, run, {"--resume", "--epochs", "2", "--optimizer", "adamw"}), kFailed,
-               {"last.safetensors: the saved state has no tensor 'optimizer.second", "--optimizer"});
-  expect_error(train(data, run, {"--resume", "--epochs", "2", "--ema", "0.9"}), kFailed,
-               {"last.safetensors: the saved state has no tensor 'ema.step'"});
+TEST_F(CliRun, AResumedRunKeepsItsSettings) {
+  const std::string config = read_file(run / "config.toml"), last = read_file(run / "last.safetensors");
+  const std::pair<Words, std::string> changes[] = {
+      {{"--optimizer", "adamw"}, "--optimizer: the run in RUN has \"sgd\", which cannot become \"adamw\""},
+      {{"--ema", "0.9"}, "--ema: the run in RUN has 0, which cannot become 0.9"},
+      {{"--seed", "1"}, "--seed: the run in RUN has 0, which cannot become 1"},
+      {{"--lr", "0.5"}, "--lr: the run in RUN has 0, which cannot become 0.5"},
+      {{"--shrink", "2"}, "--shrink: the run in RUN has 1, which cannot become 2"},
+      {{"--fusion", "learned"}, "--fusion: the run in RUN has \"none\""},
+      {{"--normalize", "unit"}, "--normalize: the run in RUN has \"image\""},
+      {{"--no-mirror"}, "--mirror: the run in RUN has true, which cannot become false"},
+      {{"--val-group", "g1,g2"}, "--val-group: the run in RUN has [], which cannot become [\"g1\", \"g2\"]"},
+      {{"--where", "group=g1"}, "--where: the run in RUN has [], which cannot become [\"group=g1\"]"},
+      {{"--val-fraction", "0.5"}, "--val-fraction: the run in RUN has 0.2"},
+      {{"--batch", "8"}, "--batch: the run in RUN has 4, which cannot become 8"},
+      {{"--stem", "7x7"}, "--stem: the run in RUN has \"3x3\""},
+      {{"--config", "other.toml"}, "--config: a resumed run has its own settings"},
+  };
+  for (const auto& [words, message] : changes) {
+    std::string expected = message;
+    if (const size_t at = expected.find("RUN"); at != std::string::npos)
+      expected.replace(at, 3, run.string());
+    expect_error(run_command(Words{"train", "--resume", "--out", run.string(), "--epochs", "2"} + words),
+                 kWrongUsage, {expected});
+  }
+  EXPECT_EQ(read_file(run / "config.toml"), config);
+  EXPECT_EQ(read_file(run / "last.safetensors"), last);
+  expect_ok(train(data, run,
+                  {"--resume", "--epochs", "2", "--stem", "auto", "--seed", "0", "--workers", "2",
+                   "--cache-gib", "0", "--max-missing", "0.5"}));
+}
+
+TEST_F(CliRun, EpochsOfAResumedRunMayGrow) {
+  expect_error(
+      train(data, trained_run(data, dir / "two", {"--epochs", "2"}), {"--resume", "--epochs", "1"}),
+      kWrongUsage,
+      {"--epochs: the one_cycle schedule of the run is laid out for 2 epochs; it can be made longer"});
+  const CommandResult longer = train(data, run, {"--resume", "--epochs", "2"});
+  expect_ok(longer);
+  EXPECT_THAT(longer.err,
+              HasSubstr("note: the one_cycle schedule is laid out anew, for 2 epochs in place of 1"));
+  const fs::path constant = trained_run(data, dir / "constant", {"--schedule", "constant", "--epochs", "3"});
+  expect_error(train(data, constant, {"--resume", "--epochs", "2"}), kWrongUsage,
+               {"--epochs: 3 epochs are done already"});
+  EXPECT_EQ(train(data, constant, {"--resume", "--epochs", "4"}).err, "");
+}
+
+TEST_F(CliRun, AResumedRunKeepsItsValidationImages) {
+  // The same images and classes, but other groups.
+  const fs::path other = write_tiny_data(dir / "other", {.groups = 6});
+  expect_error(
+      run_command({"train", "--resume", "--out", run.string(), "--epochs", "2", "--data", other.string()}),
+      kFailed, {"last.safetensors: the run began with other validation images"});
+  // Without groups, single images were drawn.
+  const fs::path single = write_tiny_data(dir / "single", {.groups = 0});
+  const fs::path single_run = trained_run(single, dir / "single_run");
+  std::ofstream(single / "labels.csv", std::ios::app) << "more.png,c0\nmore2.png,c1\n";
+  for (const char* name : {"more.png", "more2.png"}) fs::copy_file(single / "i0.png", single / name);
+  expect_error(train(single, single_run, {"--resume", "--epochs", "2"}), kFailed,
+               {"other validation images"});
+  // A folder that moved is the same data.
+  fs::rename(data, dir / "moved");
+  expect_ok(run_command(
+      {"train", "--resume", "--out", run.string(), "--epochs", "2", "--data", (dir / "moved").string()}));
+}
+
+TEST_F(CliRun, SettingsOrClassesOfAnotherRunAreRefused) {
+  const std::string config = read_file(run / "config.toml");
+  for (const auto& [line, other] : {std::pair{"normalize=\"image\"", "normalize=\"unit\""},
+                                    {"shrink=1", "shrink=2"},
+                                    {"crop=0", "crop=8"}}) {
+    std::string changed = config;
+    const size_t at = changed.find(std::string("\n") + line);
+    ASSERT_NE(at, std::string::npos) << line;
+    dir.write("run/config.toml", changed.replace(at + 1, std::string(line).size(), other));
+    expect_all_refuse({"safetensors: cytograd.", "the weights are of another run"});
+  }
+  dir.write("run/config.toml", config);
+  dir.write("run/classes.csv", "index,name\n0,c1\n1,c0\n");
+  expect_error(run_command(eval_words()), kFailed, {"trained on other classes than classes.csv names"});
+  expect_error(run_command(predict_words()), kFailed, {"trained on other classes than classes.csv names"});
+  expect_error(train(data, run, {"--resume", "--epochs", "2"}), kFailed, {"classes.csv: the classes of"});
+}
+
+TEST_F(CliRun, WithoutARunThereIsNothingToResume) {
+  expect_error(train(data, dir / "new", {"--resume"}), kFailed,
+               {"new: there is no run to resume; train without --resume"});
+  EXPECT_FALSE(fs::exists(dir / "new"));
+  // A run that was killed before its first checkpoint has settings alone.
+  const std::string config = read_file(run / "config.toml");
+  for (const char* file : {"best.safetensors", "last.safetensors", "metrics.csv", "classes.csv"})
+    fs::remove(run / file);
+  expect_ok(run_command({"train", "--resume", "--out", run.string()}));
+  EXPECT_EQ(read_file(run / "config.toml"), config);
+}
+
+TEST_F(CliRun, LostBestWeightsAreWrittenAgain) {
+  const fs::path three = trained_run(data, dir / "three", {"--epochs", "3", "--schedule", "constant"});
+  fs::remove(three / "best.safetensors");
+  const CommandResult result = train(data, three, {"--resume", "--epochs", "3", "--schedule", "constant"});
+  expect_ok(result);
+  EXPECT_THAT(result.err, HasSubstr("best.safetensors was gone; the weights of epoch 3 take its place"));
+  EXPECT_THAT(result.out, HasSubstr("best epoch 3 of 3"));
+  EXPECT_EQ(train(data, three, {"--resume", "--epochs", "3", "--schedule", "constant"}).err, "");
+}
+
+TEST_F(CliRun, APipeInPlaceOfSettingsOrWeightsDoesNotBlock) {
+  const fs::path pipe = run / "pipe.safetensors";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const CommandOptions soon{.limit = std::chrono::seconds(20)};
+  expect_error(run_command({"eval", "--model", pipe.string(), "--data", data.string()}, soon), kFailed,
+               {"pipe.safetensors: cannot read: not a regular file"});
+  expect_error(train(data, dir / "new", {"--init-weights", pipe.string()}, soon), kFailed,
+               {"not a regular file"});
+  expect_error(train(data, dir / "new", {"--config", pipe.string()}, soon), kFailed,
+               {"there are no settings of a run"});
+  EXPECT_FALSE(fs::exists(dir / "new"));
+}
+
+TEST_F(CliRun, WeightsOfADeeperNetworkStartNoShallowerOne) {
+  const fs::path few = write_tiny_data(dir / "few", {.images = 8});
+  const fs::path deep = trained_run(few, dir / "deep", {"--model", "resnet34", "--shrink", "2"});
+  const Words from{"--model", "resnet18", "--init-weights", (deep / "last.safetensors").string()};
+  expect_error(train(few, dir / "new", from), kFailed,
+               {"last.safetensors: the model has no tensor 'layer", "more; the file is for another model"});
+  EXPECT_FALSE(fs::exists(dir / "new"));
+  const fs::path three = write_tiny_data(dir / "three", {.images = 9, .classes = 3});
+  expect_ok(train(
+      three, dir / "new",
+      {"--model", "resnet34", "--shrink", "2", "--init-weights", (deep / "last.safetensors").string()}));
+}
+
+TEST_F(CliRun, ImagesOfOtherSizesAreNoMatterOfTrainingForThoseWhoPredict) {
+  const fs::path mixed = write_tiny_data(dir / "mixed");
+  write_png(mixed / "i7.png", tiny_image({.side = 12}, 7));
+  const CommandResult result =
+      run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), mixed.string()});
+  expect_error(result, kFailed,
+               {"i7.png is 12 x 12 pixels but", "the model takes whole images, all of one size"});
+  EXPECT_THAT(result.err, ::testing::Not(HasSubstr("--crop")));
+  const fs::path tiny = write_tiny_data(dir / "tiny", {.side = 1});
+  const fs::path shrunk = trained_run(data, dir / "shrunk", {"--shrink", "2"});
+  expect_error(
+      run_command({"eval", "--model", shrunk.string(), "--data", tiny.string()}), kFailed,
+      {"images of 1 x 1 pixels are smaller than --shrink 2 averages; the model was trained on larger ones"});
 }
 
 TEST_F(CliRun, AResumedRunKeepsItsClasses) {
@@ -220,7 +361,19 @@ TEST_F(CliRun, PredictNeedsImagesOfTheModelsKind) {
 
 TEST_F(CliRun, EvalOfTheTrainingImagesSaysSo) {
   EXPECT_THAT(run_command(eval_words()).err, HasSubstr("note: "));
-  EXPECT_EQ(run_command(eval_words() + Words{"--where", "group=g1"}).err, "");
+  EXPECT_THAT(run_command(eval_words() + Words{"--where", "group=g1"}).err, HasSubstr("may have images"));
+  // From another folder too, and by another way to the data.
+  fs::create_directory_symlink(data, dir / "link");
+  const CommandResult linked =
+      run_command({"eval", "--model", "run", "--data", "link"}, {.folder = dir.path()});
+  expect_ok(linked);
+  EXPECT_THAT(linked.err, HasSubstr("note: link has the images that run was trained on"));
+  expect_ok(run_command(train_words("data", "relative"), {.folder = dir.path()}));
+  EXPECT_THAT(run_command({"eval", "--model", "../relative", "--data", "."}, {.folder = data}).err,
+              HasSubstr("note: "));
+  EXPECT_EQ(
+      run_command({"eval", "--model", run.string(), "--data", write_tiny_data(dir / "else").string()}).err,
+      "");
 }
 
 }  // namespace

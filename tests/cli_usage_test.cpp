@@ -27,7 +27,8 @@ TEST(CliUsage, HelpOfEachSubcommandHasAnExampleOfItself) {
   }
   EXPECT_THAT(
       run_command({"train", "--help"}).out,
-      AllOf(HasSubstr("[resnet18]"), HasSubstr("--epochs N [30]"), HasSubstr("auto|cpu|cuda [auto]")));
+      AllOf(HasSubstr("Layouts of --data"), HasSubstr("labels.csv with image,label[,group][,split]"),
+            HasSubstr("[resnet18]"), HasSubstr("--epochs N [30]"), HasSubstr("auto|cpu|cuda [auto]")));
 }
 
 TEST(CliUsage, TheVersionIsOneLine) { EXPECT_EQ(run_command({"--version"}).out, "cytograd 0.1.0\n"); }
@@ -62,7 +63,9 @@ TEST(CliUsage, ValuesOutOfRangeAreNamedWithTheRange) {
       {{"--lr", "inf"}, "--lr: 'inf' is not a number"},
       {{"--lr", "fast"}, "--lr: 'fast' is not a number"},
       {{"--lr", ""}, "--lr: '' is not a number"},
-      {{"--val-fraction", "1.5"}, "--val-fraction: '1.5' is not a number from 0 to 1"},
+      {{"--val-fraction", "1.5"}, "--val-fraction: '1.5' is not a number between 0 and 1"},
+      {{"--val-fraction", "0"}, "--val-fraction: '0' is not a number between 0 and 1"},
+      {{"--val-fraction", "1"}, "--val-fraction: '1' is not a number between 0 and 1"},
       {{"--val-fraction", "nan"}, "--val-fraction: 'nan' is not a number"},
       {{"--max-missing", "2"}, "--max-missing: '2' is not a number from 0 to 1"},
       {{"--cache-gib", "nan"}, "--cache-gib: 'nan' is not a number"},
@@ -74,6 +77,18 @@ TEST(CliUsage, ValuesOutOfRangeAreNamedWithTheRange) {
       {{"--dtype", "f64"}, "--dtype: 'f64' is none of"},
       {{"--where", "group"}, "--where: 'group' is not COLUMN=VALUE[,VALUE...]"},
       {{"--where", "=g1"}, "--where: '=g1' is not COLUMN=VALUE[,VALUE...]"},
+      {{"--where", ""}, "--where: '' is not COLUMN=VALUE[,VALUE...]"},
+      {{"--epochs", "0x2"}, "--epochs: '0x2' is not a whole number"},
+      {{"--epochs", "2 "}, "--epochs: '2 ' is not a whole number"},
+      {{"--epochs", "+2"}, "--epochs: '+2' is not a whole number"},
+      {{"--seed", "18446744073709551616"}, "--seed: '18446744073709551616' is not a whole number from 0 to"},
+      {{"--seed", "0b1"}, "--seed: '0b1' is not a whole number"},
+      {{"--lr", "1e-400"}, "--lr: '1e-400' is too small or too large"},
+      {{"--lr", "1e400"}, "--lr: '1e400' is too small or too large"},
+      {{"--lr", "0x1p-4"}, "--lr: '0x1p-4' is not a number"},
+      {{"--val", ""}, "--val: '' names no file or folder"},
+      {{"--init-weights", ""}, "--init-weights: '' names no file or folder"},
+      {{"--config", ""}, "--config: '' names no file or folder"},
       {{"surplus"}, "surplus"},
   };
   for (const auto& [words, part] : options) {
@@ -93,13 +108,35 @@ TEST(CliUsage, OfAnOptionGivenTwiceTheLastCounts) {
               HasSubstr("epoch   3/3"));
 }
 
-TEST(CliUsage, FractionsThatLeaveOneSideEmptyFail) {
+TEST(CliUsage, ALeadingZeroMakesNoOctalNumber) {
   const TempDir dir;
   write_tiny_data(dir / "data");
-  for (const char* fraction : {"0", "1"}) {
-    expect_error(train(dir / "data", dir / "run", {"--val-fraction", fraction}), kFailed,
-                 {fmt::format("the fraction to hold out is {}", fraction), "between 0 and 1"});
-  }
+  expect_ok(train(dir / "data", dir / "run", {"--batch", "010", "--seed", "007"}));
+  EXPECT_THAT(read_file(dir / "run/config.toml"), AllOf(HasSubstr("\nbatch=10\n"), HasSubstr("\nseed=7\n")));
+}
+
+TEST(CliUsage, AnEmptyPathIsWrongUsage) {
+  const std::pair<Words, std::string> commands[] = {
+      {{"synth", "--out", ""}, "--out"},
+      {{"inspect", "--data", ""}, "--data"},
+      {{"fuse", "--data", "", "--out", "o"}, "--data"},
+      {{"fuse", "--data", "d", "--out", ""}, "--out"},
+      {{"train", "--data", "", "--out", "r"}, "--data"},
+      {{"train", "--data", "d", "--out", ""}, "--out"},
+      {{"eval", "--model", "", "--data", "d"}, "--model"},
+      {{"eval", "--model", "r", "--data", ""}, "--data"},
+      {{"eval", "--model", "r", "--data", "d", "--json", ""}, "--json"},
+      {{"predict", "--model", "r", "--out", "", "i"}, "--out"},
+      {{"predict", "--model", "r", "--out", "p", ""}, "INPUT"},
+      {{"predict", "--model", "r", "--out", "p", "--submission", "", "i"}, "--submission"},
+  };
+  for (const auto& [words, option] : commands)
+    expect_error(run_command(words), kWrongUsage, {option + ": '' names no file or folder"});
+}
+
+TEST(CliUsage, AnOptionBeforeTheSubcommandIsSentBehindIt) {
+  expect_error(run_command({"--data", "d", "train", "--out", "r"}), kWrongUsage,
+               {"'--data' stands before the subcommand; write cytograd SUBCOMMAND --data ..."});
 }
 
 TEST(CliUsage, WhatTheMachineCannotDoIsSaidWithAWayOut) {

@@ -101,7 +101,7 @@ TEST(WritePng, NamesTheFileWhereTheFolderIsAbsent) {
   const TempDir dir;
   const fs::path file = dir / "none/a.png";
   EXPECT_EQ(test::message_of<Error>([&] { write_png(file, gradient(2, 2, 1)); }),
-            file.string() + ": cannot be written: No such file or directory");
+            file.string() + ": cannot write: No such file or directory");
 }
 
 // A limit on the size of files stands in for a full disk: the write stops half way.
@@ -118,17 +118,19 @@ TEST(WritePng, AFailedWriteKeepsTheOldFileAndNoRest) {
   const std::string message = test::message_of<Error>([&] { write_png(dir / "a.png", gradient(64, 64, 3)); });
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
-  EXPECT_THAT(message, HasSubstr("a.png: cannot be written: File too large"));
+  EXPECT_THAT(message, HasSubstr("a.png: cannot write: File too large"));
   expect_equal(read_image(dir / "a.png"), old);
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
 }
 
-TEST(ReadImage, SixteenBitsKeepTheHighByte) {
+TEST(ReadImage, SixteenBitsAreRefusedAndNotCutToEight) {
   const TempDir dir;
-  const auto file = dir.write("a.png", make_png({2, 1, 16, 0}, std::string_view("\0\x12\xFF\xAB\x00", 5)));
-  const Image image = read_image(file);
-  EXPECT_EQ(image.channels, 1);
-  EXPECT_THAT(image.pixels, ElementsAre(0x12, 0xAB));
+  for (const auto& [colour, samples] : {std::pair{0, 1}, {2, 3}, {4, 2}}) {
+    const std::string row = '\0' + std::string(static_cast<size_t>(2 * samples), '\x0F');
+    const auto file = dir.write("a.png", make_png({1, 1, 16, static_cast<char>(colour)}, row));
+    EXPECT_THAT(error_of(file), HasSubstr("is a 16-bit image; convert to 8 bits"));
+    EXPECT_THAT(test::message_of<Error>([&] { read_image_info(file); }), HasSubstr("is a 16-bit image"));
+  }
 }
 
 TEST(ReadImage, DropsAlpha) {

@@ -8,7 +8,6 @@
 namespace cytograd {
 namespace {
 
-
 // Known answers of the authors' library Random123, kat_vectors.
 TEST(Philox, KnownAnswers) {
   EXPECT_EQ(philox4x32(PhiloxWords{0, 0, 0, 0}, 0, 0),

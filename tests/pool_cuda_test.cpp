@@ -41,7 +41,7 @@ Tensor under_all_schedules(const std::function<Tensor(Backend&)>& body) {
   return first;
 }
 
-/// A device copy that begins `skip` bytes into its storage, where 16-byte accesses cannot reach it.
+/// A device copy that begins one element into its storage, where 16-byte accesses cannot reach it.
 class Shifted {
  public:
   explicit Shifted(const Tensor& host) : skip_(static_cast<int64_t>(size_of(host.dtype()))) {
@@ -49,7 +49,7 @@ class Shifted {
     std::vector<uint8_t> all(static_cast<size_t>(skip_), 0);
     all.insert(all.end(), bytes, bytes + host.bytes());
     storage_ = Tensor::from(all, {static_cast<int64_t>(all.size())}, Device::cuda);
-    backend(Device::cuda).synchronize();  // launches of the test go to another stream
+    backend(Device::cuda).synchronize();  // the test's launches go to another stream
   }
   void* raw() { return static_cast<uint8_t*>(storage_.raw()) + skip_; }
   std::vector<uint8_t> bytes() const {
@@ -245,6 +245,27 @@ TEST_F(PoolCuda, ColumnSumsOfAnUnalignedMatrixHaveTheBitsOfAnAlignedOne) {
                         nullptr);
       EXPECT_EQ(sums.bytes(), bytes_of(backend(Device::cuda).linear_backward_bias(x.to(Device::cuda))));
     }
+  }
+}
+
+TEST_F(PoolCuda, ColumnSumsOfAnyNumberOfPartsAgree) {
+  const Tensor x = normal({2500, 260}, 53), on_device = x.to(Device::cuda);
+  const auto expected = values_of(backend(Device::cpu).linear_backward_bias(x));
+  for (const int64_t splits : {1, 7, 33, 257, 300}) {
+    Tensor sums = Tensor::zeros({260}, DType::f32, Device::cuda);
+    Tensor workspace = Tensor::zeros({column_sum_workspace(2500, 260, splits)}, DType::f32, Device::cuda);
+    backend(Device::cuda).synchronize();
+    launch_column_sum({.x = on_device.raw(),
+                       .sums = sums.data<float>(),
+                       .workspace = workspace.data<float>(),
+                       .rows = 2500,
+                       .columns = 260,
+                       .splits = splits},
+                      nullptr);
+    device::synchronize(nullptr);
+    const auto actual = values_of(sums);
+    for (size_t c = 0; c < actual.size(); ++c)
+      ASSERT_NEAR(actual[c], expected[c], 1e-3) << splits << ", " << c;
   }
 }
 

@@ -67,8 +67,9 @@ void expect_killed_runs_end_alike(const Words& options, uint64_t seed) {
   int kills = 0;
   for (int i = 0; i < 10; ++i) {
     const auto moment = undisturbed.duration * static_cast<int64_t>(5 + random.below(40)) / 100;
-    const CommandResult result =
-        train(dir / "data", killed.path(), options + Words{"--resume"}, {.kill_after = moment});
+    const bool begun = fs::exists(killed.config());  // else it was killed before there was anything to resume
+    const CommandResult result = train(
+        dir / "data", killed.path(), options + (begun ? Words{"--resume"} : Words{}), {.kill_after = moment});
     EXPECT_THAT(result.errors(), ::testing::IsEmpty()) << result.err;
     kills += result.signal == SIGKILL ? 1 : 0;
     if (result.signal == SIGKILL) continue;
@@ -77,7 +78,8 @@ void expect_killed_runs_end_alike(const Words& options, uint64_t seed) {
     fs::remove_all(killed.path());
   }
   EXPECT_GT(kills, 2);
-  expect_ok(train(dir / "data", killed.path(), options + Words{"--resume"}));
+  const bool begun = fs::exists(killed.config());
+  expect_ok(train(dir / "data", killed.path(), options + (begun ? Words{"--resume"} : Words{})));
   expect_same_run(killed, whole);
   EXPECT_THAT(listing(killed.path()), Not(Contains(HasSubstr(".tmp"))));
 }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <CLI/CLI.hpp>
+
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "tests/support/temp_dir.h"
@@ -81,6 +83,101 @@ TEST(TrainOptions, EverySettingSurvivesTheConfiguration) {
   EXPECT_FALSE(read.mirror);
   EXPECT_TRUE(read.zero_init_last);
   EXPECT_NE(format_train_config(changed), format_train_config({}));
+}
+
+TEST(TrainOptions, EveryTextSurvivesTheConfigurationAsItIs) {
+  const std::string all_bytes = [] {
+    std::string text;
+    for (int byte = 1; byte < 256; ++byte) text += static_cast<char>(byte);
+    return text;
+  }();
+  const std::string nasty[] = {
+      "\"",        "'",    "a\"b'c", "# no comment", "a # b",   "[a, b]", "[]",  "{}",  ",",
+      "a\nb",      "\r\n", "\t",     "\\",           "\\n",     "a\\",    " a ", "a=b", "=",
+      "%s {} \\u", "true", "1e5",    "größe 细胞",   all_bytes, "\"\"\"", "-1",  "''"};
+  for (const std::string& text : nasty) {
+    TrainOptions options;
+    for (std::string* field :
+         {&options.data, &options.out, &options.label, &options.val, &options.group, &options.init_weights})
+      *field = text;
+    options.where = {text, "a=b", text + ","};
+    options.val_group = {text, "A,B", text};
+    const TrainOptions read = round_trip(options);
+    for (const std::string* field :
+         {&read.data, &read.out, &read.label, &read.val, &read.group, &read.init_weights})
+      EXPECT_EQ(*field, text);
+    EXPECT_EQ(read.where, options.where) << text;
+    EXPECT_EQ(read.val_group, options.val_group) << text;
+  }
+}
+
+TEST(TrainOptions, NumbersSurviveToTheLastBit) {
+  for (const double value : {0.1, 1.0 / 3.0, 0.1 + 0.2, 1e-300, 0.12345678901234567}) {
+    TrainOptions options;
+    options.lr = options.weight_decay = value;
+    EXPECT_EQ(round_trip(options).lr, value);
+    EXPECT_EQ(round_trip(options).weight_decay, value);
+  }
+}
+
+// config_file.h names the part of TOML that is read.
+TEST(TrainOptions, AConfigurationWrittenByHandIsRead) {
+  const test::TempDir folder;
+  const auto file = folder.write("config.toml",
+                                 "\xEF\xBB\xBF# a comment\r\n\r\n  epochs = 7  # seven\nmodel = 'small'\n"
+                                 "val-group = [\n  \"A\",  # the first\n  'B \"2\"',\n]\nwhere=\"\"\n"
+                                 "label = \"gr\\u00F6\\u00dfe \\U0001F9EB\"\nmirror=false\nbatch=010");
+  const TrainOptions options = read_train_config(file);
+  EXPECT_EQ(options.epochs, 7);
+  EXPECT_EQ(options.model, "small");
+  EXPECT_THAT(options.val_group, ElementsAre("A", "B \"2\""));
+  EXPECT_TRUE(options.where.empty());
+  EXPECT_EQ(options.label, "größe 🧫");
+  EXPECT_FALSE(options.mirror);
+  EXPECT_EQ(options.batch, 10);
+}
+
+// A setting that is declared and not written would be lost by a resumed run.
+TEST(TrainOptions, EveryDeclaredOptionIsASetting) {
+  TrainOptions options;
+  CLI::App parser;
+  declare_train_options(parser, options);
+  std::vector<std::string> declared, written{"--help"};
+  for (const CLI::Option* option : parser.get_options()) declared.push_back(option->get_name());
+  for (const TrainSetting& setting : train_settings(options)) written.push_back("--" + setting.name);
+  EXPECT_THAT(declared, testing::UnorderedElementsAreArray(written));
+}
+
+TEST(TrainOptions, AMalformedLineIsNamedAndCutShort) {
+  const test::TempDir folder;
+  const auto error = [&](const std::string& text) {
+    const auto file = folder.write("config.toml", text);
+    return test::message_of<Error>([&] { read_train_config(file); });
+  };
+  for (const auto& [text, reason] :
+       {std::pair{"epochs=1\ndata=\"a", "line 2: a quote is not closed: 'data=\"a'"},
+        {"data=\"a\nb\"\n", "line 1: a quote is not closed"},
+        {"data='a\n'", "line 1: a quote is not closed"},
+        {"data=\"a\\x\"", "a backslash begins no escape"},
+        {"data=\"\\u00G0\"", "a number that is no character"},
+        {"data=\"\\U00110000\"", "a number that is no character"},
+        {"data=\"\\u1", "a number that is no character"},
+        {"data=\"\\", "a backslash begins no escape"},
+        {"data", "expected NAME=VALUE"},
+        {"data=", "a value is missing"},
+        {"data=a b", "more text behind the value"},
+        {"=1", "expected NAME=VALUE"},
+        {"[data", "a table's name is not closed"},
+        {"where=[\"a=b\"", "a list is not closed"},
+        {"where=[\"a=b\" \"c\"]", "a list is not closed"},
+        {"epochs=[1, 2]", "--epochs: is one value, not a list"},
+        {"seed=18446744073709551616", "--seed: '18446744073709551616' is not"},
+        {"lr=1e-400", "--lr: '1e-400' is too small or too large"}}) {
+    EXPECT_THAT(error(text), HasSubstr(reason)) << text;
+  }
+  const std::string long_text(100'000, 'x');
+  for (const std::string& text : {long_text, long_text + "=1", "epochs=" + long_text, "data=\"" + long_text})
+    EXPECT_LT(error(text).size(), 400U);
 }
 
 TEST(TrainOptions, AWrongConfigurationIsOneErrorThatNamesTheFile) {

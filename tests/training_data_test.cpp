@@ -111,6 +111,68 @@ TEST(TrainingData, TheDatasetsOwnSplitIsTakenAndItsTestImagesAreLeftOut) {
   EXPECT_THAT(values_of(data.images->dataset, "split", data.validation), ElementsAre("val"));
 }
 
+TEST(TrainingData, SplitsMayHaveTheirOtherNames) {
+  const TempDir dir;
+  write_sites(dir,
+              "image,label,split\na.png,x,Training\nb.png,y,train\nc.png,x,valid\nd.png,y,validation\ne.png,"
+              "x,testing\n"
+              "f.png,z,test\n");
+  testing::internal::CaptureStderr();
+  TrainingData data = load_training_data(options_for(dir.path()));
+  testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(data.own_split);
+  EXPECT_THAT(data.train, ElementsAre(0, 1));
+  EXPECT_THAT(data.validation, ElementsAre(2, 3));
+}
+
+TEST(TrainingData, FoldersOfSplitsMayHaveTheirOtherNames) {
+  const TempDir dir;
+  for (const char* form : {"labels.csv", "class folders"}) {
+    const std::filesystem::path root = dir / form;
+    int index = 0;
+    for (const char* split : {"training", "valid", "Test"}) {
+      if (std::string_view(form) == "labels.csv") {
+        write_tiny_data(root / split, {.images = 4});
+        continue;
+      }
+      for (const char* name : {"x", "y"}) {
+        std::filesystem::create_directories(root / split / name);
+        write_png(root / split / name / "a.png", test::tiny_image({}, ++index));
+      }
+    }
+    testing::internal::CaptureStderr();
+    TrainingData data = load_training_data(options_for(root));
+    testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(data.own_split) << form;
+    EXPECT_THAT(values_of(data.images->dataset, "split", data.train), ElementsAre("training"));
+    EXPECT_THAT(values_of(data.images->dataset, "split", data.validation), ElementsAre("valid"));
+  }
+}
+
+TEST(TrainingData, AGroupOnBothSidesOfTheOwnSplitIsNamed) {
+  const TempDir dir;
+  write_sites(dir,
+              "image,label,group,split\na.png,x,p1,train\nb.png,y,p2,train\nc.png,x,p2,val\nd.png,y,p3,val\n"
+              "e.png,x,p1,test\n");
+  testing::internal::CaptureStderr();
+  load_training_data(options_for(dir.path()));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("images of one group are in both train and val, which flatters the accuracy: p2\n"));
+}
+
+TEST(TrainingData, AClassFolderWithoutPicturesIsNamed) {
+  const TempDir dir;
+  for (const char* name : {"x", "y"}) {
+    std::filesystem::create_directories(dir / name);
+    for (int i = 0; i < 5; ++i) write_png(dir / name / fmt::format("{}.png", i), test::tiny_image({}, i));
+  }
+  dir.write("z/a.tif", "a TIFF");
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(load_training_data(options_for(dir.path())).classes, ElementsAre("x", "y"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("warning: " + (dir / "z").string() + ": holds no PNG, JPEG or BMP image"));
+}
+
 TEST(TrainingData, AFilterOnTheSplitTakesOtherImages) {
   const TempDir dir;
   write_sites(dir,

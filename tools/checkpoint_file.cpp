@@ -1,24 +1,28 @@
 #include "tools/checkpoint_file.h"
 
 #include <charconv>
-#include <map>
 
 #include "data/colormap.h"
 #include "engine/check.h"
 #include "models/weights.h"
+#include "tools/option_values.h"
 
 namespace cytograd {
 namespace {
 
-using Metadata = std::map<std::string, std::string>;
-
 constexpr const char* kChannels = "cytograd.channels";
 
-Metadata metadata(const CheckpointInfo& info) {
-  return {{"format", "pt"},  // the layout of weights, as the safetensors package calls it
-          {"cytograd.model", info.model},
-          {kChannels, std::to_string(info.channels)},
-          {"cytograd.classes", std::to_string(info.classes)}};
+constexpr const char* kClassNames = "cytograd.class_names";
+constexpr const char* kValidation = "cytograd.validation";
+
+SafetensorsMetadata metadata(const CheckpointInfo& info) {
+  SafetensorsMetadata data = info.evaluation;
+  data["format"] = "pt";  // the layout of weights, as the safetensors package calls it
+  data["cytograd.model"] = info.model;
+  data[kChannels] = std::to_string(info.channels);
+  data["cytograd.classes"] = std::to_string(info.classes);
+  data[kValidation] = info.validation;
+  return data;
 }
 
 const std::string& entry(const SafetensorsFile& file, const std::string& key, const std::string& source) {
@@ -50,6 +54,48 @@ const std::vector<std::string>& training_state_prefixes() {
   return prefixes;
 }
 
+SafetensorsMetadata evaluation_metadata(const TrainOptions& options,
+                                        const std::vector<std::string>& classes) {
+  return {{"cytograd.model", options.model},
+          {"cytograd.fusion", options.fusion},
+          {"cytograd.shrink", std::to_string(options.shrink)},
+          {"cytograd.crop", std::to_string(options.crop)},
+          {"cytograd.normalize", options.normalize},
+          {"cytograd.stem", options.stem},
+          {"cytograd.classes", std::to_string(classes.size())},
+          {kClassNames, fingerprint(classes)}};
+}
+
+void require_metadata(const SafetensorsFile& file, const std::string& source,
+                      const SafetensorsMetadata& expected) {
+  for (const auto& [key, value] : expected) {
+    const auto found = file.metadata.find(key);
+    if (found == file.metadata.end() || found->second == value) continue;
+    if (key == kClassNames)
+      fail("{}: the weights were trained on other classes than classes.csv names; they are of another run",
+           source);
+    if (key == kValidation)
+      fail(
+          "{}: the run began with other validation images, of which some would now be trained on; --data "
+          "must have the "
+          "images that it began with",
+          source);
+    fail("{}: {} is {} but this run has {}; the weights are of another run", source, key,
+         in_quotes(found->second), in_quotes(value));
+  }
+}
+
+// FNV-1a of 64 bits (isthe.com/chongo/tech/comp/fnv), a zero byte behind each text.
+std::string fingerprint(const std::vector<std::string>& texts) {
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto add = [&](char c) { hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3; };
+  for (const std::string& text : texts) {
+    for (const char c : text) add(c);
+    add('\0');
+  }
+  return fmt::format("{:016x}", hash);
+}
+
 int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source, bool colormap) {
   int64_t channels = 0;
   if (file.metadata.contains(kChannels)) {
@@ -70,7 +116,7 @@ int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& sour
 }
 
 void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
-  Metadata data = metadata(info);
+  SafetensorsMetadata data = metadata(info);
   data["cytograd.epoch"] = std::to_string(state.progress.best_epoch);
   if (state.ema != nullptr) state.ema->swap();
   write_safetensors(file, export_weights(state.model),
@@ -79,7 +125,7 @@ void write_best(const std::filesystem::path& file, const TrainingState& state, c
 }
 
 void write_last(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
-  Metadata data = metadata(info);
+  SafetensorsMetadata data = metadata(info);
   data["cytograd.best_epoch"] = std::to_string(state.progress.best_epoch);
   data["cytograd.best_accuracy"] =
       fmt::format("{}", state.progress.best_accuracy);  // shortest text that reads back
@@ -93,12 +139,8 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info) {
   const std::string source = file.string();
   const SafetensorsFile saved = read_safetensors(file);
-  for (const auto& [key, value] : metadata(info)) {
-    if (entry(saved, key, source) != value) {
-      fail("{}: {} is {} but this run has {}; the checkpoint is of another run", source, key,
-           saved.metadata.at(key), value);
-    }
-  }
+  entry(saved, "cytograd.model", source);
+  require_metadata(saved, source, metadata(info));
   TrainingProgress progress;
   progress.history = parse_metrics(entry(saved, "cytograd.metrics", source), source);
   progress.best_epoch = number<int64_t>(saved, "cytograd.best_epoch", source);

@@ -31,7 +31,21 @@ struct CheckpointInfo {
   std::string model;     ///< "resnet18"
   int64_t channels = 0;  ///< of the raw images
   int64_t classes = 0;
+  SafetensorsMetadata evaluation;  ///< evaluation_metadata of the run
+  std::string validation;          ///< TrainingData::validation_fingerprint
 };
+
+/// What the weights mean nothing without, from config.toml and classes.csv: fusion, shrink, crop, normalize, stem and
+/// the names of the classes.
+SafetensorsMetadata evaluation_metadata(const TrainOptions& options, const std::vector<std::string>& classes);
+
+/// Fails where metadata of `file` (named `source`) says something else than `expected`, such as that of another run.
+/// What it does not say at all, as in weights that PyTorch wrote, passes.
+void require_metadata(const SafetensorsFile& file, const std::string& source,
+                      const SafetensorsMetadata& expected);
+
+/// 64 bits that tell lists of texts apart.
+std::string fingerprint(const std::vector<std::string>& texts);
 
 /// Weights alone, the averaged ones where there is an EMA: what eval and predict read.
 void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info);

@@ -7,12 +7,15 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <iostream>
 #include <new>
+#include <string_view>
 #include <system_error>
 
 #include "engine/check.h"
 #include "tools/commands.h"
 #include "tools/help_formatter.h"
+#include "tools/option_values.h"
 
 namespace cytograd {
 namespace {
@@ -37,6 +40,10 @@ void open_standard_streams() {
 
 bool has_subcommand(const CLI::App& app, const std::string& name) {
   return !app.get_subcommands([&](const CLI::App* command) { return command->get_name() == name; }).empty();
+}
+
+bool is_option_of_app(std::string_view word) {
+  return word == "-h" || word == "--help" || word == "--version";
 }
 
 /// What was printed has arrived, or the command has failed.
@@ -68,12 +75,20 @@ int run_command_line(int argc, const char* const* argv) {
   add_predict(app);
   add_devices(app);
   try {
+    if (argc > 1 && argv[1][0] == '-' && !is_option_of_app(argv[1])) {
+      throw CLI::ParseError(fmt::format("{} stands before the subcommand; write cytograd SUBCOMMAND {} ...",
+                                        in_quotes(argv[1]), std::string_view(argv[1]).substr(0, 40)),
+                            CLI::ExitCodes::ExtrasError);
+    }
     if (argc > 1 && argv[1][0] != '-' && !has_subcommand(app, argv[1]))
       throw CLI::ExtrasError({fmt::format("'{}' is no subcommand", argv[1])});
     app.parse(argc, argv);
     return finish();
   } catch (const CLI::Success& success) {
-    return app.exit(success);  // --help, --version
+    const int code = app.exit(success);  // --help, --version
+    std::cout.flush();
+    if (!std::cout) return report("the output cannot be written", kFailed);
+    return code == 0 ? finish() : code;
   } catch (const CLI::ParseError& error) {
     std::string usage = "cytograd";
     for (const CLI::App* command : app.get_subcommands()) usage += " " + command->get_name();

@@ -39,13 +39,20 @@ void evaluate(const EvalSettings& settings) {
   if (!group.empty()) dataset.require_column(group);
   const std::vector<int64_t> labels = label_samples(dataset, label, run.classes);
   std::error_code ignored;
-  if (settings.where.empty() && std::filesystem::equivalent(settings.data, options.data, ignored)) {
-    say(fmt::format(
-        "note: {} has the images that {} was trained on, which flatters it; --where chooses others",
-        settings.data, settings.model));
+  if (std::filesystem::equivalent(settings.data, options.data, ignored)) {
+    say(settings.where.empty()
+            ? fmt::format(
+                  "note: {} has the images that {} was trained on, which flatters it; --where chooses others",
+                  settings.data, settings.model)
+            : fmt::format("note: {} may have images that {} was trained on, which flatters it", settings.data,
+                          settings.model));
+  }
+  if (!settings.json.empty()) {
+    require_no_run_file(run, settings.json);
+    require_no_input(settings.json, dataset);
   }
 
-  const auto data = load_images(std::move(dataset), options);
+  const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, settings.data);
   std::vector<int64_t> samples;
   for (size_t i = 0; i < labels.size(); ++i) {
@@ -79,11 +86,11 @@ void add_eval(CLI::App& app) {
   auto settings = std::make_shared<EvalSettings>();
   CLI::App* command = app.add_subcommand("eval", "Measure a trained classifier on labelled images");
   command->option_defaults()->always_capture_default();
-  command->add_option("--model", settings->model, "Run folder, or one of its .safetensors files")
-      ->required()
-      ->type_name("RUN");
-  command->add_option("--data", settings->data, "Folder of images")->required()->type_name("DIR");
-  command->add_option("--json", settings->json, "Also write the figures there")->type_name("FILE");
+  take_path(command->add_option("--model", settings->model, "Run folder, or one of its .safetensors files"),
+            "RUN")
+      ->required();
+  take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR")->required();
+  take_path(command->add_option("--json", settings->json, "Also write the figures there"), "FILE");
   command
       ->add_option("--group", settings->group, "Column to report accuracy by; default: experiment or group")
       ->type_name("COLUMN");

@@ -13,7 +13,8 @@ Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& opti
   Predictions result;
   result.classes = options.classes;
   while (auto batch = loader.next()) {
-    const Tensor x = preprocess(backend(options.device).upload(batch->images), batch->views, options.preprocess);
+    const Tensor x =
+        preprocess(backend(options.device).upload(batch->images), batch->views, options.preprocess);
     const Tensor probabilities = softmax(model.forward(x, {}).value());  // [N, classes]
     const std::vector<float> rows = probabilities.to_vector<float>();
     if (!std::all_of(rows.begin(), rows.end(), [](float p) { return std::isfinite(p); }))

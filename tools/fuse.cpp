@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <map>
@@ -17,6 +18,8 @@
 namespace cytograd {
 namespace {
 
+namespace fs = std::filesystem;
+
 struct FuseSettings {
   std::string data;
   std::string out;
@@ -27,13 +30,33 @@ struct FuseSettings {
   int64_t workers = 2;
 };
 
+/// A sample's name with the extension of a picture, fit for the column image of a labels.csv, where ';' parts channels.
 std::string picture_name(const Sample& sample) {
-  const std::filesystem::path name(sample.name);
-  return (name.extension().empty() ? name : name.parent_path() / name.stem()).string() + ".png";
+  std::string text = sample.name;
+  if (sample.files.size() > 1) text.resize(std::min(text.size(), text.find(';')));
+  std::replace(text.begin(), text.end(), ';', '_');
+  fs::path name = fs::path(text).lexically_normal();
+  if (has_image_extension(name)) name.replace_extension();  // whatever else follows a dot is part of the name
+  return name.string() + ".png";
+}
+
+/// Throws Error where two samples would be written to one file.
+std::vector<std::string> picture_names(const Dataset& dataset) {
+  std::vector<std::string> names;
+  std::map<std::string, const Sample*> owners;
+  for (const Sample& sample : dataset.samples) {
+    names.push_back(picture_name(sample));
+    const auto [found, is_new] = owners.emplace(names.back(), &sample);
+    if (is_new) continue;
+    fail("{}: '{}' and '{}' would both be written to {}; rename one of them", dataset.root.string(),
+         found->second->name, sample.name, names.back());
+  }
+  return names;
 }
 
 /// image,label,group and every other column the dataset has.
-std::string labels_csv(const Dataset& dataset, const std::vector<bool>& written) {
+std::string labels_csv(const Dataset& dataset, const std::vector<std::string>& names,
+                       const std::vector<bool>& written) {
   std::vector<std::string> header{"image"};
   std::vector<size_t> order;
   const auto add = [&](const std::string& title, const std::string& column) {
@@ -50,7 +73,7 @@ std::string labels_csv(const Dataset& dataset, const std::vector<bool>& written)
   std::string text = csv_row(header);
   for (size_t i = 0; i < dataset.samples.size(); ++i) {
     if (!written[i]) continue;
-    std::vector<std::string> row{picture_name(dataset.samples[i])};
+    std::vector<std::string> row{names[i]};
     for (const size_t index : order) row.push_back(dataset.samples[i].values[index]);
     text += csv_row(row);
   }
@@ -70,67 +93,91 @@ std::vector<Image> preview_sites(const Dataset& dataset) {
   return sites;
 }
 
-void fuse(const FuseSettings& settings) {
-  const Dataset dataset = open_filtered(settings.data, settings.where);
-  check_missing(dataset, settings.max_missing);
-  report_missing(dataset);
-  if (!settings.preview.empty()) write_png(settings.preview, contact_sheet(preview_sites(dataset), {}));
-  if (settings.out.empty()) return;
+/// What the workers have done.
+struct Fused {
+  std::vector<bool> written;                // aligned with the samples
+  std::vector<UnreadableImage> unreadable;  // in the order of the samples
+};
 
-  const std::filesystem::path images = std::filesystem::path(settings.out) / "images";
-  std::error_code error;
-  std::filesystem::create_directories(images, error);
-  if (error) fail("{}: the folder cannot be made: {}", images.string(), error.message());
-
-  const auto total = static_cast<int64_t>(dataset.samples.size());
-  std::atomic<int64_t> next = 0;
+Fused fuse_images(const Dataset& dataset, const fs::path& folder, const std::vector<std::string>& names,
+                  int64_t workers) {
+  const size_t total = dataset.samples.size();
+  Fused result{.written = std::vector<bool>(total), .unreadable = {}};
+  std::atomic<size_t> next = 0;
   std::atomic<int64_t> done = 0;
+  std::atomic<int64_t> finished = 0;
+  std::atomic<bool> stop = false;
   std::mutex mutex;
-  std::vector<bool> written(dataset.samples.size());
-  std::vector<std::string> unreadable;
   std::exception_ptr fatal;
-  const auto work = [&] {
-    for (int64_t i = next++; i < total; i = next++, ++done) {
-      const Sample& sample = dataset.samples[static_cast<size_t>(i)];
-      const std::filesystem::path file = images / picture_name(sample);
-      Image planes;
-      try {
-        planes = read_planes(sample.files);
-      } catch (const Error& failure) {
-        const std::lock_guard lock(mutex);
-        unreadable.emplace_back(failure.what());
-        continue;
-      }
-      try {
-        std::filesystem::create_directories(file.parent_path());
-        write_png(file, colormap(planes));
-        const std::lock_guard lock(mutex);
-        written[static_cast<size_t>(i)] = true;
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!fatal) fatal = std::current_exception();
-        next = total;
-      }
+  const auto fuse_one = [&](size_t i) {
+    Image planes;
+    try {
+      planes = read_planes(dataset.samples[i].files);
+    } catch (const Error& failure) {
+      const std::lock_guard lock(mutex);
+      result.unreadable.push_back({static_cast<int64_t>(i), failure.what()});
+      return;
     }
+    fs::create_directories((folder / names[i]).parent_path());
+    write_png(folder / names[i], colormap(planes));
+    const std::lock_guard lock(mutex);
+    result.written[i] = true;
+  };
+  const auto work = [&] {
+    try {
+      for (size_t i = next++; i < total && !stop; i = next++, ++done) fuse_one(i);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!fatal) fatal = std::current_exception();
+      stop = true;
+    }
+    ++finished;
   };
   {
-    Progress progress("fusing", total, "images");
+    Progress progress("fusing", static_cast<int64_t>(total), "images");
     std::vector<std::jthread> threads;
-    for (int64_t i = 0; i < settings.workers; ++i) threads.emplace_back(work);
-    while (done < total && next < total + settings.workers) {
+    for (int64_t i = 0; i < workers; ++i) threads.emplace_back(work);
+    while (finished < workers) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       progress.update(done);
     }
   }
   if (fatal) std::rethrow_exception(fatal);
-  for (const std::string& reason : unreadable) say("unreadable, skipped: " + reason);
-  if (static_cast<double>(unreadable.size()) > settings.max_missing * static_cast<double>(total)) {
-    fail("{}: {} of {} images are unreadable, more than --max-missing {:g} allows", settings.data,
-         unreadable.size(), total, settings.max_missing);
+  std::sort(result.unreadable.begin(), result.unreadable.end(),
+            [](const auto& a, const auto& b) { return a.sample < b.sample; });
+  return result;
+}
+
+/// Neither may the pictures fall among those they are made of, nor a labels.csv beside a dataset's own tables.
+void require_apart(const fs::path& out, const fs::path& data) {
+  if (!is_within(out, data) && !is_within(data, out / "images")) return;
+  fail("--out {} lies in --data {}, or around it; name a folder of its own", out.string(), data.string());
+}
+
+void fuse(const FuseSettings& settings) {
+  if (!settings.out.empty()) require_apart(settings.out, settings.data);
+  LoadedData data;
+  data.dataset = open_filtered(settings.data, settings.where);
+  data.max_missing = settings.max_missing;
+  const Dataset& dataset = data.dataset;
+  check_missing(dataset, settings.max_missing);
+  report_missing(dataset);
+  if (!settings.preview.empty()) {
+    require_no_input(settings.preview, dataset);
+    write_png(settings.preview, contact_sheet(preview_sites(dataset), {}));
   }
-  write_text_file(std::filesystem::path(settings.out) / "labels.csv", labels_csv(dataset, written));
+  if (settings.out.empty()) return;
+
+  const std::vector<std::string> names = picture_names(dataset);
+  const fs::path images = fs::path(settings.out) / "images";
+  std::error_code error;
+  fs::create_directories(images, error);
+  if (error) fail("{}: the folder cannot be made: {}", images.string(), error.message());
+  const Fused fused = fuse_images(dataset, images, names, settings.workers);
+  data.add_unreadable(fused.unreadable);
+  write_text_file(fs::path(settings.out) / "labels.csv", labels_csv(dataset, names, fused.written));
   fmt::print("{}: {} RGB images and labels.csv\n", settings.out,
-             total - static_cast<int64_t>(unreadable.size()));
+             std::count(fused.written.begin(), fused.written.end(), true));
 }
 
 }  // namespace
@@ -139,13 +186,12 @@ void add_fuse(CLI::App& app) {
   auto settings = std::make_shared<FuseSettings>();
   CLI::App* command = app.add_subcommand("fuse", "Fuse six channels to RGB pictures with a labels.csv");
   command->option_defaults()->always_capture_default();
-  command->add_option("--data", settings->data, "Folder of images")->required()->type_name("DIR");
-  command->add_option("--out", settings->out, "Folder to make")->type_name("DIR");
+  take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR")->required();
+  take_path(command->add_option("--out", settings->out, "Folder to make"), "DIR");
   take_choice(command->add_option("--method", settings->method, "How"), {"colormap"});
-  command
-      ->add_option("--preview", settings->preview,
-                   "Contact sheet of a site of each cell type: channels and fusion")
-      ->type_name("FILE.png");
+  take_path(command->add_option("--preview", settings->preview,
+                                "Contact sheet of a site of each cell type: channels and fusion"),
+            "FILE.png");
   add_where(*command, settings->where);
   add_max_missing(*command, settings->max_missing);
   take_whole(command->add_option("--workers", settings->workers, "Threads"), 1, 256);

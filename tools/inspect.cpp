@@ -21,15 +21,16 @@ Counts count_values(const Dataset& dataset, size_t column) {
   return counts;
 }
 
-/// "1104 x 512 x 512 x 6"-like sizes of the first image; nullopt where none can be read.
-std::optional<ImageInfo> first_image(const Dataset& dataset) {
+/// Of the first image that can be read; nullopt, and what is wrong with the first, where none can.
+std::optional<ImageInfo> first_image(const Dataset& dataset, std::string& reason) {
+  reason.clear();
   for (const Sample& sample : dataset.samples) {
     try {
       ImageInfo info = read_image_info(sample.files.front());
       if (sample.files.size() > 1) info.channels = static_cast<int64_t>(sample.files.size());
       return info;
-    } catch (const Error&) {
-      continue;
+    } catch (const Error& error) {
+      if (reason.empty()) reason = error.what();
     }
   }
   return std::nullopt;
@@ -41,7 +42,8 @@ nlohmann::ordered_json to_json(const Dataset& dataset) {
       {"named", dataset.named_samples},          {"images", dataset.samples.size()},
       {"incomplete", dataset.incomplete.size()}, {"label_column", dataset.label_column},
       {"group_column", dataset.group_column}};
-  if (const auto info = first_image(dataset)) {
+  std::string reason;
+  if (const auto info = first_image(dataset, reason)) {
     json["height"] = info->height;
     json["width"] = info->width;
     json["channels"] = info->channels;
@@ -88,9 +90,12 @@ void print_column(const Dataset& dataset, size_t column) {
 void print(const Dataset& dataset) {
   fmt::print("{}: {}\n", dataset.root.string(), layout_name(dataset.layout));
   fmt::print("  {} of {} named images are there", dataset.samples.size(), dataset.named_samples);
-  if (const auto info = first_image(dataset)) {
+  std::string reason;
+  if (const auto info = first_image(dataset, reason)) {
     fmt::print("; the first has {} x {} pixels and {} channel{}", info->width, info->height, info->channels,
                info->channels == 1 ? "" : "s");
+  } else if (!reason.empty()) {
+    fmt::print("; none can be read: {}", reason);
   }
   fmt::print("\n");
   if (!dataset.label_column.empty()) fmt::print("  label column       {}\n", dataset.label_column);
@@ -101,7 +106,7 @@ void print(const Dataset& dataset) {
   Counts reasons;
   for (const MissingImage& missing : dataset.missing) ++reasons[missing.reason];
   fmt::print("  missing            {} images lack files\n", dataset.incomplete.size());
-  for (const auto& [reason, count] : reasons) fmt::print("    {}: {}\n", reason, count);
+  for (const auto& [why, count] : reasons) fmt::print("    {}: {}\n", why, count);
   size_t listed = 0;
   for (const MissingImage& missing : dataset.missing) {
     if (++listed > kListed) break;
@@ -122,7 +127,7 @@ void add_inspect(CLI::App& app) {
   };
   auto settings = std::make_shared<Settings>();
   CLI::App* command = app.add_subcommand("inspect", "Say what is in a folder of images and what is missing");
-  command->add_option("--data", settings->data, "Folder of images")->required()->type_name("DIR");
+  take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR")->required();
   add_where(*command, settings->where);
   command->add_flag("--json", settings->json, "As JSON, with every missing file");
   command->footer("Example: cytograd inspect --data rxrx1");

@@ -4,21 +4,31 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cytograd {
 
-/// A whole number from `low` to `high`; --help shows N.
+/// A whole number in decimal digits from `low` to `high`; --help shows N.
 CLI::Option* take_whole(CLI::Option* option, int64_t low, int64_t high);
 
-/// A finite number from `low` to `high`; --help shows X.
+/// A finite decimal number from `low` to `high`; --help shows X.
 CLI::Option* take_number(CLI::Option* option, double low, double high);
+
+/// The same, but neither `low` nor `high` itself.
+CLI::Option* take_number_between(CLI::Option* option, double low, double high);
+
+/// A path that is not empty; --help shows `shown`, such as DIR.
+CLI::Option* take_path(CLI::Option* option, const std::string& shown);
 
 /// One of `values`; --help shows them as a|b|c.
 CLI::Option* take_choice(CLI::Option* option, const std::vector<std::string>& values);
 
 /// A whole number of 64 bits, from 0; --help shows N.
 CLI::Option* take_seed(CLI::Option* option);
+
+/// Text in single quotes for a message, cut where it is long.
+std::string in_quotes(std::string_view text);
 
 /// Declares --where, which may be given several times, each time with one COLUMN=VALUE[,VALUE...].
 CLI::Option* add_where(CLI::App& command, std::vector<std::string>& where);

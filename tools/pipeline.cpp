@@ -36,10 +36,34 @@ void report_missing(const Dataset& dataset) {
 }
 
 void require_writable(const std::string& file) {
-  std::error_code ignored;
-  const auto type = std::filesystem::status(file, ignored).type();
-  if (type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::character) return;
+  if (is_written_in_place(file)) return;  // a pipe would wait for its reader
   const AtomicFile trial(file);
+}
+
+bool is_within(const std::filesystem::path& path, const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const auto real = [&](const std::filesystem::path& p) {
+    const std::filesystem::path result =
+        std::filesystem::weakly_canonical(std::filesystem::absolute(p), ignored);
+    return result.has_filename() ? result : result.parent_path();  // without a slash at its end
+  };
+  const std::filesystem::path inner = real(path), outer = real(folder);
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+void require_no_input(const std::string& output, const Dataset& dataset) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(output, ignored)) return;
+  const std::filesystem::path name = std::filesystem::canonical(output, ignored).filename();
+  const auto check = [&](const std::filesystem::path& file) {
+    // The name first: asking the disk about every image of RxRx1 takes minutes.
+    if (file.filename() == name && std::filesystem::equivalent(output, file, ignored))
+      fail("{}: is an input, which would be lost; name another file to write", output);
+  };
+  for (const std::filesystem::path& table : dataset.tables) check(table);
+  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    for (const Sample& sample : *samples) std::for_each(sample.files.begin(), sample.files.end(), check);
+  }
 }
 
 std::vector<int64_t> LoadedData::readable(const std::vector<int64_t>& samples) const {
@@ -73,6 +97,7 @@ void LoadedData::add_unreadable(const std::vector<UnreadableImage>& found) {
 
 Dataset open_filtered(const std::string& folder, const std::vector<std::string>& where) {
   Dataset dataset = open_dataset(folder);
+  for (const std::string& warning : dataset.warnings) say("warning: " + warning);
   for (const std::string& condition : where) {
     const size_t equals = condition.find('=');
     if (equals == std::string::npos || equals == 0)
@@ -82,7 +107,7 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
   return dataset;
 }
 
-std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options) {
+std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options, Use use) {
   auto data = std::make_unique<LoadedData>();
   data->dataset = std::move(dataset);
   data->max_missing = options.max_missing;
@@ -91,9 +116,20 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
 
   const double half = static_cast<double>(available_memory()) / 2.0;
   const double bytes = options.cache_gib < 0.0 ? half : options.cache_gib * 0x1p30;
-  data->store = std::make_unique<ImageStore>(data->dataset,
-                                             ImageStoreOptions{.cache_bytes = static_cast<size_t>(bytes),
-                                                               .crop_side = options.crop * options.shrink});
+  ImageStoreOptions store{.cache_bytes = static_cast<size_t>(bytes),
+                          .crop_side = options.crop * options.shrink};
+  if (use == Use::inference) {
+    store.other_size_advice =
+        "the model takes whole images, all of one size; give those of each size by themselves";
+    store.small_size_advice = "which is what the model was trained on; give larger images";
+  }
+  data->store = std::make_unique<ImageStore>(data->dataset, store);
+  const ImageInfo& image = data->store->reference();
+  if (std::min(image.height, image.width) < options.shrink) {
+    fail("{}: images of {} x {} pixels are smaller than --shrink {} averages; {}",
+         data->dataset.root.string(), image.width, image.height, options.shrink,
+         use == Use::training ? "use a smaller one" : "the model was trained on larger ones");
+  }
   std::vector<UnreadableImage> unreadable;
   {
     const auto total = static_cast<int64_t>(data->dataset.samples.size());

@@ -35,9 +35,12 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
 /// Prints how many of the images that the dataset names are not there, if any.
 void report_missing(const Dataset& dataset);
 
+/// What the images are for: it decides what a user can do about those of a wrong size.
+enum class Use { training, inference };
+
 /// Checks for missing images and decodes as much as fits into memory. Prints what is missing or unreadable. Throws Error
-/// where more than --max-missing is.
-std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options);
+/// where more than --max-missing is, or where the images are smaller than --shrink.
+std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options, Use use);
 
 /// How raw images of `channels` channels become the network's input on `device`, in the type that --dtype resolves to.
 PreprocessOptions preprocess_options(const TrainOptions& options, int64_t channels, Device device);
@@ -46,6 +49,12 @@ int64_t fused_channels(const TrainOptions& options, int64_t channels);
 
 /// Loader settings without shuffling or augmentation.
 LoaderOptions evaluation_loader_options(const TrainOptions& options);
+
+/// Whether `path` is `folder` or lies in it, whatever links lead there. Neither needs to exist.
+bool is_within(const std::filesystem::path& path, const std::filesystem::path& folder);
+
+/// Fails where `output` is one of the files that the dataset is made of: its images and tables.
+void require_no_input(const std::string& output, const Dataset& dataset);
 
 /// Fails before long work where the file could not be written at its end. Leaves nothing behind.
 void require_writable(const std::string& file);

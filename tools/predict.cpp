@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "data/csv.h"
-#include "data/natural_order.h"
 #include "engine/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
@@ -77,36 +78,80 @@ std::string format_predictions(const Predictions& predictions, const Dataset& da
   return text;
 }
 
-/// Kaggle's submission: one row a well, the class of highest mean probability over its sites.
-std::string format_submission(const Predictions& predictions, const Dataset& dataset,
-                              const std::vector<std::string>& classes) {
-  const auto column = dataset.column("id_code");
-  if (!column)
+/// The wells that Kaggle asks for: those of test.csv, in its order, and not the controls beside them.
+std::vector<std::string> wells_to_submit(const Dataset& dataset) {
+  if (dataset.layout != Layout::kaggle_rxrx1)
     fail("--submission: {} is not in the Kaggle layout, its images have no id_code", dataset.root.string());
+  std::error_code ignored;
+  const std::filesystem::path file = dataset.root / "test.csv";
+  if (!std::filesystem::exists(file, ignored))
+    fail("--submission: there is no {}, which names the wells to submit", file.string());
+  const CsvTable table = read_csv(file);
+  const size_t id_code = table.require_column("id_code");
+  const size_t column = dataset.require_column("id_code");
+  std::unordered_set<std::string> there;
+  for (const Sample& sample : dataset.samples) there.insert(sample.values[column]);
+  std::vector<std::string> wells;
+  bool any = false;
+  for (const auto& row : table.rows) {
+    wells.push_back(row[id_code]);
+    any = any || there.contains(wells.back());
+  }
+  if (!any)
+    fail("--submission: none of the images is of a well of {}; choose others with --where", file.string());
+  return wells;
+}
+
+/// Kaggle's submission: one row a well, the class of highest mean probability over its sites. Says how many of `asked`
+/// have no image.
+std::string format_submission(const Predictions& predictions, const Dataset& dataset,
+                              const std::vector<std::string>& classes,
+                              const std::vector<std::string>& asked) {
+  const size_t column = dataset.require_column("id_code");
   const auto k = static_cast<size_t>(predictions.classes);
-  std::map<std::string, std::vector<double>, NaturalLess> wells;
+  std::unordered_map<std::string, std::vector<double>> wells;
   for (size_t i = 0; i < predictions.samples.size(); ++i) {
     const Sample& sample = dataset.samples[static_cast<size_t>(predictions.samples[i])];
-    std::vector<double>& sums = wells[sample.values[*column]];
+    std::vector<double>& sums = wells[sample.values[column]];
     sums.resize(k);
     for (size_t c = 0; c < k; ++c) sums[c] += static_cast<double>(predictions.probabilities[i * k + c]);
   }
   std::string text = "id_code,sirna\n";
-  for (const auto& [well, sums] : wells) {
+  size_t left_out = 0;
+  for (const std::string& well : asked) {
+    const auto found = wells.find(well);
+    if (found == wells.end()) {
+      ++left_out;
+      continue;
+    }
+    const std::vector<double>& sums = found->second;
     const auto best = static_cast<size_t>(std::max_element(sums.begin(), sums.end()) - sums.begin());
     text += fmt::format("{},{}\n", csv_field(well), csv_field(classes[best]));
   }
+  if (left_out > 0)
+    say(fmt::format(
+        "submission: {} of {} wells of test.csv are left out, for no image of theirs was predicted", left_out,
+        asked.size()));
   return text;
 }
 
 void predict(const PredictSettings& settings) {
+  if (!settings.submission.empty() && is_within(settings.submission, settings.out))
+    throw CLI::ValidationError("--submission", "names the file of --out; name another");
   require_writable(settings.out);
   if (!settings.submission.empty()) require_writable(settings.submission);
   const Device device = resolve_device(settings.device);
   TrainedRun run = load_trained_run(settings.model, device);
   TrainOptions options = run.options;
   options.max_missing = settings.max_missing;
-  const auto data = load_images(gather(settings), options);
+  Dataset dataset = gather(settings);
+  for (const std::string& output : {settings.out, settings.submission}) {
+    require_no_run_file(run, output);
+    require_no_input(output, dataset);
+  }
+  const std::vector<std::string> wells =
+      settings.submission.empty() ? std::vector<std::string>{} : wells_to_submit(dataset);
+  const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, data->dataset.root.string());
   std::vector<int64_t> samples;
   for (size_t i = 0; i < data->dataset.samples.size(); ++i) samples.push_back(static_cast<int64_t>(i));
@@ -122,7 +167,7 @@ void predict(const PredictSettings& settings) {
   }
   data->add_unreadable(lost);
   if (!settings.submission.empty()) {
-    write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes));
+    write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes, wells));
   }
   write_text_file(settings.out, format_predictions(predictions, data->dataset, run.classes, settings.top));
   fmt::print("{}: predictions of {} images\n", settings.out, predictions.samples.size());
@@ -134,24 +179,23 @@ void add_predict(CLI::App& app) {
   auto settings = std::make_shared<PredictSettings>();
   CLI::App* command = app.add_subcommand("predict", "Classify images: files, folders or datasets");
   command->option_defaults()->always_capture_default();
-  command->add_option("--model", settings->model, "Run folder, or one of its .safetensors files")
-      ->required()
-      ->type_name("RUN");
-  command
-      ->add_option("--out", settings->out, "CSV to write: image,label,probability,label_2,probability_2,...")
-      ->required()
-      ->type_name("FILE");
-  command->add_option("INPUT", settings->inputs, "Image files, folders of images, datasets")
+  take_path(command->add_option("--model", settings->model, "Run folder, or one of its .safetensors files"),
+            "RUN")
+      ->required();
+  take_path(command->add_option("--out", settings->out,
+                                "CSV to write: image,label,probability,label_2,probability_2,..."),
+            "FILE")
+      ->required();
+  take_path(command->add_option("INPUT", settings->inputs, "Image files, folders of images, datasets"), "...")
       ->required()
       ->take_all()
-      ->type_name("...")
       ->default_str("");
   add_where(*command, settings->where);
   take_whole(command->add_option("--top", settings->top, "Classes a row"), 1, 100000);
-  command
-      ->add_option("--submission", settings->submission,
-                   "Also write Kaggle's id_code,sirna, sites of a well averaged")
-      ->type_name("FILE");
+  take_path(
+      command->add_option("--submission", settings->submission,
+                          "Also write Kaggle's id_code,sirna for the wells of test.csv, sites averaged"),
+      "FILE");
   add_max_missing(*command, settings->max_missing);
   add_device(*command, settings->device);
   command->footer("Example: cytograd predict --model run --out predictions.csv new_plates");

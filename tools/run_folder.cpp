@@ -4,11 +4,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <unordered_set>
 
 #include "data/csv.h"
 #include "engine/atomic_file.h"
@@ -79,10 +79,15 @@ void RunFolder::require_writable() const {
          std::strerror(errno));
 }
 
-void RunFolder::create() const {
+std::vector<std::filesystem::path> RunFolder::create() const {
   std::error_code error;
+  std::vector<std::filesystem::path> made;
+  for (auto folder = std::filesystem::absolute(path_); !std::filesystem::exists(folder, error);
+       folder = folder.parent_path())
+    made.push_back(folder);
   std::filesystem::create_directories(path_, error);
   if (error) fail("{}: the run folder cannot be made: {}", path_.string(), error.message());
+  return made;
 }
 
 void RunFolder::remove_leftovers() const {
@@ -96,15 +101,20 @@ void RunFolder::remove_leftovers() const {
 }
 
 RunLock::RunLock(const RunFolder& folder)
-    : descriptor_(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (descriptor_ < 0 || flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    : made_(folder.create()), descriptor_(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0)
+    fail("{}: the run folder cannot be opened: {}", folder.path().string(), std::strerror(errno));
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(descriptor_);
   fail("{}: another process is training into this folder; wait for it or name another --out",
        folder.path().string());
 }
 
 RunLock::~RunLock() {
-  if (descriptor_ >= 0) close(descriptor_);
+  for (const std::filesystem::path& folder : made_) {
+    if (rmdir(folder.c_str()) != 0) break;  // it holds a run
+  }
+  close(descriptor_);
 }
 
 void RunFolder::write_classes(const std::vector<std::string>& names) const {
@@ -118,12 +128,13 @@ std::vector<std::string> RunFolder::read_classes() const {
   const size_t index = table.require_column("index");
   const size_t name = table.require_column("name");
   std::vector<std::string> names;
+  std::unordered_set<std::string> seen;
   for (size_t i = 0; i < table.rows.size(); ++i) {
     const std::vector<std::string>& fields = table.rows[i];
     if (parse_number<size_t>(fields[index], table.place(i)) != i) {
       fail("{}: expected class {}, found '{}'", table.place(i), i, fields[index]);
     }
-    if (std::find(names.begin(), names.end(), fields[name]) != names.end())
+    if (!seen.insert(fields[name]).second)
       fail("{}: the class '{}' occurs twice", table.place(i), fields[name]);
     names.push_back(fields[name]);
   }

@@ -16,7 +16,7 @@ void add_synth(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("synth", "Make a synthetic cell-painting dataset in the rxrx.ai layout");
   command->option_defaults()->always_capture_default();
-  command->add_option("--out", settings->out, "Folder to make")->required()->type_name("DIR");
+  take_path(command->add_option("--out", settings->out, "Folder to make"), "DIR")->required();
   SynthOptions& o = settings->options;
   take_whole(command->add_option("--experiments", o.experiments, "Each with its own batch effect"), 1, 999);
   take_whole(command->add_option("--plates", o.plates, "Of each experiment"), 1, 99);

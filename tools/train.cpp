@@ -1,9 +1,13 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdio>
+#include <string_view>
 
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "tools/commands.h"
+#include "tools/option_values.h"
 #include "tools/report.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
@@ -12,31 +16,103 @@
 namespace cytograd {
 namespace {
 
-/// The options given on the command line over those of a configuration file.
-TrainOptions overlay(const CLI::App& command, const std::filesystem::path& file) {
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+/// The settings that the command line gives, over those of a configuration file.
+TrainOptions overlay(const CLI::App& command, const TrainOptions& given, const std::filesystem::path& file) {
   TrainOptions options = read_train_config(file);
-  CLI::App parser;
-  declare_train_options(parser, options);
-  for (const CLI::Option* given : command.get_options()) {
-    if (given->count() == 0) continue;
-    CLI::Option* target = parser.get_option_no_throw(given->get_name());
-    if (target == nullptr) continue;  // --config, --resume
-    for (const std::string& value : given->reduced_results()) target->add_result(value);
-    target->run_callback();
+  for (const TrainSetting& setting : train_settings(given)) {
+    if (command.get_option("--" + setting.name)->count() > 0) copy_setting(setting.name, given, options);
   }
   return options;
 }
 
-/// A run that was stopped before its first epoch ended has nothing to lose.
+/// Fails where the folder holds a run or files that a run would overwrite. A run that was stopped before its first epoch
+/// ended has nothing to lose.
 void require_new(const RunFolder& folder) {
   std::error_code ignored;
+  const auto exists = [&](const std::filesystem::path& file) {
+    return std::filesystem::exists(file, ignored);
+  };
   for (const auto& file : {folder.last(), folder.best()}) {
-    if (!std::filesystem::exists(file, ignored)) continue;
-    if (!std::filesystem::exists(folder.config(), ignored))
+    if (!exists(file)) continue;
+    if (!exists(folder.config()))
       fail("{}: there are weights of a run whose config.toml is gone; name another --out", file.string());
     fail("{}: there is a run already; continue it with --resume or name another --out",
          folder.path().string());
   }
+  const auto is_foreign = [&](const std::filesystem::path& file) {
+    if (!exists(file)) return false;
+    if (file == folder.metrics()) return true;  // never there without weights
+    try {
+      read_train_config(folder.config());
+      return false;
+    } catch (const Error&) {
+      return true;
+    }
+  };
+  for (const auto& file : {folder.config(), folder.classes(), folder.metrics()}) {
+    if (is_foreign(file))
+      fail("{}: is there, and of no run; it would be lost; name another --out", file.string());
+  }
+}
+
+/// Fails where there is nothing to go on with.
+void require_run(const RunFolder& folder) {
+  std::error_code ignored;
+  if (std::filesystem::exists(folder.config(), ignored)) return;
+  for (const auto& file : {folder.last(), folder.best()}) {
+    if (std::filesystem::exists(file, ignored))
+      fail("{}: there are weights of a run whose config.toml is gone; name another --out", file.string());
+  }
+  fail("{}: there is no run to resume; train without --resume", folder.path().string());
+}
+
+/// The settings of a run, with what the command line may change of them: nothing that the result depends on, but for
+/// the number of epochs.
+TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const RunFolder& folder) {
+  constexpr std::array<std::string_view, 7> kFree{"data",    "out",       "epochs",     "device",
+                                                  "workers", "cache-gib", "max-missing"};
+  TrainOptions options = read_train_config(folder.config());
+  const int64_t planned = options.epochs;
+  options.out = given.out;
+  given.val = absolute(given.val);
+  given.init_weights = absolute(given.init_weights);
+  if (given.stem == "auto") given.stem = options.stem;  // config.toml has what it stands for
+  const std::vector<TrainSetting> theirs = train_settings(options), ours = train_settings(given);
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const std::string& name = ours[i].name;
+    if (command.get_option("--" + name)->count() == 0 || ours[i].value == theirs[i].value) continue;
+    if (std::find(kFree.begin(), kFree.end(), name) == kFree.end()) {
+      throw CLI::ValidationError(
+          "--" + name,
+          fmt::format("the run in {} has {}, which cannot become {}; a resumed run keeps its settings, but "
+                      "for --data, --epochs, --device, --workers, --cache-gib and --max-missing",
+                      folder.path().string(), theirs[i].value, ours[i].value));
+    }
+    copy_setting(name, given, options);
+  }
+  if (options.epochs == planned || options.schedule == "constant") return options;
+  if (options.epochs < planned) {
+    throw CLI::ValidationError(
+        "--epochs",
+        fmt::format("the {} schedule of the run is laid out for {} epochs; it can be made longer than that, "
+                    "not {}",
+                    options.schedule, planned, options.epochs));
+  }
+  say(fmt::format("note: the {} schedule is laid out anew, for {} epochs in place of {}", options.schedule,
+                  options.epochs, planned));
+  return options;
+}
+
+/// What config.toml says must hold in whatever folder the run is resumed from.
+TrainOptions with_absolute_paths(TrainOptions options) {
+  options.data = absolute(options.data);
+  options.val = absolute(options.val);
+  options.init_weights = absolute(options.init_weights);
+  return options;
 }
 
 void describe(const TrainOptions& options, TrainingData& data, const Trainer& trainer) {
@@ -86,15 +162,18 @@ void summarize(const TrainOptions& options, TrainingData& data, const Trainer& t
 
 void train(TrainOptions options, const CLI::App& command, const std::string& config) {
   if (options.out.empty()) throw CLI::RequiredError("--out");
+  if (options.resume && !config.empty())
+    throw CLI::ValidationError("--config", "a resumed run has its own settings; give --config or --resume");
   const RunFolder folder(options.out);
   folder.require_writable();
-  const bool resume =
-      options.resume && std::filesystem::exists(folder.config());  // else killed before it began
-  if (resume) {
-    options = overlay(command, folder.config());
+  if (options.resume) require_run(folder);
+  const RunLock lock(folder);  // from here on nobody else changes what is checked
+  if (options.resume) {
+    require_run(folder);
+    options = resumed_options(command, options, folder);
   } else {
     require_new(folder);
-    if (!config.empty()) options = overlay(command, config);
+    if (!config.empty()) options = overlay(command, options, config);
   }
   if (options.data.empty()) throw CLI::RequiredError("--data");
   resolve_dtype(options.dtype, resolve_device(options.device));  // fails early
@@ -105,19 +184,21 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   options.stem = resolve_stem(options, side);
   Trainer trainer(options, data, folder);
 
-  folder.create();
-  const RunLock lock(folder);
   folder.remove_leftovers();
-  if (resume && std::filesystem::exists(folder.last())) {
+  if (std::filesystem::exists(folder.last())) {
     if (folder.read_classes() != data.classes) {
       fail("{}: the classes of {} are not those the run began with", folder.classes().string(), options.data);
     }
     trainer.resume();
-    fmt::print("resuming after epoch {}\n", trainer.progress().history.size());
-  } else {
-    folder.write_classes(data.classes);
+    const auto done = static_cast<int64_t>(trainer.progress().history.size());
+    if (options.epochs < done)
+      throw CLI::ValidationError(
+          "--epochs", fmt::format("{} epochs are done already, more than {}", done, options.epochs));
+    fmt::print("resuming after epoch {}\n", done);
   }
-  write_text_file(folder.config(), format_train_config(options));
+  // In this order: classes.csv without a config.toml is of no run.
+  write_text_file(folder.config(), format_train_config(with_absolute_paths(options)));
+  folder.write_classes(data.classes);
   describe(options, data, trainer);
   trainer.run();
   summarize(options, data, trainer, folder);
@@ -135,12 +216,21 @@ void add_train(CLI::App& app) {
   declare_train_options(*command, settings->options);
   command
       ->add_flag("--resume", settings->options.resume,
-                 "Go on with the run in --out; its settings are read from there")
+                 "Go on with the run in --out and its settings, of which only --data, --epochs, --device, "
+                 "--workers, "
+                 "--cache-gib and --max-missing may change")
       ->group("Run");
-  command->add_option("--config", settings->config, "Settings to start from, as a run's config.toml has them")
-      ->group("Run")
-      ->type_name("FILE");
+  take_path(command->add_option("--config", settings->config,
+                                "Settings to start from, as a run's config.toml has them"),
+            "FILE")
+      ->group("Run");
   command->footer(
+      "Layouts of --data (docs/layouts.md has them in full):\n"
+      "  labels.csv with image,label[,group][,split], its images in images/ or beside it; a.png;b.png joins "
+      "channels\n"
+      "  one folder a class\n"
+      "  either of them in the folders train/, val/ and test/\n"
+      "  RxRx1 as Kaggle, rxrx.ai or WILDS have it\n"
       "Example: cytograd train --data cells --out run --model resnet18 --epochs 30 --val-fraction 0.2");
   command->callback([settings, command] { train(settings->options, *command, settings->config); });
 }

@@ -1,14 +1,105 @@
 #include "tools/train_options.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <set>
+#include <string_view>
+#include <variant>
 
 #include "engine/check.h"
 #include "models/model.h"
+#include "tools/config_file.h"
 #include "tools/option_values.h"
 
 namespace cytograd {
 namespace {
+
+using Texts = std::vector<std::string>;
+
+/// A setting of config.toml, named as its option.
+struct Setting {
+  std::string_view name;
+  std::variant<std::string TrainOptions::*, Texts TrainOptions::*, double TrainOptions::*,
+               int64_t TrainOptions::*, uint64_t TrainOptions::*, bool TrainOptions::*>
+      member;
+  bool is_free_text = false;  ///< taken as it is; the option's checks are for all else
+};
+
+// In the order of the file.
+constexpr Setting kSettings[] = {
+    {"data", &TrainOptions::data, true},
+    {"out", &TrainOptions::out, true},
+    {"label", &TrainOptions::label, true},
+    {"where", &TrainOptions::where, true},
+    {"val", &TrainOptions::val, true},
+    {"val-group", &TrainOptions::val_group, true},
+    {"val-fraction", &TrainOptions::val_fraction},
+    {"group", &TrainOptions::group, true},
+    {"max-missing", &TrainOptions::max_missing},
+    {"workers", &TrainOptions::workers},
+    {"cache-gib", &TrainOptions::cache_gib},
+    {"fusion", &TrainOptions::fusion},
+    {"shrink", &TrainOptions::shrink},
+    {"crop", &TrainOptions::crop},
+    {"normalize", &TrainOptions::normalize},
+    {"mirror", &TrainOptions::mirror},
+    {"quarter-turns", &TrainOptions::quarter_turns},
+    {"brightness", &TrainOptions::brightness},
+    {"model", &TrainOptions::model},
+    {"stem", &TrainOptions::stem},
+    {"zero-init-last", &TrainOptions::zero_init_last},
+    {"dropout", &TrainOptions::dropout},
+    {"init-weights", &TrainOptions::init_weights, true},
+    {"epochs", &TrainOptions::epochs},
+    {"batch", &TrainOptions::batch},
+    {"optimizer", &TrainOptions::optimizer},
+    {"lr", &TrainOptions::lr},
+    {"momentum", &TrainOptions::momentum},
+    {"nesterov", &TrainOptions::nesterov},
+    {"weight-decay", &TrainOptions::weight_decay},
+    {"schedule", &TrainOptions::schedule},
+    {"warmup", &TrainOptions::warmup},
+    {"label-smoothing", &TrainOptions::label_smoothing},
+    {"class-weights", &TrainOptions::class_weights},
+    {"clip-norm", &TrainOptions::clip_norm},
+    {"ema", &TrainOptions::ema},
+    {"seed", &TrainOptions::seed},
+    {"device", &TrainOptions::device},
+    {"dtype", &TrainOptions::dtype},
+};
+
+std::string toml_value(const std::string& text) { return toml_string(text); }
+std::string toml_value(const Texts& texts) {
+  Texts quoted;
+  for (const std::string& text : texts) quoted.push_back(toml_string(text));
+  return fmt::format("[{}]", fmt::join(quoted, ", "));
+}
+template <typename T>
+std::string toml_value(T value) {
+  return fmt::format("{}", value);  // the shortest text that reads back as the same number
+}
+
+/// Throws CLI::Error where the option does not take the value.
+void read_setting(const Setting& setting, Texts values, CLI::Option& option, TrainOptions& options) {
+  if (const auto* list = std::get_if<Texts TrainOptions::*>(&setting.member)) {
+    std::erase(values, "");
+    options.** list = std::move(values);
+    return;
+  }
+  if (values.size() != 1) throw CLI::ValidationError(option.get_name(), "is one value, not a list");
+  if (setting.is_free_text) {
+    options.*std::get<std::string TrainOptions::*>(setting.member) = values[0];
+    return;
+  }
+  option.add_result(values[0]);
+  option.run_callback();  // checks, and sets `options`
+  const auto* real = std::get_if<double TrainOptions::*>(&setting.member);
+  // CLI11 rounds by way of a longer type, which may end one bit beside the number that was written.
+  if (real != nullptr) std::from_chars(values[0].data(), values[0].data() + values[0].size(), options.**real);
+}
 
 /// A flag whose default the configuration file shows.
 CLI::Option* declare_flag(CLI::App& command, const std::string& names, bool& value,
@@ -18,25 +109,23 @@ CLI::Option* declare_flag(CLI::App& command, const std::string& names, bool& val
 
 void declare_data(CLI::App& command, TrainOptions& o) {
   const std::string group = "Data";
-  command.add_option("--data", o.data, "Folder of images; needed, here or in --config")
-      ->group(group)
-      ->type_name("DIR");
-  command.add_option("--out", o.out, "Run folder to make; needed")->group(group)->type_name("RUN");
+  take_path(command.add_option("--data", o.data, "Folder of images; needed, here or in --config"), "DIR")
+      ->group(group);
+  take_path(command.add_option("--out", o.out, "Run folder to make; needed"), "RUN")->group(group);
   command.add_option("--label", o.label, "Column to learn; default: sirna or label, as the layout has it")
       ->group(group)
       ->type_name("COLUMN");
   add_where(command, o.where)->group(group);
-  command.add_option("--val", o.val, "Folder of validation images, of the same layout")
-      ->group(group)
-      ->type_name("DIR");
+  take_path(command.add_option("--val", o.val, "Folder of validation images, of the same layout"), "DIR")
+      ->group(group);
   command.add_option("--val-group", o.val_group, "Groups held out for validation")
       ->group(group)
       ->type_name("A[,B]")
       ->delimiter(',')
       ->take_all()
       ->default_str("");
-  take_number(command.add_option("--val-fraction", o.val_fraction, "Fraction held out, in whole groups"), 0.0,
-              1.0)
+  take_number_between(
+      command.add_option("--val-fraction", o.val_fraction, "Fraction held out, in whole groups"), 0.0, 1.0)
       ->group(group);
   command.add_option("--group", o.group, "Column of groups that stay together; default: experiment or group")
       ->group(group)
@@ -88,9 +177,10 @@ void declare_model(CLI::App& command, TrainOptions& o) {
       ->group(group);
   take_number(command.add_option("--dropout", o.dropout, "Fraction dropped before the last layer"), 0.0, 0.95)
       ->group(group);
-  command.add_option("--init-weights", o.init_weights, "safetensors to start from, torchvision's names")
-      ->group(group)
-      ->type_name("FILE");
+  take_path(
+      command.add_option("--init-weights", o.init_weights, "safetensors to start from, torchvision's names"),
+      "FILE")
+      ->group(group);
 }
 
 void declare_optimization(CLI::App& command, TrainOptions& o) {
@@ -148,40 +238,52 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
 
 TrainOptions read_train_config(const std::filesystem::path& file) {
   std::error_code ignored;
-  std::ifstream stream(file);
-  if (!stream || !std::filesystem::is_regular_file(file, ignored))
+  if (!std::filesystem::is_regular_file(file,
+                                        ignored))  // before it is opened: a pipe would wait for its writer
     fail("{}: there are no settings of a run that can be read", file.string());
+  std::ifstream stream(file, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (!stream) fail("{}: there are no settings of a run that can be read", file.string());
   TrainOptions options;
   CLI::App parser;
   declare_train_options(parser, options);
-  try {
-    // The parser itself takes the first of two values and says "INI was not able to parse" of an unknown name.
-    std::set<std::string> seen;
-    for (const CLI::ConfigItem& item : parser.get_config_formatter()->from_config(stream)) {
-      const std::string name = item.fullname();
-      if (!item.parents.empty() || parser.get_option_no_throw("--" + name) == nullptr)
-        fail("{}: there is no setting '{}'", file.string(), name);
-      if (!seen.insert(name).second) fail("{}: '{}' is set twice", file.string(), name);
+  std::set<std::string> seen;
+  for (ConfigItem& item : parse_config(text, file.string())) {
+    const auto* setting = std::find_if(std::begin(kSettings), std::end(kSettings),
+                                       [&](const Setting& s) { return s.name == item.name; });
+    if (setting == std::end(kSettings))
+      fail("{}: there is no setting {}", file.string(), in_quotes(item.name));
+    if (!seen.insert(item.name).second) fail("{}: '{}' is set twice", file.string(), item.name);
+    try {
+      read_setting(*setting, std::move(item.values), *parser.get_option("--" + item.name), options);
+    } catch (const CLI::Error& error) {
+      fail("{}: {}", file.string(), error.what());
     }
-    stream.clear();
-    stream.seekg(0);
-    parser.parse_from_stream(stream);
-  } catch (const CLI::Error& error) {
-    fail("{}: {}", file.string(), error.what());
   }
-  for (auto* values : {&options.where, &options.val_group}) std::erase(*values, "");  // how none is written
   return options;
 }
 
-std::string format_train_config(const TrainOptions& options) {
-  TrainOptions copy = options;
-  CLI::App parser;
-  declare_train_options(parser, copy);
-  for (const auto& [name, values] :
-       {std::pair{"--where", &options.where}, std::pair{"--val-group", &options.val_group}}) {
-    for (const std::string& value : *values) parser.get_option(name)->add_result(value);
+std::vector<TrainSetting> train_settings(const TrainOptions& options) {
+  std::vector<TrainSetting> settings;
+  for (const Setting& setting : kSettings) {
+    settings.push_back(
+        {std::string(setting.name),
+         std::visit([&](auto member) { return toml_value(options.*member); }, setting.member)});
   }
-  return parser.config_to_str(true, false);
+  return settings;
+}
+
+void copy_setting(const std::string& name, const TrainOptions& from, TrainOptions& to) {
+  for (const Setting& setting : kSettings) {
+    if (setting.name == name) std::visit([&](auto member) { to.*member = from.*member; }, setting.member);
+  }
+}
+
+std::string format_train_config(const TrainOptions& options) {
+  std::string text;
+  for (const TrainSetting& setting : train_settings(options))
+    text += setting.name + "=" + setting.value + "\n";
+  return text;
 }
 
 }  // namespace cytograd

@@ -72,6 +72,15 @@ void declare_train_options(CLI::App& command, TrainOptions& options);
 
 /// Settings of a config.toml over the defaults. Throws Error naming the file where it is absent or wrong.
 TrainOptions read_train_config(const std::filesystem::path& file);
+
+/// A setting by the name of its option, with its value as config.toml has it.
+struct TrainSetting {
+  std::string name;
+  std::string value;
+};
+std::vector<TrainSetting> train_settings(const TrainOptions& options);
+void copy_setting(const std::string& name, const TrainOptions& from, TrainOptions& to);
+
 /// The settings as TOML, enough to repeat the run.
 std::string format_train_config(const TrainOptions& options);
 

@@ -39,7 +39,9 @@ TrainedRun load_trained_run(const std::string& path, Device device) {
   TrainedRun run;
   run.options = read_train_config(folder.config());
   run.classes = folder.read_classes();
+  run.files = {folder.config(), folder.classes(), folder.metrics(), folder.best(), folder.last(), weights};
   const SafetensorsFile file = read_safetensors(weights);
+  require_metadata(file, weights.string(), evaluation_metadata(run.options, run.classes));
   run.channels = checkpoint_channels(file, weights.string(), run.options.fusion == "colormap");
   run.model = make_model(model_options(run.options, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
@@ -51,6 +53,14 @@ EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& op
   return {.preprocess = preprocess_options(options, run.channels, device),
           .device = device,
           .classes = static_cast<int64_t>(run.classes.size())};
+}
+
+void require_no_run_file(const TrainedRun& run, const std::string& output) {
+  std::error_code ignored;
+  for (const std::filesystem::path& file : run.files) {
+    if (std::filesystem::equivalent(file, output, ignored))
+      fail("{}: is a file of the run, which would be lost; name another file to write", output);
+  }
 }
 
 void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder) {

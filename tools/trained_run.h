@@ -1,6 +1,7 @@
 // A trained classifier, read back from its run folder.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct TrainedRun {
   std::vector<std::string> classes;
   int64_t channels = 0;  ///< of the raw images
   std::unique_ptr<Model> model;
+  std::vector<std::filesystem::path> files;  ///< of the run folder, there or not, and the weights
 };
 
 /// Reads a run folder (its best.safetensors), or one of its .safetensors files by name, and puts the model on `device`.
@@ -27,6 +29,9 @@ TrainedRun load_trained_run(const std::string& path, Device device);
 
 /// How the run's model is put to images on `device`, in the precision of `options`.
 EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& options, Device device);
+
+/// Fails where `output` is one of the run's files.
+void require_no_run_file(const TrainedRun& run, const std::string& output);
 
 /// Fails where a dataset's images have other channels than the run's.
 void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder);

@@ -60,9 +60,8 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
   preprocess_ = preprocess_options(options_, channels, device_);
   model_ = make_model(model_options(options_, channels, static_cast<int64_t>(data_.classes.size())));
   if (!options_.init_weights.empty()) {
-    const auto left =
-        import_pretrained(*model_, read_safetensors(options_.init_weights), options_.init_weights,
-                          training_state_prefixes());
+    const auto left = import_pretrained(*model_, read_safetensors(options_.init_weights),
+                                        options_.init_weights, training_state_prefixes());
     if (!left.empty())
       say(fmt::format("not in {}, so new: {}", options_.init_weights, fmt::join(left, ", ")));
   }

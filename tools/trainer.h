@@ -19,7 +19,8 @@ class Trainer {
   /// `options` has its stem resolved. Throws Error where options and data do not fit each other.
   Trainer(const TrainOptions& options, TrainingData& data, RunFolder folder);
 
-  /// Goes on from last.safetensors. Throws Error where it is of another run.
+  /// Goes on from last.safetensors, and writes best.safetensors where that is gone. Throws Error where it is of another
+  /// run, or of other validation images.
   void resume();
 
   /// Trains the epochs that are left; prints a line for each on stdout. Throws Error where the loss stops being finite.

@@ -6,7 +6,9 @@
 #include <map>
 #include <set>
 
+#include "data/natural_order.h"
 #include "engine/check.h"
+#include "tools/checkpoint_file.h"
 
 namespace cytograd {
 namespace {
@@ -16,17 +18,18 @@ bool filtered_by_user(const TrainOptions& options, const std::string& column) {
                      [&](const std::string& condition) { return condition.starts_with(column + "="); });
 }
 
-/// Keeps those of `values` that occur; does nothing where none does.
-void keep_existing(Dataset& dataset, const std::string& column, const std::vector<std::string>& values) {
+bool is_train_or_val(const std::string& split) { return is_split(split, "train") || is_split(split, "val"); }
+
+/// Keeps the images with a value that is wanted; does nothing where there is none.
+void keep_existing(Dataset& dataset, const std::string& column, bool (*is_wanted)(const std::string&)) {
   const auto index = dataset.column(column);
   if (!index) return;
-  std::set<std::string> there;
+  std::set<std::string, NaturalLess> there;
   for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
     for (const Sample& sample : *samples) there.insert(sample.values[*index]);
   }
   std::vector<std::string> kept;
-  std::copy_if(values.begin(), values.end(), std::back_inserter(kept),
-               [&](const auto& v) { return there.contains(v); });
+  std::copy_if(there.begin(), there.end(), std::back_inserter(kept), is_wanted);
   const int64_t before = dataset.named_samples;
   if (!kept.empty()) keep_where(dataset, column, kept);
   if (dataset.named_samples < before) {
@@ -52,12 +55,44 @@ std::string group_column(const Dataset& dataset, const TrainOptions& options) {
   return options.group;
 }
 
+std::vector<std::string> sample_names(const Dataset& dataset, const std::vector<int64_t>& samples) {
+  std::vector<std::string> names;
+  for (const int64_t sample : samples) names.push_back(dataset.samples[static_cast<size_t>(sample)].name);
+  return names;
+}
+
+/// Of whole groups their names: an image of theirs that is lost for a while is no other split.
+std::string validation_fingerprint(const Dataset& dataset, const std::string& group_column,
+                                   const Split& split) {
+  if (split.held_out_groups.empty()) return fingerprint(sample_names(dataset, split.validation));
+  std::vector<std::string> texts{group_column};
+  texts.insert(texts.end(), split.held_out_groups.begin(), split.held_out_groups.end());
+  return fingerprint(texts);
+}
+
+/// A dataset's own split may part a group's images, which flatters the accuracy; it is taken as it is, and this is said.
+void warn_of_straddling_groups(const Dataset& dataset, const std::string& column, const Split& split) {
+  constexpr size_t kNamed = 5;
+  const std::vector<std::string> train = group_names(dataset, column, split.train);
+  const std::set<std::string> trained(train.begin(), train.end());
+  std::set<std::string, NaturalLess> both;
+  for (const std::string& group : group_names(dataset, column, split.validation)) {
+    if (!group.empty() && trained.contains(group)) both.insert(group);
+  }
+  if (both.empty()) return;
+  std::vector<std::string> named(
+      both.begin(), std::next(both.begin(), static_cast<std::ptrdiff_t>(std::min(both.size(), kNamed))));
+  if (both.size() > kNamed) named.push_back(fmt::format("{} more", both.size() - kNamed));
+  say(fmt::format("warning: {}: images of one {} are in both train and val, which flatters the accuracy: {}",
+                  dataset.root.string(), column, fmt::join(named, ", ")));
+}
+
 Split split_by_own_column(const Dataset& dataset) {
   const size_t column = *dataset.column("split");
   Split split;
   for (size_t i = 0; i < dataset.samples.size(); ++i) {
     const std::string& value = dataset.samples[i].values[column];
-    (value == "val" ? split.validation : split.train).push_back(static_cast<int64_t>(i));
+    (is_split(value, "val") ? split.validation : split.train).push_back(static_cast<int64_t>(i));
   }
   if (split.train.empty()) fail("{}: the split 'train' has no image", dataset.root.string());
   return split;
@@ -66,7 +101,7 @@ Split split_by_own_column(const Dataset& dataset) {
 bool has_own_validation(const Dataset& dataset) {
   const auto column = dataset.column("split");
   return column && std::any_of(dataset.samples.begin(), dataset.samples.end(),
-                               [&](const Sample& sample) { return sample.values[*column] == "val"; });
+                               [&](const Sample& sample) { return is_split(sample.values[*column], "val"); });
 }
 
 Split draw_split(const Dataset& dataset, const Classes& classes, const TrainOptions& options,
@@ -91,14 +126,20 @@ std::vector<int64_t> labels_of(const std::vector<int64_t>& all, const std::vecto
 void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
                            bool training) {
   if (label == "sirna" && !filtered_by_user(options, "well_type")) {
-    keep_existing(dataset, "well_type", {"treatment"});
+    keep_existing(dataset, "well_type", [](const std::string& value) { return value == "treatment"; });
   }
-  if (training && !filtered_by_user(options, "split")) keep_existing(dataset, "split", {"train", "val"});
+  if (training && !filtered_by_user(options, "split")) keep_existing(dataset, "split", is_train_or_val);
 }
 
 TrainingData load_training_data(const TrainOptions& options) {
   if (!options.val.empty() && !options.val_group.empty())
     fail("--val and --val-group both say which images to validate on; give one of them");
+  std::error_code ignored;
+  if (!options.val.empty() && std::filesystem::equivalent(options.val, options.data, ignored))
+    fail(
+        "--val {} is the folder of --data, whose images are trained on; leave --val out to hold a part of "
+        "them out",
+        options.val);
   TrainingData result;
   Dataset dataset = open_filtered(options.data, options.where);
   result.label_column = label_column(dataset, options.label);
@@ -117,7 +158,9 @@ TrainingData load_training_data(const TrainOptions& options) {
     for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
   }
   result.held_out_groups = split.held_out_groups;
-  result.images = load_images(std::move(dataset), options);
+  result.validation_fingerprint = validation_fingerprint(dataset, result.group_column, split);
+  if (result.own_split) warn_of_straddling_groups(dataset, result.group_column, split);
+  result.images = load_images(std::move(dataset), options, Use::training);
   result.train = result.images->readable(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
 
@@ -128,10 +171,11 @@ TrainingData load_training_data(const TrainOptions& options) {
     Dataset validation = open_filtered(options.val, options.where);
     apply_default_filters(validation, options, result.label_column, false);
     const std::vector<int64_t> labels = label_samples(validation, result.label_column, result.classes);
-    result.validation_images = load_images(std::move(validation), options);
     for (size_t i = 0; i < labels.size(); ++i) {
       if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
     }
+    result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
+    result.validation_images = load_images(std::move(validation), options, Use::training);
     result.validation = result.validation_images->readable(result.validation);
     result.validation_labels = labels_of(labels, result.validation);
     const int64_t ours = result.images->store->reference().channels;

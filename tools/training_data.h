@@ -21,7 +21,8 @@ struct TrainingData {
   std::vector<int64_t> train_labels;
   std::vector<int64_t> validation_labels;
   std::vector<std::string> held_out_groups;
-  bool own_split = false;  ///< validation is what the dataset itself calls val
+  std::string validation_fingerprint;  ///< of the groups held out, or of the names of the validation images
+  bool own_split = false;              ///< validation is what the dataset itself calls val
 
   LoadedData& validation_data() { return validation_images ? *validation_images : *images; }
 };

@@ -25,9 +25,8 @@ void uniforms(int64_t first, const DropoutOptions& options, float* u) {
 #pragma omp simd
   for (int64_t b = 0; b < kBlocks; ++b) {
     const uint64_t index = static_cast<uint64_t>(first / 4 + b);
-    const PhiloxWords drawn =
-        philox4x32({low(index), high(index), low(options.offset), high(options.offset)}, low(options.seed),
-                   high(options.seed));
+    const PhiloxWords drawn = philox4x32({low(index), high(index), low(options.offset), high(options.offset)},
+                                         low(options.seed), high(options.seed));
     words[0][b] = drawn.w0;
     words[1][b] = drawn.w1;
     words[2][b] = drawn.w2;

@@ -1,0 +1,90 @@
+// predict --submission: the wells of Kaggle's test.csv, all of them that can be, and no other.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+class CliSubmission : public ::testing::Test {
+ protected:
+  CliSubmission() {
+    const std::string header = "id_code,experiment,plate,well";
+    std::string train = header + ",sirna\n", test = header + "\n", controls = header + ",sirna,well_type\n";
+    for (int i = 0; i < 8; ++i) {
+      train += add_well("train", fmt::format("RPE-0{}", i % 4 + 1), fmt::format("C{:02}", i + 2)) +
+               fmt::format(",sirna_{}\n", i % 2);
+    }
+    for (const char* well : {"D04", "D03", "D02"}) test += add_well("test", "RPE-09", well) + "\n";
+    controls += add_well("test", "RPE-09", "B02") + ",sirna_9,positive_control\n";
+    dir.write("data/train.csv", train);
+    dir.write("data/test.csv", test);
+    dir.write("data/test_controls.csv", controls);
+    trained_run(dir / "data", dir / "run", {"--batch", "2"});
+  }
+
+  std::string add_well(const std::string& split, const std::string& experiment, const std::string& well) {
+    const fs::path folder = dir / "data" / split / experiment / "Plate1";
+    fs::create_directories(folder);
+    for (int site = 1; site <= 2; ++site) {
+      for (int c = 1; c <= 6; ++c)
+        write_png(folder / fmt::format("{}_s{}_w{}.png", well, site, c), tiny_image({}, c));
+    }
+    return fmt::format("{0}_1_{1},{0},1,{1}", experiment, well);
+  }
+
+  CommandResult submit(const Words& more = {}) const {
+    return run_command(Words{"predict", "--model", (dir / "run").string(), "--out", (dir / "p.csv").string(),
+                             "--submission", (dir / "s.csv").string(), (dir / "data").string()} +
+                       more);
+  }
+
+  /// The id_codes of the file, in its order.
+  std::string wells() const {
+    std::string ids, line;
+    std::ifstream file(dir / "s.csv");
+    for (std::getline(file, line); std::getline(file, line);) ids += line.substr(0, line.find(',')) + " ";
+    return ids;
+  }
+
+  TempDir dir;
+};
+
+TEST_F(CliSubmission, HasTheWellsOfTestCsvAndNeitherControlsNorTrainingWells) {
+  const CommandResult result = submit();
+  expect_ok(result);
+  EXPECT_EQ(wells(), "RPE-09_1_D04 RPE-09_1_D03 RPE-09_1_D02 ");
+  EXPECT_THAT(read_file(dir / "p.csv"), HasSubstr("RPE-09_1_B02_s1,")) << "predictions are of all images";
+  EXPECT_THAT(result.err, Not(HasSubstr("left out")));
+}
+
+TEST_F(CliSubmission, WellsWithoutAnImageAreLeftOutAndCounted) {
+  const fs::path plate = dir / "data/test/RPE-09/Plate1";
+  fs::remove(plate / "D03_s1_w2.png");  // its other site is left
+  for (int site = 1; site <= 2; ++site) fs::remove(plate / fmt::format("D04_s{}_w1.png", site));
+  const CommandResult result = submit({"--max-missing", "0.5"});
+  expect_ok(result);
+  EXPECT_EQ(wells(), "RPE-09_1_D03 RPE-09_1_D02 ");
+  EXPECT_THAT(result.err, HasSubstr("submission: 1 of 3 wells of test.csv are left out"));
+}
+
+TEST_F(CliSubmission, WithoutAWellOfTestCsvItIsRefused) {
+  expect_error(submit({"--where", "split=train"}), kFailed,
+               {"none of the images is of a well of", "test.csv", "--where"});
+  fs::remove(dir / "data/test.csv");
+  expect_error(submit(), kFailed, {"--submission: there is no", "test.csv, which names the wells to submit"});
+  write_tiny_data(dir / "plain", {.channels = 3});
+  expect_error(run_command({"predict", "--model", (dir / "run").string(), "--out", (dir / "p.csv").string(),
+                            "--submission", (dir / "s.csv").string(), (dir / "plain").string()}),
+               kFailed, {"plain is not in the Kaggle layout"});
+  EXPECT_FALSE(fs::exists(dir / "s.csv"));
+  EXPECT_FALSE(fs::exists(dir / "p.csv"));
+}
+
+}  // namespace
+}  // namespace cytograd::test
