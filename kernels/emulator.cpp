@@ -66,23 +66,7 @@ class Fiber {
   Fiber() {
     boost::context::protected_fixedsize_stack allocator(kStackBytes);
     fiber_ = boost::context::fiber(std::allocator_arg, KeepBounds{allocator, this},
-                                   [this](boost::context::fiber&& host) {
-                                     host_ = std::move(host);
-                                     inside_.arrive(&host_stack_, &host_stack_size_);
-                                     for (;;) {
-                                       try {
-                                         work_();
-                                       } catch (const boost::context::detail::forced_unwind&) {
-                                         inside_.leave(host_stack_, host_stack_size_);
-                                         throw;
-                                       } catch (...) {
-                                         failure_ = std::current_exception();
-                                       }
-                                       finished_ = true;
-                                       suspend();
-                                     }
-                                     return std::move(host_);
-                                   });
+                                   [this](boost::context::fiber&& host) { return live(std::move(host)); });
   }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
@@ -129,6 +113,28 @@ class Fiber {
     }
     void deallocate(boost::context::stack_context& context) noexcept { stack.deallocate(context); }
   };
+
+  /// The fiber's own function: work after work, until the destructor unwinds it.
+  boost::context::fiber live(boost::context::fiber&& host) {
+    host_ = std::move(host);
+    inside_.arrive(&host_stack_, &host_stack_size_);
+    try {
+      for (;;) {
+        try {
+          work_();
+        } catch (const boost::context::detail::forced_unwind&) {
+          throw;
+        } catch (...) {
+          failure_ = std::current_exception();
+        }
+        finished_ = true;
+        suspend();
+      }
+    } catch (const boost::context::detail::forced_unwind&) {
+      inside_.leave(host_stack_, host_stack_size_);
+      throw;
+    }
+  }
 
   std::function<void()> work_;
   std::exception_ptr failure_;
@@ -452,7 +458,11 @@ void run(const Launch& launch, const std::function<void()>& thread) {
       block->run(launch, index, thread, random);
     }
   } catch (...) {
-    block = std::make_unique<Block>();  // its threads are stuck where they were
+    // Its threads are stuck where they were, in frames that nothing may be unwound from: they are kept as they are.
+    static std::vector<std::unique_ptr<Block>>& stuck = *new std::vector<std::unique_ptr<Block>>;
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    stuck.push_back(std::exchange(block, std::make_unique<Block>()));
     current_block = nullptr;
     current_launch = nullptr;
     throw;
