@@ -1,7 +1,7 @@
 // Training takes three kernels:
 // 1. moments: mean and M2 = sum (x - mean)^2 of each block's rows. A thread sums d and d^2 about its own first row, so
 //    that with n rows M2 >= (first - mean)^2 and the subtraction sum d^2 - (sum d)^2 / n loses a factor n of f32's
-//    precision at most, whatever the data; n is tens. Threads then merge as Chan, Golub, LeVeque, "Updating formulae
+//    precision at most, whatever the data; n is tens to hundreds. They merge as Chan, Golub, LeVeque, "Updating formulae
 //    and a pairwise algorithm for computing sample variances" (1979), each mean kept as the distance from its thread's
 //    first row.
 // 2. finish: the blocks' moments to mean and 1 / sqrt(variance + epsilon), in f64; running statistics.
@@ -119,9 +119,10 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {
         const int64_t i = first + k * int64_t{blockDim.y};
-        n[k] = i < splits ? counts[i] : 0.0f;
-        block_mean[k] = i < splits ? mean[2 * i * channels] : 0.0f;
-        m2[k] = i < splits ? mean[(2 * i + 1) * channels] : 0.0f;
+        const bool there = i < splits;
+        n[k] = there ? counts[i] : 0.0f;
+        block_mean[k] = there ? mean[2 * i * channels] : 0.0f;
+        m2[k] = there ? mean[(2 * i + 1) * channels] : 0.0f;
       }
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {

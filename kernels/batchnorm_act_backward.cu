@@ -76,8 +76,9 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {
         const int64_t i = first + k * int64_t{blockDim.y};
-        g[k] = i < splits ? partial[2 * i * channels] : 0.0f;
-        product[k] = i < splits ? partial[(2 * i + 1) * channels] : 0.0f;
+        const bool there = i < splits;
+        g[k] = there ? partial[2 * i * channels] : 0.0f;
+        product[k] = there ? partial[(2 * i + 1) * channels] : 0.0f;
       }
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {

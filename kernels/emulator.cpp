@@ -431,7 +431,8 @@ Schedule schedule() { return this_schedule(); }
 void set_checking(bool on) { checking = on; }
 
 void run(const Launch& launch, const std::function<void()>& thread) {
-  thread_local auto block = std::make_unique<Block>();
+  // Never destroyed: fibers that have a stack of their own cannot be unwound once the host thread ends.
+  thread_local auto& block = *new std::unique_ptr<Block>(std::make_unique<Block>());  // NOLINT
   const uint64_t blocks = uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
   const size_t threads = size_t{launch.block.x} * launch.block.y * launch.block.z;
   if (blocks == 0 || threads == 0 || threads > 1024 || launch.grid.y > 65535 || launch.grid.z > 65535)

@@ -267,7 +267,7 @@ __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& t
     return;
   }
 #pragma unroll 1
-  for (; row < rows; row += kAtOnce * step) {
+  for (; row < rows; row += kAtOnce * step) {  // mutation: one row more is loaded, and not stored
     Pack<uint8_t> packs[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {

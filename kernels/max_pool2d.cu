@@ -1,8 +1,8 @@
 // Forward, a thread has eight channels of one output pixel; backward, of one input pixel, for which it gathers from the
 // windows that cover it: each dx is written once, by one thread, in one order. Overlaps come from the caches.
 // Bytes an element of x, window 3 and stride 2: x read or dx written once, y or dy 1/4, index 1/4 byte; 5.25 in f32,
-// 2.75 in 16 bits; at 4.3 TB/s, 819 and 1,564 billion elements a second. About 15 instructions an element either way,
-// half of what a Hopper GPU issues in that time in 16 bits.
+// 2.75 in 16 bits; at 4.3 TB/s, 819 and 1,564 billion elements a second. But about 23 instructions an element forward and
+// 38 backward, where an H100 issues 40 in f32 and 21 in 16 bits in that time: instructions bound it in 16 bits.
 #include "kernels/channels.cuh"
 #include "kernels/max_pool2d.h"
 
@@ -11,20 +11,7 @@ namespace {
 
 constexpr int kWindowsInFlight = 2;  // as many as cover a pixel along a row, of window 3 and stride 2
 
-/// A pixel of [images, rows, columns] by its number.
-struct Pixel {
-  int64_t image;
-  int row;
-  int column;
-  __device__ Pixel(int64_t number, int64_t rows, int64_t columns) {
-    const int64_t line = number / columns;
-    column = static_cast<int>(number - line * columns);
-    image = line / rows;
-    row = static_cast<int>(line - image * rows);
-  }
-};
-
-/// The eight indices as they lie in memory.
+/// The eight indices as they lie in memory; past `count` 0.
 template <bool kPacked>
 __device__ __forceinline__ uint2 load_indices(const uint8_t* p, int count) {
   if constexpr (kPacked) return *reinterpret_cast<const uint2*>(p);
@@ -36,125 +23,155 @@ __device__ __forceinline__ uint2 load_indices(const uint8_t* p, int count) {
   return indices;
 }
 
+/// Positions [begin, end) of a window whose first is at `first` that lie in [0, extent).
+struct Inside {
+  int begin;
+  int end;
+  __device__ Inside(int64_t first, int64_t extent, int window)
+      : begin(first < 0 ? static_cast<int>(-first) : 0),
+        end(first + window <= extent ? window : static_cast<int>(extent - first)) {}
+};
+
+/// Rows of y are dealt to the grid, their pixels to threadIdx.y.
 template <typename T, bool kPacked>
-__global__ void __launch_bounds__(kChannelBlock, 4)
+__global__ void __launch_bounds__(kChannelBlock, 3)
     max_pool2d_kernel(const T* x, T* y, uint8_t* index, MaxPool2dSizes sizes) {
   const int64_t channels = sizes.channels;
   const ChannelWalk walk(0, channels);
   if (walk.count <= 0) return;
   const int window = sizes.window;
-  const int64_t pixels = sizes.images * sizes.rows * sizes.columns;
-  for (int64_t number = int64_t{blockIdx.y} * blockDim.y + threadIdx.y; number < pixels;
-       number += int64_t{gridDim.y} * blockDim.y) {
-    const Pixel pixel(number, sizes.rows, sizes.columns);
-    const int64_t top = int64_t{pixel.row} * sizes.stride - sizes.padding;
-    const int64_t left = int64_t{pixel.column} * sizes.stride - sizes.padding;
-    const int kh_begin = top < 0 ? static_cast<int>(-top) : 0;
-    const int kw_begin = left < 0 ? static_cast<int>(-left) : 0;
-    const int kh_end = top + window <= sizes.height ? window : static_cast<int>(sizes.height - top);
-    const int kw_end = left + window <= sizes.width ? window : static_cast<int>(sizes.width - left);
-    const T* corner = x + ((pixel.image * sizes.height + top) * sizes.width + left) * channels + walk.channel;
-
-    float best[kEight];
-    int where[kEight];
-#pragma unroll
-    for (int i = 0; i < kEight; ++i) {
-      best[i] = -INFINITY;
-      where[i] = kh_begin * window + kw_begin;
-    }
-    for (int kh = kh_begin; kh < kh_end; ++kh) {
-#pragma unroll 3
-      for (int kw = kw_begin; kw < kw_end; ++kw) {
-        const Eight<T> v = load_eight<kPacked>(corner + (kh * sizes.width + kw) * channels, walk.count);
-#pragma unroll
-        for (int i = 0; i < kEight; ++i) {
-          const bool wins = v[i] > best[i] || v[i] != v[i];
-          best[i] = wins ? v[i] : best[i];
-          where[i] = wins ? kh * window + kw : where[i];
-        }
-      }
-    }
-    Eight<T> largest{};
-    uint2 indices = {0, 0};
-#pragma unroll
-    for (int i = 0; i < kEight; ++i) {
-      largest.set(i, T(best[i]));
-      (i < 4 ? indices.x : indices.y) |= static_cast<unsigned>(where[i]) << (8 * (i % 4));
-    }
-    const int64_t at = number * channels + walk.channel;
-    store_eight<kPacked>(y + at, largest, walk.count);
-    if constexpr (kPacked) {
-      *reinterpret_cast<uint2*>(index + at) = indices;
-    } else {
+  for (int64_t line = blockIdx.y; line < sizes.images * sizes.rows; line += gridDim.y) {
+    const int64_t image = line / sizes.rows;
+    const int64_t top = (line - image * sizes.rows) * sizes.stride - sizes.padding;
+    const Inside vertical(top, sizes.height, window);
+    const T* row = x + (image * sizes.height + top) * sizes.width * channels + walk.channel;
+    for (int column = static_cast<int>(threadIdx.y); column < sizes.columns;
+         column += static_cast<int>(blockDim.y)) {
+      const int64_t left = int64_t{column} * sizes.stride - sizes.padding;
+      const Inside horizontal(left, sizes.width, window);
+      const T* corner = row + left * channels;
+      float best[kEight];
+      int where[kEight];
 #pragma unroll
       for (int i = 0; i < kEight; ++i) {
-        if (i < walk.count) index[at + i] = static_cast<uint8_t>(where[i]);
+        best[i] = -INFINITY;
+        where[i] = vertical.begin * window + horizontal.begin;
+      }
+      for (int kh = vertical.begin; kh < vertical.end; ++kh) {
+#pragma unroll 3
+        for (int kw = horizontal.begin; kw < horizontal.end; ++kw) {
+          const Eight<T> v = load_eight<kPacked>(corner + (kh * sizes.width + kw) * channels, walk.count);
+#pragma unroll
+          for (int i = 0; i < kEight; ++i) {
+            const bool wins = v[i] > best[i] || v[i] != v[i];
+            best[i] = wins ? v[i] : best[i];
+            where[i] = wins ? kh * window + kw : where[i];
+          }
+        }
+      }
+      Eight<T> largest{};
+      uint2 indices = {0, 0};
+#pragma unroll
+      for (int i = 0; i < kEight; ++i) {
+        largest.set(i, T(best[i]));
+        (i < 4 ? indices.x : indices.y) |= static_cast<unsigned>(where[i]) << (8 * (i % 4));
+      }
+      const int64_t at = (line * sizes.columns + column) * channels + walk.channel;
+      store_eight<kPacked>(y + at, largest, walk.count);
+      if constexpr (kPacked) {
+        *reinterpret_cast<uint2*>(index + at) = indices;
+      } else {
+#pragma unroll
+        for (int i = 0; i < kEight; ++i) {
+          if (i < walk.count) index[at + i] = static_cast<uint8_t>(where[i]);
+        }
       }
     }
   }
 }
 
+/// The windows along an axis that cover a position: `last`, in which it is at `place`, and those before, each with the
+/// place a stride on.
+struct Covering {
+  int last;
+  int place;
+  __device__ Covering(int position, const MaxPool2dSizes& sizes) {
+    const unsigned padded = static_cast<unsigned>(position + sizes.padding);
+    const unsigned stride = static_cast<unsigned>(sizes.stride);
+    last = static_cast<int>(padded / stride);
+    place = static_cast<int>(padded % stride);
+  }
+};
+
+/// Rows of x are dealt to the grid, their pixels to threadIdx.y.
 template <typename T, bool kPacked>
-__global__ void __launch_bounds__(kChannelBlock, 4)
+__global__ void __launch_bounds__(kChannelBlock, 3)
     max_pool2d_backward_kernel(const T* dy, const uint8_t* index, T* dx, MaxPool2dSizes sizes) {
   const int64_t channels = sizes.channels;
   const ChannelWalk walk(0, channels);
   if (walk.count <= 0) return;
-  const int64_t pixels = sizes.images * sizes.height * sizes.width;
-  for (int64_t number = int64_t{blockIdx.y} * blockDim.y + threadIdx.y; number < pixels;
-       number += int64_t{gridDim.y} * blockDim.y) {
-    const Pixel pixel(number, sizes.height, sizes.width);
-    // The last window that begins here or before, and the pixel's place in it; windows before it are a stride on.
-    const int last_row = (pixel.row + sizes.padding) / sizes.stride;
-    const int last_column = (pixel.column + sizes.padding) / sizes.stride;
-    const int kh_first = pixel.row + sizes.padding - last_row * sizes.stride;
-    const int kw_first = pixel.column + sizes.padding - last_column * sizes.stride;
-    float sum[kEight] = {};
-    for (int kh = kh_first, row = last_row; kh < sizes.window && row >= 0; kh += sizes.stride, --row) {
-      if (row >= sizes.rows) continue;
-      const int64_t line = (pixel.image * sizes.rows + row) * sizes.columns;
-      for (int kw = kw_first, column = last_column; kw < sizes.window && column >= 0;
-           kw += kWindowsInFlight * sizes.stride, column -= kWindowsInFlight) {
-        Eight<T> gradient[kWindowsInFlight];
-        uint2 indices[kWindowsInFlight];
+  for (int64_t line = blockIdx.y; line < sizes.images * sizes.height; line += gridDim.y) {
+    const int64_t image = line / sizes.height;
+    const Covering vertical(static_cast<int>(line - image * sizes.height), sizes);
+    const int64_t y_line = sizes.columns * channels;
+    const int64_t last_line = (image * sizes.rows + vertical.last) * y_line + walk.channel;
+    for (int column = static_cast<int>(threadIdx.y); column < sizes.width;
+         column += static_cast<int>(blockDim.y)) {
+      const Covering horizontal(column, sizes);
+      float sum[kEight] = {};
+      int64_t from_line = last_line + horizontal.last * channels;
+      for (int kh = vertical.place, r = vertical.last; kh < sizes.window && r >= 0;
+           kh += sizes.stride, --r, from_line -= y_line) {
+        if (r >= sizes.rows) continue;
+        int64_t from = from_line;
+        for (int kw = horizontal.place, q = horizontal.last; kw < sizes.window && q >= 0;
+             kw += kWindowsInFlight * sizes.stride, q -= kWindowsInFlight,
+                 from -= kWindowsInFlight * channels) {
+          Eight<T> gradient[kWindowsInFlight];
+          uint2 indices[kWindowsInFlight];
 #pragma unroll
-        for (int k = 0; k < kWindowsInFlight; ++k) {
-          const bool covers =
-              kw + k * sizes.stride < sizes.window && column - k >= 0 && column - k < sizes.columns;
-          const int64_t at = (line + column - k) * channels + walk.channel;
-          gradient[k] = covers ? load_eight<kPacked>(dy + at, walk.count) : Eight<T>{};
-          indices[k] = covers ? load_indices<kPacked>(index + at, walk.count) : uint2{0, 0};
-        }
+          for (int k = 0; k < kWindowsInFlight; ++k) {
+            const bool covers =
+                (k == 0 || (kw + k * sizes.stride < sizes.window && q - k >= 0)) && q - k < sizes.columns;
+            const int64_t at = from - k * channels;
+            gradient[k] = covers ? load_eight<kPacked>(dy + at, walk.count) : Eight<T>{};
+            indices[k] = covers ? load_indices<kPacked>(index + at, walk.count) : uint2{~0u, ~0u};
+          }
 #pragma unroll
-        for (int k = 0; k < kWindowsInFlight; ++k) {
-          const auto here = static_cast<unsigned>(kh * sizes.window + kw + k * sizes.stride);
+          for (int k = 0; k < kWindowsInFlight; ++k) {
+            // A byte of 0 where the maximum was here.
+            const auto here = static_cast<unsigned>(kh * sizes.window + kw + k * sizes.stride) * 0x01010101u;
+            const unsigned low = indices[k].x ^ here, high = indices[k].y ^ here;
 #pragma unroll
-          for (int i = 0; i < kEight; ++i) {
-            const unsigned mine = ((i < 4 ? indices[k].x : indices[k].y) >> (8 * (i % 4))) & 0xffu;
-            sum[i] += mine == here ? gradient[k][i] : 0.0f;
+            for (int i = 0; i < kEight; ++i) {
+              if (((i < 4 ? low : high) & (0xffu << (8 * (i % 4)))) == 0) sum[i] += gradient[k][i];
+            }
           }
         }
       }
-    }
-    Eight<T> result{};
+      Eight<T> result{};
 #pragma unroll
-    for (int i = 0; i < kEight; ++i) result.set(i, T(sum[i]));
-    store_eight<kPacked>(dx + number * channels + walk.channel, result, walk.count);
+      for (int i = 0; i < kEight; ++i) result.set(i, T(sum[i]));
+      store_eight<kPacked>(dx + (line * sizes.width + column) * channels + walk.channel, result, walk.count);
+    }
   }
 }
 
-/// A thread has a few pixels: blocks of many would leave multiprocessors idle at the end.
-ChannelGrid pixel_grid(int64_t pixels, int64_t channels) {
-  return channel_grid(pixels, channels, {.rows_per_thread = 2, .blocks_per_multiprocessor = 32});
+/// A block for each row of pixels, or so many that all multiprocessors are full till the end.
+ChannelGrid line_grid(int64_t lines, int64_t channels) {
+  ChannelGrid grid = channel_grid(1, channels, {});
+  const int64_t most = std::min<int64_t>(int64_t{multiprocessors()} * 32, 65535);
+  grid.grid.y = static_cast<unsigned>(std::min(lines, most));
+  return grid;
 }
 
 }  // namespace
 
 void launch_max_pool2d(const MaxPool2dArguments& arguments, device::Stream stream) {
   const MaxPool2dSizes& sizes = arguments.sizes;
-  const int64_t pixels = sizes.images * sizes.rows * sizes.columns;
-  if (pixels * sizes.channels == 0) return;
-  const ChannelGrid grid = pixel_grid(pixels, sizes.channels);
+  const int64_t lines = sizes.images * sizes.rows;
+  if (lines * sizes.columns * sizes.channels == 0) return;
+  const ChannelGrid grid = line_grid(lines, sizes.channels);
   dispatch_channels(sizes.type, packed_channels(sizes.channels, {arguments.x, arguments.y, arguments.index}),
                     [&]<typename T, typename Packed>(ElementTag<T>, Packed) {
                       launch("max_pool2d", max_pool2d_kernel<T, Packed::value>,
@@ -166,9 +183,9 @@ void launch_max_pool2d(const MaxPool2dArguments& arguments, device::Stream strea
 
 void launch_max_pool2d_backward(const MaxPool2dBackwardArguments& arguments, device::Stream stream) {
   const MaxPool2dSizes& sizes = arguments.sizes;
-  const int64_t pixels = sizes.images * sizes.height * sizes.width;
-  if (pixels * sizes.channels == 0) return;
-  const ChannelGrid grid = pixel_grid(pixels, sizes.channels);
+  const int64_t lines = sizes.images * sizes.height;
+  if (lines * sizes.width * sizes.channels == 0) return;
+  const ChannelGrid grid = line_grid(lines, sizes.channels);
   dispatch_channels(
       sizes.type, packed_channels(sizes.channels, {arguments.dy, arguments.index, arguments.dx}),
       [&]<typename T, typename Packed>(ElementTag<T>, Packed) {

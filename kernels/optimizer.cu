@@ -19,7 +19,7 @@ static_assert(kStepChunk % (kStepBlock * kElementwiseChunk) == 0);
 /// after another of a binary search's loads would take longer than the chunk.
 __device__ __forceinline__ StepTerm find_term(const StepTerms& table) {
   int64_t last = -1;
-  for (int64_t begin = 0; begin < table.count; begin += kStepBlock) {
+  for (int64_t begin = 0; begin < table.count; begin += kStepBlock) {  // mutation: a round more finds nothing
     const int64_t i = begin + threadIdx.x;
     last += __syncthreads_count(i < table.count && table.terms[i].first_chunk <= blockIdx.x);
   }

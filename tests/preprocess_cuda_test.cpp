@@ -173,6 +173,18 @@ TEST_F(PreprocessCuda, AlmostFlatImages) {
   }
 }
 
+// The last pixel's last byte is the last that may be read, with and without shared memory between.
+TEST_F(PreprocessCuda, ReadsNothingBeyondTheImages) {
+  for (const Fusion fusion : {Fusion::none, Fusion::colormap, Fusion::linear}) {
+    for (const int64_t shrink : {1, 2, 12}) {
+      PreprocessOptions options;
+      set_fusion(options, fusion, 7);
+      options.shrink = shrink;
+      expect_as_on_cpu(random_bytes({1, 3 * shrink, 3 * shrink, 7}, 14), std::vector<View>(1), options);
+    }
+  }
+}
+
 TEST_F(PreprocessCuda, AnImageDoesNotDependOnTheBatch) {
   PreprocessOptions options;
   options.shrink = 2;

@@ -9,6 +9,8 @@ namespace {
 
 static_assert(kMaxImageChannels == PreprocessOptions::kMaxChannels);
 
+constexpr int64_t kMaxShrink = 4096;  // the sum of a box fits 32 bits
+
 FusionKind fusion_kind(Fusion fusion) {
   return fusion == Fusion::colormap ? FusionKind::colormap
          : fusion == Fusion::linear ? FusionKind::linear
@@ -35,6 +37,7 @@ Tensor CudaBackend::preprocess(const Tensor& images, std::span<const View> views
                                const PreprocessOptions& options) {
   const device::Range range("preprocess");
   CHECK(!capturing_);  // the views would be sent again from host memory that is gone
+  CHECK(options.shrink <= kMaxShrink, "shrink {}", options.shrink);
   FusedImages source{.images = images.data<uint8_t>(),
                      .count = images.dim(0),
                      .height = images.dim(1),
