@@ -51,13 +51,13 @@ void synchronize(Stream stream);
 class StreamHandle {
  public:
   StreamHandle();
-  ~StreamHandle();
-  StreamHandle(const StreamHandle&) = delete;
-  StreamHandle& operator=(const StreamHandle&) = delete;
-  Stream get() const { return stream_; }
+  Stream get() const { return stream_.get(); }
 
  private:
-  Stream stream_ = nullptr;
+  struct Destroy {
+    void operator()(CUstream_st* stream) const;
+  };
+  std::unique_ptr<CUstream_st, Destroy> stream_;
 };
 
 /// A point in a stream's work.
@@ -65,9 +65,6 @@ class Event {
  public:
   /// Without timing an event is cheaper.
   explicit Event(bool timing = false);
-  ~Event();
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
 
   void record(Stream stream);
   /// Work queued on `stream` after this waits for the event.
@@ -77,7 +74,10 @@ class Event {
   double milliseconds_since(const Event& start) const;
 
  private:
-  CUevent_st* event_ = nullptr;
+  struct Destroy {
+    void operator()(CUevent_st* event) const;
+  };
+  std::unique_ptr<CUevent_st, Destroy> event_;
   double seconds_ = 0.0;  // of the emulated event
 };
 
@@ -96,11 +96,14 @@ class Graph {
   std::unique_ptr<State> state_;
 };
 
+void begin_range(const char* name);
+void end_range();
+
 /// Names a range of work for a profiler (NVTX), from construction to destruction.
 class Range {
  public:
-  explicit Range(const char* name);
-  ~Range();
+  explicit Range(const char* name) { begin_range(name); }
+  ~Range() { end_range(); }
   Range(const Range&) = delete;
   Range& operator=(const Range&) = delete;
 };

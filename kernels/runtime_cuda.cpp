@@ -111,8 +111,12 @@ void fill_zero(void* memory, size_t bytes, Stream stream) {
 }
 void synchronize(Stream stream) { CUDA_CHECK(cudaStreamSynchronize(stream)); }
 
-StreamHandle::StreamHandle() { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-StreamHandle::~StreamHandle() { (void)cudaStreamDestroy(stream_); }
+StreamHandle::StreamHandle() {
+  Stream stream = nullptr;
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  stream_.reset(stream);
+}
+void StreamHandle::Destroy::operator()(CUstream_st* stream) const { (void)cudaStreamDestroy(stream); }
 
 struct Graph::State {
   cudaGraphExec_t executable = nullptr;
@@ -141,19 +145,21 @@ Graph::~Graph() = default;
 void Graph::launch(Stream stream) const { CUDA_CHECK(cudaGraphLaunch(state_->executable, stream)); }
 
 Event::Event(bool timing) {
-  CUDA_CHECK(cudaEventCreateWithFlags(&event_, timing ? cudaEventDefault : cudaEventDisableTiming));
+  cudaEvent_t event = nullptr;
+  CUDA_CHECK(cudaEventCreateWithFlags(&event, timing ? cudaEventDefault : cudaEventDisableTiming));
+  event_.reset(event);
 }
-Event::~Event() { (void)cudaEventDestroy(event_); }
-void Event::record(Stream stream) { CUDA_CHECK(cudaEventRecord(event_, stream)); }
-void Event::hold(Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(stream, event_)); }
-void Event::wait() const { CUDA_CHECK(cudaEventSynchronize(event_)); }
+void Event::Destroy::operator()(CUevent_st* event) const { (void)cudaEventDestroy(event); }
+void Event::record(Stream stream) { CUDA_CHECK(cudaEventRecord(event_.get(), stream)); }
+void Event::hold(Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(stream, event_.get())); }
+void Event::wait() const { CUDA_CHECK(cudaEventSynchronize(event_.get())); }
 double Event::milliseconds_since(const Event& start) const {
   float milliseconds = 0.0f;
-  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.event_, event_));
+  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.event_.get(), event_.get()));
   return static_cast<double>(milliseconds);
 }
 
-Range::Range(const char* name) { nvtxRangePushA(name); }
-Range::~Range() { nvtxRangePop(); }
+void begin_range(const char* name) { nvtxRangePushA(name); }
+void end_range() { nvtxRangePop(); }
 
 }  // namespace cytograd::device

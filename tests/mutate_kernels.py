@@ -31,7 +31,7 @@ def mutants(text):
         for match in re.finditer(r"__sync(threads|warp)\(\w*\);", code):
             yield i + 1, match.group(), "".join(lines[:i] + [line.replace(match.group(), ";", 1)] + lines[i + 1 :])
         # The bound of a loop or a guard over elements: `i < count` becomes `i <= count`.
-        for match in re.finditer(r"(?<![<\w]) < (?=[\w.]*(count|rows|classes|columns|channels|elements|packs|chunks|end|width|height)\b)", code):
+        for match in re.finditer(r"(?<!<) < (?=[\w.]*(count|rows|classes|columns|channels|elements|packs|chunks|end|width|height)\b)", code):
             changed = line[: match.start()] + " <= " + line[match.end() :]
             yield i + 1, code.strip(), "".join(lines[:i] + [changed] + lines[i + 1 :])
 
