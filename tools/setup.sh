@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 
 packages=(
   g++ cmake ninja-build ccache git                # building
-  libdnnl-dev libfmt-dev nlohmann-json3-dev       # the engine
+  libdnnl-dev ocl-icd-opencl-dev                  # the engine; oneDNN's CMake package asks for OpenCL
+  libfmt-dev nlohmann-json3-dev
   libboost-context-dev                            # the emulator of a GPU
   libstb-dev zlib1g-dev libcli11-dev              # images, command line
   libgtest-dev libgmock-dev libbenchmark-dev      # tests and benchmarks
