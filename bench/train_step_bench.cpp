@@ -42,6 +42,7 @@ void run(const Settings& settings) {
   const auto model = make_model(options);
   const std::vector<Parameter> parameters = model->state().parameters;
   Optimizer optimizer(parameters, {.kind = OptimizerKind::sgd, .momentum = 0.9f});
+  optimizer.set_learning_rate(0.01f);
   std::vector<Variable> leaves;
   for (const Parameter& parameter : parameters) leaves.push_back(*parameter.variable);
 
@@ -54,7 +55,7 @@ void run(const Settings& settings) {
   const auto step = [&] {
     Tape tape;
     const Variable loss = softmax_cross_entropy(model->forward(x, {.training = true}), labels, {}, {});
-    optimizer.step(tape.backward(loss, leaves), 0.01f);
+    optimizer.step(tape.backward(loss, leaves));
     return loss.value().item();  // waits for the device
   };
   for (int64_t i = 0; i < kWarmUp; ++i) step();

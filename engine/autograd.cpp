@@ -45,14 +45,19 @@ Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, Gra
   return result;
 }
 
-std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variable> wrt, float scale) {
+std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale) {
   CHECK(loss.value().elements() == 1, "the loss has shape {}", loss.shape());
   CHECK(loss.requires_grad(), "nothing the loss depends on requires a gradient");
+  CHECK(!scale.defined() ||
+            (scale.elements() == 1 && scale.dtype() == DType::f32 && scale.device() == loss.value().device()),
+        "the scale is {} {} on {}", dtype_name(scale.dtype()), scale.shape(), device_name(scale.device()));
   Backend& device = backend(loss.value().device());
   const NoGrad no_grad;
 
   std::unordered_map<Variable::Slot*, Tensor> gradients;
-  gradients[loss.slot_.get()] = Tensor::full(loss.shape(), scale, DType::f32, loss.value().device());
+  gradients[loss.slot_.get()] = scale.defined()
+                                    ? scale.reshape(loss.shape())
+                                    : Tensor::full(loss.shape(), 1.0f, DType::f32, loss.value().device());
   // Leaves asked for; every other gradient is dropped as soon as its node has used it.
   for (; !nodes_.empty(); nodes_.pop_back()) {
     Node& node = nodes_.back();

@@ -51,10 +51,10 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// Gradients of the scalar `loss`, times `scale`, by each of `wrt`, in their order; zeros where the loss
-  /// does not depend on one. Consumes the tape: saved tensors are freed as the walk passes them. Throws
-  /// CheckError where `loss` is not a recorded scalar.
-  std::vector<Tensor> backward(const Variable& loss, std::span<const Variable> wrt, float scale = 1.0f);
+  /// Gradients of the scalar `loss`, times the f32 scalar `scale` (undefined: 1), by each of `wrt`, in their order;
+  /// zeros where the loss does not depend on one. Consumes the tape: saved tensors are freed as the walk passes them.
+  /// Throws CheckError where `loss` is not a recorded scalar.
+  std::vector<Tensor> backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale = {});
 
  private:
   friend Variable record(std::string_view, Tensor, std::vector<Variable>, GradientRule);

@@ -5,9 +5,11 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/buffer_pool.h"
 #include "engine/op_options.h"
+#include "engine/step_state.h"
 #include "engine/tensor.h"
 
 namespace cytograd {
@@ -29,6 +31,8 @@ class Backend {
   /// leaves results in such; it must not wait for the device. The function lives no longer than the backend.
   virtual std::function<void()> capture(const std::function<void()>& work) = 0;
 
+  virtual void set_options(const DeviceOptions& options) = 0;
+
   // Memory. Shapes and types agree.
   virtual void fill(Tensor& x, float value) = 0;
   virtual void copy(Tensor& destination, const Tensor& source) = 0;
@@ -39,6 +43,9 @@ class Backend {
   /// queued before it, from pinned memory. The result is overwritten by the second upload after this one, once what
   /// was queued until the next upload has read it.
   virtual Tensor upload(const Tensor& host) = 0;
+  /// Begins to copy f32 tensors of this device to the host, to look at them later: the function it returns waits for
+  /// that copy alone, and gives their elements, one tensor's after another's. It lives no longer than the backend.
+  virtual std::function<std::vector<float>()> read_later(std::span<const Tensor> tensors) = 0;
 
   // Convolution. w is f32 or x's type; dw comes back in the type asked for.
   virtual Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) = 0;
@@ -62,12 +69,13 @@ class Backend {
     Tensor dresidual;  ///< of x's shape; undefined without a residual
   };
   struct BatchnormActArguments {
-    Tensor x;             ///< [..., C]
-    Tensor gamma;         ///< [C]
-    Tensor beta;          ///< [C]
-    Tensor running_mean;  ///< [C], updated in place by train
-    Tensor running_var;   ///< [C], unbiased, updated in place by train
-    Tensor residual;      ///< of x's shape; undefined: none
+    Tensor x;                     ///< [..., C]
+    Tensor gamma;                 ///< [C]
+    Tensor beta;                  ///< [C]
+    Tensor running_mean;          ///< [C], updated in place by train
+    Tensor running_var;           ///< [C], unbiased, updated in place by train
+    Tensor residual;              ///< of x's shape; undefined: none
+    Tensor batches_tracked = {};  ///< i64 [], counted up by train; undefined: nothing is counted
   };
   virtual BatchnormActForward batchnorm_act_train(const BatchnormActArguments& arguments,
                                                   const BatchnormActOptions& options) = 0;
@@ -122,24 +130,25 @@ class Backend {
   /// x times the single element of `factor`, in `dtype`.
   virtual Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) = 0;
 
-  /// u8 [N, H, W, C] to [N, crop_height, crop_width, channels after fusion]; one view an image.
-  virtual Tensor preprocess(const Tensor& images, std::span<const View> views,
-                            const PreprocessOptions& options) = 0;
+  /// u8 [N, H, W, C] to y [N, crop_height, crop_width, channels after fusion]; one view an image.
+  virtual void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
+                          Tensor& y) = 0;
 
-  // Optimizers, over all parameters at once. Gradients are multiplied by the one element of `gradient_scale`
-  // first.
-  virtual void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+  // Optimizers, over all parameters at once, by the scalars of `state` on this device (see StepScalars). All can be
+  // captured.
+  /// The first part of a step: the gradients' norm and what follows from it.
+  virtual void begin_step(std::span<const Tensor> gradients, const StepState& state,
+                          const StepRules& rules) = 0;
+  virtual void sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,
                         const SgdOptions& options) = 0;
-  virtual void adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+  virtual void adamw_step(std::span<const OptimizerTerm> terms, const StepState& state,
                           const AdamwOptions& options) = 0;
-  /// average = decay * average + (1 - decay) * w, in place.
+  /// average = decay * average + (1 - decay) * w, in place, with the one f32 element of `decay`.
   struct EmaTerm {
     Tensor average;
     Tensor w;
   };
-  virtual void ema_step(std::span<const EmaTerm> terms, float decay) = 0;
-  /// f32 [2]: the norm of all gradients together, and the scale min(1, max_norm / norm) that clips them.
-  virtual Tensor clip_norm(std::span<const Tensor> gradients, float max_norm) = 0;
+  virtual void ema_step(std::span<const EmaTerm> terms, const Tensor& decay) = 0;
 };
 
 /// The process's backend for a device. Throws Error where this build or this machine has none, saying which.

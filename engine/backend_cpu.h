@@ -19,12 +19,14 @@ class CpuBackend final : public Backend {
   BufferPool& pool() override { return pool_; }
   void synchronize() override {}
   std::function<void()> capture(const std::function<void()>& work) override { return work; }
+  void set_options(const DeviceOptions&) override {}
 
   void fill(Tensor& x, float value) override;
   void copy(Tensor& destination, const Tensor& source) override;
   void copy_from_host(Tensor& destination, const void* source) override;
   void copy_to_host(const Tensor& source, void* destination) override;
   Tensor upload(const Tensor& host) override { return host; }
+  std::function<std::vector<float>()> read_later(std::span<const Tensor> tensors) override;
 
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) override;
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
@@ -61,15 +63,15 @@ class CpuBackend final : public Backend {
   Tensor cast(const Tensor& x, DType dtype) override;
   Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) override;
 
-  Tensor preprocess(const Tensor& images, std::span<const View> views,
-                    const PreprocessOptions& options) override;
+  void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
+                  Tensor& y) override;
 
-  void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+  void begin_step(std::span<const Tensor> gradients, const StepState& state, const StepRules& rules) override;
+  void sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,
                 const SgdOptions& options) override;
-  void adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+  void adamw_step(std::span<const OptimizerTerm> terms, const StepState& state,
                   const AdamwOptions& options) override;
-  void ema_step(std::span<const EmaTerm> terms, float decay) override;
-  Tensor clip_norm(std::span<const Tensor> gradients, float max_norm) override;
+  void ema_step(std::span<const EmaTerm> terms, const Tensor& decay) override;
 
  private:
   BufferPool pool_;

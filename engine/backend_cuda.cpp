@@ -6,29 +6,45 @@ namespace cytograd {
 namespace {
 
 constexpr BufferPool::Hooks kHooks{.taken = device::taken, .given_back = device::given_back};
+constexpr BufferPool::Hooks kGraphHooks{.taken = device::taken_in_graph,
+                                        .given_back = device::given_back_in_graph};
 
 }  // namespace
 
 CudaBackend::CudaBackend()
     : pool_(device::device_memory(), kHooks),
-      graph_pool_(device::device_memory(), kHooks),
+      graph_pool_(device::device_memory(), kGraphHooks),
       libraries_(std::make_unique<CudaLibraries>(stream_.get())) {}
 
 CudaBackend::~CudaBackend() = default;
 
 std::function<void()> CudaBackend::capture(const std::function<void()>& work) {
-  struct Capturing {
-    bool& flag;
-    explicit Capturing(bool& f) : flag(f) { flag = true; }
-    ~Capturing() { flag = false; }
+  struct Captured {
+    std::vector<Tensor> constants;
+    std::unique_ptr<const device::Graph> graph;
   };
-  std::shared_ptr<const device::Graph> graph;
+  struct Capturing {
+    CudaBackend& backend;
+    Capturing(CudaBackend& b, std::vector<Tensor>& constants) : backend(b) {
+      backend.current_pool_ = &backend.graph_pool_;
+      backend.captured_constants_ = &constants;
+    }
+    ~Capturing() {
+      backend.current_pool_ = &backend.pool_;
+      backend.captured_constants_ = nullptr;
+    }
+  };
+  CHECK(captured_constants_ == nullptr, "work is captured within captured work");
+  synchronize();  // so that constants may take memory which queued work has used
+  const auto captured = std::make_shared<Captured>();
   {
-    const Capturing capturing(capturing_);
-    graph = std::make_shared<const device::Graph>(stream(), work);
+    const Capturing capturing(*this, captured->constants);
+    captured->graph = std::make_unique<const device::Graph>(stream(), work);
   }
-  return [this, graph] { graph->launch(stream()); };
+  return [this, captured] { captured->graph->launch(stream()); };
 }
+
+void CudaBackend::set_options(const DeviceOptions& options) { libraries_->set_options(options); }
 
 ElementType element_type(DType dtype) {
   switch (dtype) {

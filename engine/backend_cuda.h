@@ -13,6 +13,7 @@
 namespace cytograd {
 
 class CudaLibraries;
+struct StepTerm;
 
 /// Gives pinned memory back.
 struct PinnedDelete {
@@ -27,9 +28,10 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   Device device() const override { return Device::cuda; }
-  BufferPool& pool() override { return capturing_ ? graph_pool_ : pool_; }
+  BufferPool& pool() override { return *current_pool_; }
   void synchronize() override { device::synchronize(stream()); }
   std::function<void()> capture(const std::function<void()>& work) override;
+  void set_options(const DeviceOptions& options) override;
   device::Stream stream() const { return stream_.get(); }
 
   void fill(Tensor& x, float value) override;
@@ -37,6 +39,7 @@ class CudaBackend final : public Backend {
   void copy_from_host(Tensor& destination, const void* source) override;
   void copy_to_host(const Tensor& source, void* destination) override;
   Tensor upload(const Tensor& host) override;
+  std::function<std::vector<float>()> read_later(std::span<const Tensor> tensors) override;
 
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) override;
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
@@ -73,21 +76,35 @@ class CudaBackend final : public Backend {
   Tensor cast(const Tensor& x, DType dtype) override;
   Tensor scale(const Tensor& x, const Tensor& factor, DType dtype) override;
 
-  Tensor preprocess(const Tensor& images, std::span<const View> views,
-                    const PreprocessOptions& options) override;
+  void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
+                  Tensor& y) override;
 
-  void sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+  void begin_step(std::span<const Tensor> gradients, const StepState& state, const StepRules& rules) override;
+  void sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,
                 const SgdOptions& options) override;
-  void adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
+  void adamw_step(std::span<const OptimizerTerm> terms, const StepState& state,
                   const AdamwOptions& options) override;
-  void ema_step(std::span<const EmaTerm> terms, float decay) override;
-  Tensor clip_norm(std::span<const Tensor> gradients, float max_norm) override;
+  void ema_step(std::span<const EmaTerm> terms, const Tensor& decay) override;
 
  private:
   /// An uninitialised tensor on this device.
   static Tensor empty(const Shape& shape, DType dtype = DType::f32) {
     return Tensor::empty(shape, dtype, Device::cuda);
   }
+
+  /// Host memory on the device, for work that is queued before the result goes: kernels' tables. Captured work reads
+  /// the same bytes at each launch.
+  Tensor constant(const void* host, size_t bytes);
+
+  struct StepTable;
+  StepTable step_table(std::vector<StepTerm>& terms);
+
+  /// A copy to the host that is under way.
+  struct Reading {
+    std::unique_ptr<void, PinnedDelete> pinned{nullptr, {}};
+    size_t capacity = 0;
+    device::Event copied;
+  };
 
   /// One of the two batches that are in flight.
   struct UploadSlot {
@@ -102,9 +119,11 @@ class CudaBackend final : public Backend {
   device::StreamHandle copy_stream_;
   BufferPool pool_;
   BufferPool graph_pool_;  // of captured work, which uses its buffers again at each launch
-  bool capturing_ = false;
+  BufferPool* current_pool_ = &pool_;
+  std::vector<Tensor>* captured_constants_ = nullptr;  // while work is captured: what its graph keeps
   std::array<UploadSlot, 2> uploads_;
   size_t next_upload_ = 0;
+  std::vector<std::unique_ptr<Reading>> idle_readings_;
   std::unique_ptr<CudaLibraries> libraries_;
 };
 

@@ -4,17 +4,13 @@
 
 #include <memory>
 
+#include "engine/op_options.h"
 #include "kernels/runtime.h"
 
 namespace cytograd {
 
 class CublasLt;
 class CudnnConvolutions;
-
-struct CudaOptions {
-  bool deterministic = false;  ///< only algorithms that give the same bits each time
-  bool autotune = false;       ///< measure the candidates for each new convolution and keep the fastest
-};
 
 class CudaLibraries {
  public:
@@ -23,7 +19,7 @@ class CudaLibraries {
   CudaLibraries(const CudaLibraries&) = delete;
   CudaLibraries& operator=(const CudaLibraries&) = delete;
 
-  void set_options(const CudaOptions& options);
+  void set_options(const DeviceOptions& options);
   CudnnConvolutions& convolutions();
   CublasLt& products();
 

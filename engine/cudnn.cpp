@@ -82,7 +82,7 @@ std::string describe(Direction direction, const CudnnConvolutions::Arguments& a)
 
 struct CudnnConvolutions::State {
   cudnnHandle_t handle = nullptr;
-  CudaOptions options;
+  DeviceOptions options;
   std::mutex mutex;
   std::map<Key, Plan> plans;
 
@@ -176,7 +176,7 @@ CudnnConvolutions::CudnnConvolutions(device::Stream stream) : state_(std::make_u
 
 CudnnConvolutions::~CudnnConvolutions() { (void)cudnnDestroy(state_->handle); }
 
-void CudnnConvolutions::set_options(const CudaOptions& options) {
+void CudnnConvolutions::set_options(const DeviceOptions& options) {
   const std::lock_guard lock(state_->mutex);
   if (options.deterministic != state_->options.deterministic || options.autotune != state_->options.autotune)
     state_->plans.clear();

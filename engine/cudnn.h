@@ -18,7 +18,7 @@ class CudnnConvolutions {
   CudnnConvolutions(const CudnnConvolutions&) = delete;
   CudnnConvolutions& operator=(const CudnnConvolutions&) = delete;
 
-  void set_options(const CudaOptions& options);
+  void set_options(const DeviceOptions& options);
 
   /// The tensors of one convolution, x [N, H, W, I], w [O, KH, KW, I], y [N, H', W', O], of one type. The method's own
   /// result is written, the others are read.

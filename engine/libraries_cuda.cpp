@@ -14,7 +14,7 @@ struct CudaLibraries::Parts {
 CudaLibraries::CudaLibraries(device::Stream stream) : parts_(std::make_unique<Parts>(stream)) {}
 CudaLibraries::~CudaLibraries() = default;
 
-void CudaLibraries::set_options(const CudaOptions& options) { parts_->convolutions.set_options(options); }
+void CudaLibraries::set_options(const DeviceOptions& options) { parts_->convolutions.set_options(options); }
 CudnnConvolutions& CudaLibraries::convolutions() { return parts_->convolutions; }
 CublasLt& CudaLibraries::products() { return parts_->products; }
 

@@ -6,6 +6,6 @@ struct CudaLibraries::Parts {};
 
 CudaLibraries::CudaLibraries(device::Stream) {}
 CudaLibraries::~CudaLibraries() = default;
-void CudaLibraries::set_options(const CudaOptions&) {}
+void CudaLibraries::set_options(const DeviceOptions&) {}
 
 }  // namespace cytograd

@@ -8,6 +8,12 @@
 
 namespace cytograd {
 
+/// How a device goes about its work.
+struct DeviceOptions {
+  bool deterministic = false;  ///< only algorithms that give the same bits each time
+  bool autotune = false;       ///< measure the candidates for each new convolution and keep the fastest
+};
+
 /// Square stride and symmetric zero padding, in pixels.
 struct Conv2dOptions {
   int64_t stride = 1;
@@ -37,11 +43,13 @@ struct SoftmaxCrossEntropyOptions {
   float label_smoothing = 0.0f;  ///< target = (1 - s) * one_hot + s / classes, as PyTorch
 };
 
-/// Draws come from Philox keyed by (seed, offset): element i is dropped by draw i.
+/// Draws come from Philox keyed by (seed, offset + step): element i is dropped by draw i.
 struct DropoutOptions {
   float probability = 0.5f;
   uint64_t seed = 0;
   uint64_t offset = 0;
+  Tensor step =
+      {};  ///< i64 [] on x's device, read when the op runs, so that captured work draws anew; undefined: 0
 };
 
 enum class Fusion : uint8_t { none, colormap, linear };
@@ -88,17 +96,14 @@ struct OptimizerTerm {
 };
 
 struct SgdOptions {
-  float learning_rate = 0.1f;
   float momentum = 0.9f;
   bool nesterov = false;
 };
 
 struct AdamwOptions {
-  float learning_rate = 1e-3f;
   float beta1 = 0.9f;
   float beta2 = 0.999f;
   float epsilon = 1e-8f;
-  int64_t step = 1;  ///< counts from 1, for the bias correction
 };
 
 }  // namespace cytograd

@@ -19,6 +19,7 @@ struct BatchnormParameters {
   Variable beta;
   Tensor running_mean;
   Tensor running_var;
+  Tensor batches_tracked = {};  ///< i64 [], of the batches in the running statistics; may be undefined
 };
 
 /// act(batch_norm(x) + residual) in training: statistics of the batch, running statistics updated in place.
@@ -65,5 +66,8 @@ Variable cast(const Variable& x, DType dtype);
 /// Raw u8 images [N, H, W, C] to the network's input; see PreprocessOptions. Constant. Throws Error where a
 /// crop does not fit the image.
 Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options);
+/// The same into a tensor of the result's shape, type and device.
+void preprocess_into(Tensor& y, const Tensor& images, std::span<const View> views,
+                     const PreprocessOptions& options);
 
 }  // namespace cytograd

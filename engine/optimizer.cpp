@@ -61,7 +61,7 @@ OptimizerKind parse_optimizer(std::string_view name) {
 }
 
 Optimizer::Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& options)
-    : parameters_(std::move(parameters)), options_(options) {
+    : parameters_(std::move(parameters)), options_(options), scalars_(device_of(parameters_)) {
   check_parameters(parameters_);
   const bool adamw = options_.kind == OptimizerKind::adamw;
   first_.resize(parameters_.size());
@@ -71,14 +71,16 @@ Optimizer::Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& 
     if (adamw || options_.momentum != 0.0f) first_[i] = Tensor::zeros(w.shape(), DType::f32, w.device());
     if (adamw) second_[i] = Tensor::zeros(w.shape(), DType::f32, w.device());
   }
+  if (options_.dynamic_loss_scale) backend(device_of(parameters_)).fill(scalars_.loss_scale, kFirstLossScale);
 }
 
-float Optimizer::step(std::span<const Tensor> gradients, float learning_rate, float clip_norm,
-                      float loss_scale) {
+void Optimizer::set_learning_rate(float learning_rate) {
+  backend(device_of(parameters_)).fill(scalars_.learning_rate, learning_rate);
+}
+
+void Optimizer::step(std::span<const Tensor> gradients, float clip_norm) {
   CHECK(gradients.size() == parameters_.size(), "{} gradients of {} parameters", gradients.size(),
         parameters_.size());
-  CHECK(loss_scale > 0.0f, "loss scale {}", loss_scale);
-  if (parameters_.empty()) return 0.0f;
   std::vector<OptimizerTerm> terms;
   terms.reserve(parameters_.size());
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -90,44 +92,47 @@ float Optimizer::step(std::span<const Tensor> gradients, float learning_rate, fl
   }
 
   Backend& device = backend(device_of(parameters_));
-  const auto clip = device.clip_norm(gradients, clip_norm * loss_scale).to_vector<float>();  // {norm, scale}
-  const float norm = clip[0] / loss_scale;
-  if (!std::isfinite(clip[0])) return norm;
-  const Tensor factor = Tensor::full({}, clip[1] / loss_scale, DType::f32, device.device());
-  ++steps_;
+  device.begin_step(gradients, scalars_,
+                    {.max_norm = clip_norm,
+                     .beta1 = options_.beta1,
+                     .beta2 = options_.beta2,
+                     .dynamic_loss_scale = options_.dynamic_loss_scale});
   if (options_.kind == OptimizerKind::sgd) {
-    device.sgd_step(
-        terms, factor,
-        {.learning_rate = learning_rate, .momentum = options_.momentum, .nesterov = options_.nesterov});
+    device.sgd_step(terms, scalars_, {.momentum = options_.momentum, .nesterov = options_.nesterov});
   } else {
-    device.adamw_step(terms, factor,
-                      {.learning_rate = learning_rate,
-                       .beta1 = options_.beta1,
-                       .beta2 = options_.beta2,
-                       .epsilon = options_.epsilon,
-                       .step = steps_});
+    device.adamw_step(terms, scalars_,
+                      {.beta1 = options_.beta1, .beta2 = options_.beta2, .epsilon = options_.epsilon});
   }
-  return norm;
 }
 
+int64_t Optimizer::steps() const { return scalars_.steps.to_vector<int64_t>().front(); }
+
 std::vector<NamedTensor> Optimizer::state() const {
-  std::vector<NamedTensor> tensors{{"optimizer.step", count_tensor(steps_)}};
+  std::vector<NamedTensor> tensors{{"optimizer.step", scalars_.steps}};
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (first_[i].defined()) tensors.push_back({"optimizer.first." + parameters_[i].name, first_[i]});
     if (second_[i].defined()) tensors.push_back({"optimizer.second." + parameters_[i].name, second_[i]});
+  }
+  if (options_.dynamic_loss_scale) {
+    tensors.push_back({"optimizer.attempts", scalars_.attempts});
+    tensors.push_back({"optimizer.steady", scalars_.steady});
+    tensors.push_back({"optimizer.loss_scale", scalars_.loss_scale});
   }
   return tensors;
 }
 
 void Optimizer::load_state(std::span<const NamedTensor> tensors) {
-  const int64_t steps = require_count(tensors, "optimizer.step");
   std::vector<Restore> items;
   for (const NamedTensor& own : state()) {
-    if (own.name == "optimizer.step") continue;
-    items.push_back({own.tensor, require(tensors, own.name, own.tensor.shape(), DType::f32)});
+    if (own.tensor.dtype() == DType::i64) require_count(tensors, own.name);
+    items.push_back({own.tensor, require(tensors, own.name, own.tensor.shape(), own.tensor.dtype())});
+  }
+  if (options_.dynamic_loss_scale) {
+    const float scale = require(tensors, "optimizer.loss_scale", {}, DType::f32).item();
+    if (!std::isfinite(scale) || scale <= 0.0f) fail("the saved 'optimizer.loss_scale' is {}", scale);
   }
   restore(items);
-  steps_ = steps;
+  if (!options_.dynamic_loss_scale) scalars_.attempts.copy_from(scalars_.steps);
 }
 
 EmaWeights::EmaWeights(std::vector<Parameter> parameters, float decay)
@@ -135,16 +140,19 @@ EmaWeights::EmaWeights(std::vector<Parameter> parameters, float decay)
   CHECK(decay >= 0.0f && decay <= 1.0f, "decay {}", decay);
   check_parameters(parameters_);
   for (const Parameter& p : parameters_) averages_.push_back(p.variable->value().clone());
+  step_decay_ = Tensor::zeros({}, DType::f32, device_of(parameters_));
+}
+
+void EmaWeights::begin_update() {
+  const auto t = static_cast<float>(++updates_);
+  backend(device_of(parameters_)).fill(step_decay_, std::min(decay_, (1.0f + t) / (10.0f + t)));
 }
 
 void EmaWeights::update() {
-  if (parameters_.empty()) return;
-  ++updates_;
-  const auto t = static_cast<float>(updates_);
   std::vector<Backend::EmaTerm> terms;
   for (size_t i = 0; i < parameters_.size(); ++i)
     terms.push_back({averages_[i], parameters_[i].variable->value()});
-  backend(device_of(parameters_)).ema_step(terms, std::min(decay_, (1.0f + t) / (10.0f + t)));
+  backend(device_of(parameters_)).ema_step(terms, step_decay_);
 }
 
 void EmaWeights::swap() {

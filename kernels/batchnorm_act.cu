@@ -147,6 +147,7 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   };
   update(arguments.running_mean + c, mean);
   update(arguments.running_var + c, variance * rows / (rows - 1.0));
+  if (c == 0 && arguments.batches_tracked != nullptr) ++*arguments.batches_tracked;
 }
 
 struct Normalize {

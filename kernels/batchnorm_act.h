@@ -20,10 +20,11 @@ struct BatchnormActTrainArguments {
   const void* residual = nullptr;  ///< null: none
   const float* gamma = nullptr;
   const float* beta = nullptr;
-  float* running_mean = nullptr;  ///< updated
-  float* running_var = nullptr;   ///< updated, with the unbiased variance
-  float* mean = nullptr;          ///< written: of this batch
-  float* inv_std = nullptr;       ///< written: 1 / sqrt(biased variance + epsilon)
+  float* running_mean = nullptr;       ///< updated
+  float* running_var = nullptr;        ///< updated, with the unbiased variance
+  int64_t* batches_tracked = nullptr;  ///< counted up; null: not wanted
+  float* mean = nullptr;               ///< written: of this batch
+  float* inv_std = nullptr;            ///< written: 1 / sqrt(biased variance + epsilon)
   void* y = nullptr;
   uint8_t* mask = nullptr;  ///< written; null: no ReLU
   float* workspace = nullptr;

@@ -8,15 +8,16 @@ namespace cytograd {
 namespace {
 
 struct Draws {
-  uint32_t seed_low, seed_high, offset_low, offset_high;
+  uint64_t seed, offset;
+  const int64_t* step;  // null: 0
   float probability, kept;
 
   /// Uniforms in [0, 1) of elements 4 block to 4 block + 3.
   __device__ void operator()(int64_t block, float (&u)[4]) const {
     const auto index = static_cast<uint64_t>(block);
-    const PhiloxWords words = philox4x32(
-        {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), offset_low, offset_high}, seed_low,
-        seed_high);
+    const PhiloxWords words = philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
+                                          static_cast<uint32_t>(offset), static_cast<uint32_t>(offset >> 32)},
+                                         static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
     u[0] = static_cast<float>(words.w0 >> 8) * 0x1p-24f;
     u[1] = static_cast<float>(words.w1 >> 8) * 0x1p-24f;
     u[2] = static_cast<float>(words.w2 >> 8) * 0x1p-24f;
@@ -28,6 +29,7 @@ struct Draws {
 template <typename T>
 __global__ void __launch_bounds__(kElementwiseBlock)
     dropout_kernel(const T* x, T* y, int64_t chunks, int64_t count, Draws draws) {
+  if (draws.step != nullptr) draws.offset += static_cast<uint64_t>(*draws.step);
   float u[4];
   for (int64_t i = global_thread(); i < chunks; i += grid_threads()) {
     float v[kElementwiseChunk];
@@ -55,11 +57,7 @@ __global__ void __launch_bounds__(kElementwiseBlock)
 
 void launch_dropout(const DropoutArguments& arguments, device::Stream stream) {
   if (arguments.count == 0) return;
-  const Draws draws{static_cast<uint32_t>(arguments.seed),
-                    static_cast<uint32_t>(arguments.seed >> 32),
-                    static_cast<uint32_t>(arguments.offset),
-                    static_cast<uint32_t>(arguments.offset >> 32),
-                    arguments.probability,
+  const Draws draws{arguments.seed, arguments.offset, arguments.step, arguments.probability,
                     1.0f / (1.0f - arguments.probability)};
   const bool aligned = aligned16(arguments.x) && aligned16(arguments.y);
   dispatch_element(arguments.type, [&]<typename T>(ElementTag<T>) {

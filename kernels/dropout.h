@@ -16,6 +16,7 @@ struct DropoutArguments {
   float probability = 0.0f;
   uint64_t seed = 0;
   uint64_t offset = 0;
+  const int64_t* step = nullptr;  ///< one element, added to the offset; null: 0
 };
 
 /// y = x / (1 - p) where u >= p, else 0. Element i takes word i % 4 of Philox block i / 4, as on the CPU: see

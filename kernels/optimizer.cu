@@ -1,8 +1,6 @@
 // w, first and second from the gradients: see optimizer.h. Bytes an element with gradients in f32, read and written:
 // SGD 12 + 8 (8 + 4 without momentum), AdamW 16 + 12, EMA 8 + 4, norm 4; with gradients in 16 bits 2 less. At 4.3 TB/s,
 // 215 (358), 154, 358 and 1,075 billion elements a second.
-#include <limits>
-
 #include "kernels/elementwise.cuh"
 #include "kernels/optimizer.h"
 
@@ -45,7 +43,7 @@ __device__ __forceinline__ void update_chunk(const StepTerm& term, const Update&
     if constexpr (kFirst) load_chunk(first + i, first8);
     if constexpr (kSecond) load_chunk(second + i, second8);
 #pragma unroll
-    for (int j = 0; j < kElementwiseChunk; ++j) update(term.keep, w8[j], x8[j], first8[j], second8[j]);
+    for (int j = 0; j < kElementwiseChunk; ++j) update(w8[j], x8[j], first8[j], second8[j]);
     store_chunk(w + i, w8);
     if constexpr (kFirst) store_chunk(first + i, first8);
     if constexpr (kSecond) store_chunk(second + i, second8);
@@ -55,7 +53,7 @@ __device__ __forceinline__ void update_chunk(const StepTerm& term, const Update&
     float w1 = w[i], first1 = 0.0f, second1 = 0.0f;
     if constexpr (kFirst) first1 = first[i];
     if constexpr (kSecond) second1 = second[i];
-    update(term.keep, w1, static_cast<float>(x[i]), first1, second1);
+    update(w1, static_cast<float>(x[i]), first1, second1);
     w[i] = w1;
     if constexpr (kFirst) first[i] = first1;
     if constexpr (kSecond) second[i] = second1;
@@ -64,10 +62,10 @@ __device__ __forceinline__ void update_chunk(const StepTerm& term, const Update&
 
 /// A block a chunk.
 template <typename Update>
-__global__ void __launch_bounds__(kStepBlock)
-    step_kernel(StepTerms table, const float* gradient_scale, Update update) {
+__global__ void __launch_bounds__(kStepBlock) step_kernel(StepTerms table, Update update) {
+  if (!update.read_scalars()) return;
   const StepTerm term = find_term(table);
-  if (gradient_scale != nullptr) update.gradient_scale = *gradient_scale;
+  update.begin(term);
   switch (term.type) {
     case ElementType::f32:
       return update_chunk<float>(term, update);
@@ -78,37 +76,72 @@ __global__ void __launch_bounds__(kStepBlock)
   }
 }
 
-struct PlainSgd {
-  static constexpr int kMoments = 0;
-  float learning_rate;
-  float gradient_scale = 1.0f;
+/// What SGD and AdamW have in common.
+struct GradientStep {
+  const float* learning_rate_at;
+  const float* factor_at;
+  float learning_rate = 0.0f, factor = 0.0f;
+  float keep = 1.0f;  // of w, before the step
 
-  __device__ __forceinline__ void operator()(float keep, float& w, float dw, float&, float&) const {
-    w = w * keep - learning_rate * (dw * gradient_scale);
+  explicit GradientStep(const StepScalars& scalars)
+      : learning_rate_at(scalars.learning_rate), factor_at(scalars.factor) {}
+
+  /// Whether the step is taken.
+  __device__ __forceinline__ bool read_scalars() {
+    learning_rate = *learning_rate_at;
+    factor = *factor_at;
+    return factor != 0.0f;
+  }
+  __device__ __forceinline__ void begin(const StepTerm& term) {
+    keep = 1.0f - learning_rate * term.weight_decay;
   }
 };
 
-struct MomentumSgd {
-  static constexpr int kMoments = 1;
-  float learning_rate, momentum;
-  float from_gradient, from_first;  // their shares of the step
-  float gradient_scale = 1.0f;
+struct PlainSgd : GradientStep {
+  static constexpr int kMoments = 0;
 
-  __device__ __forceinline__ void operator()(float keep, float& w, float dw, float& first, float&) const {
-    const float g = dw * gradient_scale;
+  explicit PlainSgd(const SgdArguments& arguments) : GradientStep(arguments.scalars) {}
+  __device__ __forceinline__ void operator()(float& w, float dw, float&, float&) const {
+    w = w * keep - learning_rate * (dw * factor);
+  }
+};
+
+struct MomentumSgd : GradientStep {
+  static constexpr int kMoments = 1;
+  float momentum;
+  float from_gradient, from_first;  // their shares of the step
+
+  explicit MomentumSgd(const SgdArguments& arguments)
+      : GradientStep(arguments.scalars),
+        momentum(arguments.momentum),
+        from_gradient(arguments.nesterov ? 1.0f : 0.0f),
+        from_first(arguments.nesterov ? arguments.momentum : 1.0f) {}
+  __device__ __forceinline__ void operator()(float& w, float dw, float& first, float&) const {
+    const float g = dw * factor;
     first = momentum * first + g;
     w = w * keep - learning_rate * (from_gradient * g + from_first * first);
   }
 };
 
-struct Adamw {
+struct Adamw : GradientStep {
   static constexpr int kMoments = 2;
-  float beta1, beta2, epsilon, step_size, root_factor;
-  float gradient_scale = 1.0f;
+  const float* factors_at;
+  float beta1, beta2, epsilon;
+  float step_size = 0.0f, root_factor = 0.0f;
 
-  __device__ __forceinline__ void operator()(float keep, float& w, float dw, float& first,
-                                             float& second) const {
-    const float g = dw * gradient_scale;
+  explicit Adamw(const AdamwArguments& arguments)
+      : GradientStep(arguments.scalars),
+        factors_at(arguments.scalars.adamw),
+        beta1(arguments.beta1),
+        beta2(arguments.beta2),
+        epsilon(arguments.epsilon) {}
+  __device__ __forceinline__ bool read_scalars() {
+    step_size = factors_at[0];
+    root_factor = factors_at[1];
+    return GradientStep::read_scalars();
+  }
+  __device__ __forceinline__ void operator()(float& w, float dw, float& first, float& second) const {
+    const float g = dw * factor;
     first += (1.0f - beta1) * (g - first);
     second = beta2 * second + (1.0f - beta2) * g * g;
     const float denominator = sqrtf(second) * root_factor + epsilon;
@@ -118,21 +151,26 @@ struct Adamw {
 
 struct Ema {
   static constexpr int kMoments = 0;
-  float decay;
-  float gradient_scale = 1.0f;
+  const float* decay_at;
+  float decay = 0.0f;
 
-  __device__ __forceinline__ void operator()(float, float& average, float w, float&, float&) const {
+  explicit Ema(const float* decay_address) : decay_at(decay_address) {}
+  __device__ __forceinline__ bool read_scalars() {
+    decay = *decay_at;
+    return true;
+  }
+  __device__ __forceinline__ void begin(const StepTerm&) {}
+  __device__ __forceinline__ void operator()(float& average, float w, float&, float&) const {
     average = decay * average + (1.0f - decay) * w;
   }
 };
 
 template <typename Update>
-void launch_step(const char* name, const StepTerms& table, const float* gradient_scale, const Update& update,
-                 device::Stream stream) {
+void launch_step(const char* name, const StepTerms& table, const Update& update, device::Stream stream) {
   if (table.chunks == 0) return;
   launch(name, step_kernel<Update>,
          {.grid = {static_cast<unsigned>(table.chunks)}, .block = {kStepBlock}, .stream = stream}, table,
-         gradient_scale, update);
+         update);
 }
 
 // ---- norm
@@ -183,17 +221,11 @@ __global__ void __launch_bounds__(kStepBlock) squares_kernel(StepTerms table, do
 
 /// One block.
 __global__ void __launch_bounds__(kStepBlock)
-    clip_kernel(const double* sums, int64_t chunks, float max_norm, float* result) {
+    begin_step_kernel(const double* sums, int64_t chunks, StepScalars scalars, StepRules rules) {
   double square = 0.0;
   for (int64_t i = threadIdx.x; i < chunks; i += kStepBlock) square += sums[i];
   square = block_sum(square, block_shared<NormShared>().of_warp);
-  if (threadIdx.x > 0) return;
-  const double norm = sqrt(square);
-  double scale = max_norm > 0.0f ? fmin(1.0, static_cast<double>(max_norm) / (norm + 1e-6)) : 1.0;
-  // Nothing can be made of such gradients: the norm says so, and the scale is no number by accident.
-  if (!(norm <= std::numeric_limits<double>::max())) scale = 0.0;
-  result[0] = static_cast<float>(norm);
-  result[1] = static_cast<float>(scale);
+  if (threadIdx.x == 0) begin_step(scalars, square, rules);
 }
 
 }  // namespace
@@ -211,41 +243,29 @@ int64_t number_chunks(StepTerm* terms, int64_t count) {
 
 void launch_sgd(const SgdArguments& arguments, device::Stream stream) {
   if (arguments.momentum == 0.0f) {
-    launch_step("sgd", arguments.table, arguments.gradient_scale,
-                PlainSgd{.learning_rate = arguments.learning_rate}, stream);
+    launch_step("sgd", arguments.table, PlainSgd(arguments), stream);
   } else {
-    launch_step("sgd_momentum", arguments.table, arguments.gradient_scale,
-                MomentumSgd{.learning_rate = arguments.learning_rate,
-                            .momentum = arguments.momentum,
-                            .from_gradient = arguments.nesterov ? 1.0f : 0.0f,
-                            .from_first = arguments.nesterov ? arguments.momentum : 1.0f},
-                stream);
+    launch_step("sgd_momentum", arguments.table, MomentumSgd(arguments), stream);
   }
 }
 
 void launch_adamw(const AdamwArguments& arguments, device::Stream stream) {
-  launch_step("adamw", arguments.table, arguments.gradient_scale,
-              Adamw{.beta1 = arguments.beta1,
-                    .beta2 = arguments.beta2,
-                    .epsilon = arguments.epsilon,
-                    .step_size = arguments.step_size,
-                    .root_factor = arguments.root_factor},
-              stream);
+  launch_step("adamw", arguments.table, Adamw(arguments), stream);
 }
 
-void launch_ema(const StepTerms& table, float decay, device::Stream stream) {
-  launch_step("ema", table, nullptr, Ema{.decay = decay}, stream);
+void launch_ema(const StepTerms& table, const float* decay, device::Stream stream) {
+  launch_step("ema", table, Ema(decay), stream);
 }
 
-void launch_clip_norm(const ClipNormArguments& arguments, device::Stream stream) {
+void launch_begin_step(const BeginStepArguments& arguments, device::Stream stream) {
   const StepTerms& table = arguments.table;
   if (table.chunks > 0) {
-    launch("clip_norm_squares", squares_kernel,
+    launch("gradient_squares", squares_kernel,
            {.grid = {static_cast<unsigned>(table.chunks)}, .block = {kStepBlock}, .stream = stream}, table,
            arguments.sums);
   }
-  launch("clip_norm", clip_kernel, {.grid = {1}, .block = {kStepBlock}, .stream = stream}, arguments.sums,
-         table.chunks, arguments.max_norm, arguments.result);
+  launch("begin_step", begin_step_kernel, {.grid = {1}, .block = {kStepBlock}, .stream = stream},
+         arguments.sums, table.chunks, arguments.scalars, arguments.rules);
 }
 
 }  // namespace cytograd

@@ -6,6 +6,7 @@
 
 #include "kernels/element_type.h"
 #include "kernels/runtime.h"
+#include "kernels/step_scalars.h"
 
 namespace cytograd {
 
@@ -15,9 +16,9 @@ struct StepTerm {
   const void* x = nullptr;  ///< the gradient; for launch_ema the weights
   float* first = nullptr;   ///< unless the step has no such moment
   float* second = nullptr;
-  int64_t count = 0;                    ///< elements
-  int64_t first_chunk = 0;              ///< filled by number_chunks
-  float keep = 1.0f;                    ///< of w, before the step: 1 - learning_rate * weight_decay
+  int64_t count = 0;          ///< elements
+  int64_t first_chunk = 0;    ///< filled by number_chunks
+  float weight_decay = 0.0f;  ///< decoupled: w shrinks by learning_rate * weight_decay before the step
   ElementType type = ElementType::f32;  ///< of x
   bool aligned = false;  ///< filled by number_chunks: all arrays start at multiples of 16 bytes
 };
@@ -34,40 +35,36 @@ int64_t number_chunks(StepTerm* terms, int64_t count);
 
 struct SgdArguments {
   StepTerms table = {};
-  const float* gradient_scale = nullptr;  ///< one factor for all gradients
-  float learning_rate = 0.0f;
+  StepScalars scalars = {};
   float momentum = 0.0f;  ///< 0: the terms need no first moment
   bool nesterov = false;
 };
-/// g = x * gradient_scale; first = momentum * first + g; w = w * keep - learning_rate * step with step = first, or
-/// g + momentum * first (Nesterov), or g without momentum.
+/// g = x * factor; first = momentum * first + g; w = w * (1 - learning_rate * weight_decay) - learning_rate * step with
+/// step = first, or g + momentum * first (Nesterov), or g without momentum. Nothing where factor is 0.
 void launch_sgd(const SgdArguments& arguments, device::Stream stream);
 
 struct AdamwArguments {
   StepTerms table = {};
-  const float* gradient_scale = nullptr;
+  StepScalars scalars = {};
   float beta1 = 0.0f;
   float beta2 = 0.0f;
   float epsilon = 0.0f;
-  float step_size = 0.0f;    ///< learning_rate / (1 - beta1^t)
-  float root_factor = 0.0f;  ///< 1 / sqrt(1 - beta2^t)
 };
-/// Loshchilov and Hutter, arXiv:1711.05101. g = x * gradient_scale; first += (1 - beta1) * (g - first);
-/// second = beta2 * second + (1 - beta2) * g^2; w = w * keep - step_size * first / (sqrt(second) * root_factor +
-/// epsilon).
+/// Loshchilov and Hutter, arXiv:1711.05101. g = x * factor; first += (1 - beta1) * (g - first); second = beta2 * second
+/// + (1 - beta2) * g^2; w = w * (1 - learning_rate * weight_decay) - adamw[0] * first / (sqrt(second) * adamw[1] +
+/// epsilon). Nothing where factor is 0.
 void launch_adamw(const AdamwArguments& arguments, device::Stream stream);
 
-/// w = decay * w + (1 - decay) * x.
-void launch_ema(const StepTerms& table, float decay, device::Stream stream);
+/// w = decay * w + (1 - decay) * x, with the one element of `decay`.
+void launch_ema(const StepTerms& table, const float* decay, device::Stream stream);
 
-struct ClipNormArguments {
-  StepTerms table = {};     ///< of which x, count and type matter
-  double* sums = nullptr;   ///< [chunks], scratch
-  float max_norm = 0.0f;    ///< 0: no limit
-  float* result = nullptr;  ///< [2]
+struct BeginStepArguments {
+  StepTerms table = {};    ///< of which x, count and type matter
+  double* sums = nullptr;  ///< [chunks], scratch
+  StepScalars scalars = {};
+  StepRules rules = {};
 };
-/// result = {norm, min(1, max_norm / (norm + 1e-6))} of all x together; the second is 1 without a limit, and 0 where
-/// the norm is not finite. Added in f64, in one order.
-void launch_clip_norm(const ClipNormArguments& arguments, device::Stream stream);
+/// begin_step of step_scalars.h with the sum of squares of all x together, added in f64 and in one order.
+void launch_begin_step(const BeginStepArguments& arguments, device::Stream stream);
 
 }  // namespace cytograd

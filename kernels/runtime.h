@@ -40,9 +40,14 @@ std::pmr::memory_resource& pinned_memory();
 /// A pool's buffer changes hands: `bytes` of `reserved` are in use from now on. The emulator fills and guards them.
 void taken(void* memory, size_t bytes, size_t reserved);
 void given_back(void* memory, size_t reserved);
+/// The same for a pool of captured work, at each launch anew.
+void taken_in_graph(void* memory, size_t bytes, size_t reserved);
+void given_back_in_graph(void* memory, size_t reserved);
 
 /// Between any two of host, pinned and device memory; queued where both are pinned or on the device.
 void copy(void* destination, const void* source, size_t bytes, Stream stream);
+/// From the host to device memory that no work uses yet; done on return, and never part of captured work.
+void copy_beside(void* destination, const void* source, size_t bytes);
 void fill_zero(void* memory, size_t bytes, Stream stream);
 /// Waits for all work of the stream. Throws Error for whatever went wrong on the device.
 void synchronize(Stream stream);

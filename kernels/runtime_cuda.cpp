@@ -102,9 +102,16 @@ std::pmr::memory_resource& pinned_memory() {
 
 void taken(void*, size_t, size_t) {}
 void given_back(void*, size_t) {}
+void taken_in_graph(void*, size_t, size_t) {}
+void given_back_in_graph(void*, size_t) {}
 
 void copy(void* destination, const void* source, size_t bytes, Stream stream) {
   if (bytes > 0) CUDA_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream));
+}
+void copy_beside(void* destination, const void* source, size_t bytes) {
+  const StreamHandle beside;
+  copy(destination, source, bytes, beside.get());
+  synchronize(beside.get());
 }
 void fill_zero(void* memory, size_t bytes, Stream stream) {
   if (bytes > 0) CUDA_CHECK(cudaMemsetAsync(memory, 0, bytes, stream));

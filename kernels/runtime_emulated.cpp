@@ -46,15 +46,20 @@ std::pmr::memory_resource& device_memory() {
 
 std::pmr::memory_resource& pinned_memory() { return *std::pmr::new_delete_resource(); }
 
-void taken(void* memory, size_t bytes, size_t reserved) {
+void taken(void* memory, size_t bytes, size_t reserved) { emulator::taken(memory, bytes, reserved); }
+void given_back(void* memory, size_t reserved) { emulator::given_back(memory, reserved); }
+void taken_in_graph(void* memory, size_t bytes, size_t reserved) {
   emulator::queue([=] { emulator::taken(memory, bytes, reserved); });
 }
-void given_back(void* memory, size_t reserved) {
+void given_back_in_graph(void* memory, size_t reserved) {
   emulator::queue([=] { emulator::given_back(memory, reserved); });
 }
 
 void copy(void* destination, const void* source, size_t bytes, Stream) {
   if (bytes > 0) emulator::queue([=] { std::memcpy(destination, source, bytes); });
+}
+void copy_beside(void* destination, const void* source, size_t bytes) {
+  std::memcpy(destination, source, bytes);
 }
 void fill_zero(void* memory, size_t bytes, Stream) {
   if (bytes > 0) emulator::queue([=] { std::memset(memory, 0, bytes); });

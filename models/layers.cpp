@@ -40,13 +40,12 @@ BatchnormAct::BatchnormAct(std::string name, const Options& options) : name_(std
   parameters_.beta = Variable::leaf(Tensor::zeros(channels));
   parameters_.running_mean = Tensor::zeros(channels);
   parameters_.running_var = Tensor::full(channels, 1.0f);
-  batches_tracked_ = Tensor::zeros({}, DType::i64);
+  parameters_.batches_tracked = Tensor::zeros({}, DType::i64);
   options_.relu = options.relu;
 }
 
 Variable BatchnormAct::operator()(const Variable& x, const Pass& pass, const Variable& residual) {
   if (!pass.training) return batchnorm_act_eval(x.value(), parameters_, residual.value(), options_);
-  ++*batches_tracked_.data<int64_t>();
   return batchnorm_act(x, parameters_, residual, options_);
 }
 
@@ -55,7 +54,7 @@ void BatchnormAct::collect(ModelState& state) {
   state.parameters.push_back({name_ + ".bias", &parameters_.beta, false});
   state.buffers.push_back({name_ + ".running_mean", &parameters_.running_mean});
   state.buffers.push_back({name_ + ".running_var", &parameters_.running_var});
-  state.buffers.push_back({name_ + ".num_batches_tracked", &batches_tracked_});
+  state.buffers.push_back({name_ + ".num_batches_tracked", &parameters_.batches_tracked});
 }
 
 Linear::Linear(std::string name, int64_t in, int64_t out, uint64_t seed) : name_(std::move(name)) {

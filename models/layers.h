@@ -19,7 +19,7 @@ struct ModelState {
 struct Pass {
   bool training = false;
   uint64_t seed = 0;
-  uint64_t step = 0;  ///< of the optimizer; with `seed`, what dropout draws from
+  Tensor step = {};  ///< i64 [] on the model's device; with `seed`, what dropout draws from
 };
 
 /// Convolution without bias. Initial weights: He normal, fan out (He et al., arXiv:1502.01852), as
@@ -66,7 +66,6 @@ class BatchnormAct {
  private:
   std::string name_;
   BatchnormParameters parameters_;
-  Tensor batches_tracked_;  // i64 scalar
   BatchnormActOptions options_;
 };
 

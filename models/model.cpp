@@ -24,10 +24,7 @@ std::unique_ptr<Model> make_model(const ModelOptions& options) {
 void move_to(Model& model, Device device) {
   const ModelState state = model.state();
   for (const Parameter& p : state.parameters) *p.variable = Variable::leaf(p.variable->value().to(device));
-  for (const NamedBuffer& buffer : state.buffers) {
-    if (buffer.tensor->dtype() == DType::f32)
-      *buffer.tensor = buffer.tensor->to(device);  // the host keeps counts
-  }
+  for (const NamedBuffer& buffer : state.buffers) *buffer.tensor = buffer.tensor->to(device);
 }
 
 LearnedFusion::LearnedFusion(const ModelOptions& options)
@@ -46,7 +43,7 @@ ClassifierHead::ClassifierHead(const ModelOptions& options, int64_t features)
 Variable ClassifierHead::operator()(const Variable& x, const Pass& pass) const {
   Variable features = global_avg_pool(x);  // [N, features]
   if (pass.training && dropout_ > 0.0f) {
-    features = dropout(features, {.probability = dropout_, .seed = pass.seed, .offset = pass.step});
+    features = dropout(features, {.probability = dropout_, .seed = pass.seed, .step = pass.step});
   }
   return fc_(features);
 }

@@ -32,7 +32,8 @@ Variable combine(const std::vector<Variable>& inputs, const std::vector<float>& 
 std::vector<float> backward(Tape& tape, const Variable& loss, const std::vector<Variable>& wrt,
                             float scale = 1.0f) {
   std::vector<float> values;
-  for (const Tensor& gradient : tape.backward(loss, wrt, scale)) values.push_back(gradient.item());
+  for (const Tensor& gradient : tape.backward(loss, wrt, Tensor::full({}, scale)))
+    values.push_back(gradient.item());
   return values;
 }
 

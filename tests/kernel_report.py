@@ -18,7 +18,7 @@ NARROW = {
     "column_sum_finish_kernel": "partial sums, eight columns a block",
     "finish_moments_kernel": "partial sums, eight channels a block",
     "finish_sums_kernel": "partial sums, eight channels a block",
-    "clip_kernel": "one sum a chunk, bound by its launch",
+    "begin_step_kernel": "one sum a chunk, bound by its launch",
     "bias_kernel": "rows of any length, bound by its launch",
     "softmax_kernel": "rows of any length, bound by its launch",
     "softmax_cross_entropy_kernel": "rows of any length, bound by its launch",

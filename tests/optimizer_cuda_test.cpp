@@ -50,8 +50,31 @@ std::vector<OptimizerTerm> copies(const std::vector<OptimizerTerm>& terms, Devic
   return result;
 }
 
+/// The scalars of a step that is taken with this factor. It is AdamW's `t`-th, with the betas of `rules`.
+StepState step_state(Device device, float learning_rate, float factor, int64_t t = 1,
+                     const StepRules& rules = {}) {
+  const StepState on_cpu(Device::cpu);
+  const StepScalars scalars = on_cpu.scalars();
+  Tensor(on_cpu.learning_rate).copy_from(Tensor::full({}, learning_rate));
+  *scalars.steps = t - 1;
+  *scalars.loss_scale = 1.0f / factor;
+  begin_step(scalars, 1.0, rules);
+  StepState result(device);
+  result.learning_rate.copy_from(on_cpu.learning_rate);
+  result.factor.copy_from(on_cpu.factor);
+  result.adamw.copy_from(on_cpu.adamw);
+  return result;
+}
+
+/// {norm, factor} of a step that begins with a loss scale of 1.
+std::vector<float> clip_norm(Device device, const std::vector<Tensor>& gradients, float max_norm) {
+  const StepState state(device);
+  backend(device).begin_step(gradients, state, {.max_norm = max_norm});
+  return {state.norm.item(), state.factor.item()};
+}
+
 /// What a step changes, one after another.
-std::vector<double> state(const std::vector<OptimizerTerm>& terms) {
+std::vector<double> values_of_terms(const std::vector<OptimizerTerm>& terms) {
   std::vector<double> all;
   for (const OptimizerTerm& t : terms) {
     for (const Tensor* part : {&t.w, &t.first, &t.second}) {
@@ -77,19 +100,18 @@ class OptimizerCuda : public testing::Test {
     if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
   }
 
-  /// step(backend, terms, gradient scale) does on the device what it does on the CPU.
+  /// step(device, terms) does on the GPU what it does on the CPU.
   template <typename Step>
   static void expect_as_on_cpu(const std::vector<int64_t>& counts, const Step& step) {
     const auto terms = draw_terms(counts);
-    const auto scale = [](Device device) { return Tensor::full({}, 0.25f, DType::f32, device); };
     const auto on_cpu = copies(terms, Device::cpu);
-    step(backend(Device::cpu), on_cpu, scale(Device::cpu));
+    step(Device::cpu, on_cpu);
     std::vector<double> first;
     under_schedules([&](const std::string& schedule) {
       const auto on_cuda = copies(terms, Device::cuda);
-      step(backend(Device::cuda), on_cuda, scale(Device::cuda));
-      const auto values = state(on_cuda);
-      expect_near(values, state(on_cpu), kTolerance);
+      step(Device::cuda, on_cuda);
+      const auto values = values_of_terms(on_cuda);
+      expect_near(values, values_of_terms(on_cpu), kTolerance);
       if (first.empty()) first = values;
       EXPECT_EQ(values, first) << "depends on the order of threads: " << schedule;
     });
@@ -97,11 +119,10 @@ class OptimizerCuda : public testing::Test {
 };
 
 TEST_F(OptimizerCuda, Sgd) {
-  for (const SgdOptions& options : {SgdOptions{.learning_rate = 0.1f, .momentum = 0.0f},
-                                    SgdOptions{.learning_rate = 0.1f, .momentum = 0.9f},
-                                    SgdOptions{.learning_rate = 0.1f, .momentum = 0.9f, .nesterov = true}}) {
-    expect_as_on_cpu(sizes(), [&](Backend& device, const auto& terms, const Tensor& scale) {
-      device.sgd_step(terms, scale, options);
+  for (const SgdOptions& options : {SgdOptions{.momentum = 0.0f}, SgdOptions{.momentum = 0.9f},
+                                    SgdOptions{.momentum = 0.9f, .nesterov = true}}) {
+    expect_as_on_cpu(sizes(), [&](Device device, const auto& terms) {
+      backend(device).sgd_step(terms, step_state(device, 0.1f, 0.25f), options);
     });
   }
 }
@@ -110,25 +131,35 @@ TEST_F(OptimizerCuda, SgdWithoutMomentumNeedsNoMoments) {
   const Tensor w = Tensor::full({5}, 1.0f, DType::f32, Device::cuda);
   const Tensor dw = Tensor::full({5}, 2.0f, DType::f32, Device::cuda);
   const std::vector<OptimizerTerm> terms{{.w = w, .dw = dw, .first = {}, .second = {}}};
-  backend(Device::cuda)
-      .sgd_step(terms, Tensor::full({}, 0.5f, DType::f32, Device::cuda),
-                {.learning_rate = 0.25f, .momentum = 0.0f});
+  backend(Device::cuda).sgd_step(terms, step_state(Device::cuda, 0.25f, 0.5f), {.momentum = 0.0f});
   EXPECT_EQ(w.to_vector<float>(), std::vector<float>(5, 0.75f));
 }
 
 TEST_F(OptimizerCuda, Adamw) {
-  for (const int64_t step : {1, 100}) {
-    expect_as_on_cpu(sizes(), [&](Backend& device, const auto& terms, const Tensor& scale) {
-      device.adamw_step(terms, scale, {.learning_rate = 0.01f, .beta1 = 0.8f, .beta2 = 0.95f, .step = step});
+  for (const int64_t t : {1, 100}) {
+    expect_as_on_cpu(sizes(), [&](Device device, const auto& terms) {
+      backend(device).adamw_step(terms, step_state(device, 0.01f, 0.25f, t, {.beta1 = 0.8f, .beta2 = 0.95f}),
+                                 {.beta1 = 0.8f, .beta2 = 0.95f});
     });
   }
 }
 
+TEST_F(OptimizerCuda, AStepThatIsNotTakenChangesNothing) {
+  const auto terms = copies(draw_terms(sizes()), Device::cuda);
+  const auto before = values_of_terms(terms);
+  StepState state = step_state(Device::cuda, 0.1f, 0.25f);
+  state.factor.copy_from(Tensor::zeros({}));
+  for (const float momentum : {0.0f, 0.9f})
+    backend(Device::cuda).sgd_step(terms, state, {.momentum = momentum});
+  backend(Device::cuda).adamw_step(terms, state, {});
+  EXPECT_EQ(values_of_terms(terms), before);
+}
+
 TEST_F(OptimizerCuda, Ema) {
-  expect_as_on_cpu(sizes(), [&](Backend& device, const auto& terms, const Tensor&) {
+  expect_as_on_cpu(sizes(), [&](Device device, const auto& terms) {
     std::vector<Backend::EmaTerm> averages;
     for (const OptimizerTerm& t : terms) averages.push_back({t.first, t.w});
-    device.ema_step(averages, 0.75f);
+    backend(device).ema_step(averages, Tensor::full({}, 0.75f, DType::f32, device));
   });
 }
 
@@ -137,16 +168,42 @@ TEST_F(OptimizerCuda, ManyTensors) {
   std::vector<int64_t> counts;
   for (int64_t i = 0; i < 600; ++i) counts.push_back(i % 5);
   counts[255] = counts[256] = counts[512] = 9000;
-  expect_as_on_cpu(counts, [&](Backend& device, const auto& terms, const Tensor& scale) {
-    device.sgd_step(terms, scale, {.learning_rate = 0.1f, .momentum = 0.9f});
+  expect_as_on_cpu(counts, [&](Device device, const auto& terms) {
+    backend(device).sgd_step(terms, step_state(device, 0.1f, 0.25f), {.momentum = 0.9f});
   });
 }
 
 TEST_F(OptimizerCuda, NoTensorsAtAll) {
   Backend& device = backend(Device::cuda);
-  device.adamw_step({}, Tensor::full({}, 1.0f, DType::f32, Device::cuda), {});
-  device.ema_step({}, 0.5f);
-  EXPECT_EQ(device.clip_norm({}, 2.0f).to_vector<float>(), (std::vector<float>{0.0f, 1.0f}));
+  device.adamw_step({}, StepState(Device::cuda), {});
+  device.ema_step({}, Tensor::full({}, 0.5f, DType::f32, Device::cuda));
+  EXPECT_EQ(clip_norm(Device::cuda, {}, 2.0f), (std::vector<float>{0.0f, 1.0f}));
+}
+
+// Sixty steps with and without overflow, an interval's end among them.
+TEST_F(OptimizerCuda, TheScalarsOfManyStepsAreTheCpus) {
+  const StepRules rules{.max_norm = 2.0f, .beta1 = 0.9f, .beta2 = 0.999f, .dynamic_loss_scale = true};
+  const StepState on_cpu(Device::cpu), on_cuda(Device::cuda);
+  for (const StepState* state : {&on_cpu, &on_cuda}) {
+    Tensor(state->learning_rate).copy_from(Tensor::full({}, 0.1f));
+    Tensor(state->loss_scale).copy_from(Tensor::full({}, 1024.0f));
+    Tensor(state->steady).copy_from(Tensor::from(std::vector<int64_t>{kLossScaleInterval - 30}, {}));
+  }
+  for (uint64_t i = 0; i < 60; ++i) {
+    Tensor dw = normal({1000}, i);
+    if (i % 16 == 15 && i != 31) dw.data<float>()[500] = std::numeric_limits<float>::infinity();
+    if (i == 15) dw.data<float>()[500] = 1.0f;  // the interval ends in peace
+    backend(Device::cpu).begin_step(std::vector<Tensor>{dw}, on_cpu, rules);
+    backend(Device::cuda).begin_step(std::vector<Tensor>{dw.to(Device::cuda)}, on_cuda, rules);
+    for (const auto member :
+         {&StepState::loss_scale, &StepState::norm, &StepState::factor, &StepState::adamw})
+      EXPECT_EQ((on_cuda.*member).to_vector<float>(), (on_cpu.*member).to_vector<float>()) << i;
+    for (const auto member : {&StepState::steady, &StepState::attempts, &StepState::steps})
+      EXPECT_EQ((on_cuda.*member).to_vector<int64_t>(), (on_cpu.*member).to_vector<int64_t>()) << i;
+  }
+  EXPECT_EQ(on_cuda.loss_scale.item(), 1024.0f) << "doubled once and halved once";
+  EXPECT_EQ(on_cuda.steps.to_vector<int64_t>().front(), 59);
+  EXPECT_EQ(on_cuda.attempts.to_vector<int64_t>().front(), 60);
 }
 
 TEST_F(OptimizerCuda, ClipNorm) {
@@ -156,10 +213,10 @@ TEST_F(OptimizerCuda, ClipNorm) {
     on_cuda.push_back(t.dw.to(Device::cuda));
   }
   for (const float max_norm : {0.0f, 2.0f, 1e9f}) {
-    const auto expected = backend(Device::cpu).clip_norm(on_cpu, max_norm).to_vector<float>();
+    const auto expected = clip_norm(Device::cpu, on_cpu, max_norm);
     under_schedules([&](const std::string& schedule) {
       // Sums in f64: another order does not show.
-      EXPECT_EQ(backend(Device::cuda).clip_norm(on_cuda, max_norm).to_vector<float>(), expected) << schedule;
+      EXPECT_EQ(clip_norm(Device::cuda, on_cuda, max_norm), expected) << schedule;
     });
   }
 }
@@ -167,8 +224,7 @@ TEST_F(OptimizerCuda, ClipNorm) {
 TEST_F(OptimizerCuda, TheNormOfManyChunks) {
   const Tensor dw = normal({8192 * 300 + 5}, 1, DType::bf16);
   const std::vector<Tensor> on_cpu{dw}, on_cuda{dw.to(Device::cuda)};
-  EXPECT_EQ(backend(Device::cuda).clip_norm(on_cuda, 1.0f).to_vector<float>(),
-            backend(Device::cpu).clip_norm(on_cpu, 1.0f).to_vector<float>());
+  EXPECT_EQ(clip_norm(Device::cuda, on_cuda, 1.0f), clip_norm(Device::cpu, on_cpu, 1.0f));
 }
 
 TEST_F(OptimizerCuda, ANonFiniteGradientHasNoScale) {
@@ -182,7 +238,7 @@ TEST_F(OptimizerCuda, ANonFiniteGradientHasNoScale) {
         const std::vector<Tensor> gradients{Tensor::full({3}, 1.0f, DType::f32, Device::cuda),
                                             test::tensor_of(values, {9001}, dtype).to(Device::cuda)};
         for (const float max_norm : {0.0f, 1.0f}) {
-          const auto clip = backend(Device::cuda).clip_norm(gradients, max_norm).to_vector<float>();
+          const auto clip = clip_norm(Device::cuda, gradients, max_norm);
           EXPECT_FALSE(std::isfinite(clip[0]));
           EXPECT_EQ(std::isnan(clip[0]), std::isnan(bad));
           EXPECT_EQ(clip[1], 0.0f);
@@ -192,11 +248,10 @@ TEST_F(OptimizerCuda, ANonFiniteGradientHasNoScale) {
   }
 }
 
-TEST_F(OptimizerCuda, ANormBeyondF32IsInfiniteAndClips) {
+TEST_F(OptimizerCuda, ANormBeyondF32IsInfinite) {
   const std::vector<double> values{3e38, 3e38};
   const std::vector<Tensor> on_cpu{test::tensor_of(values, {2})}, on_cuda{on_cpu[0].to(Device::cuda)};
-  EXPECT_EQ(backend(Device::cuda).clip_norm(on_cuda, 1.0f).to_vector<float>(),
-            backend(Device::cpu).clip_norm(on_cpu, 1.0f).to_vector<float>());
+  EXPECT_EQ(clip_norm(Device::cuda, on_cuda, 1.0f), clip_norm(Device::cpu, on_cpu, 1.0f));
 }
 
 // Kernels take any address: each array, one after another, starts an element past a multiple of 16 bytes.
@@ -204,7 +259,8 @@ TEST_F(OptimizerCuda, UnalignedArrays) {
   constexpr int64_t kCount = 8200;
   const std::vector<OptimizerTerm> expected = draw_terms({kCount});
   const auto terms = copies(expected, Device::cpu);
-  backend(Device::cpu).adamw_step(expected, Tensor::full({}, 0.25f), {});
+  const StepRules rules{.beta1 = 0.9f, .beta2 = 0.999f};
+  backend(Device::cpu).adamw_step(expected, step_state(Device::cpu, 1e-3f, 0.25f, 1, rules), {});
   const device::StreamHandle stream;
   for (int shifted = 0; shifted < 4; ++shifted) {
     under_schedules([&](const std::string&) {
@@ -222,17 +278,15 @@ TEST_F(OptimizerCuda, UnalignedArrays) {
       };
       StepTerm term{.w = array(0), .x = array(1), .first = array(2), .second = array(3), .count = kCount};
       const int64_t chunks = number_chunks(&term, 1);
-      const Tensor scale = Tensor::full({}, 0.25f, DType::f32, Device::cuda);
+      const StepState state = step_state(Device::cuda, 1e-3f, 0.25f, 1, rules);
       Tensor table = Tensor::empty({static_cast<int64_t>(sizeof(term))}, DType::u8, Device::cuda);
       backend(Device::cuda).synchronize();
       device::copy(table.raw(), &term, sizeof(term), stream.get());
       launch_adamw({.table = {static_cast<const StepTerm*>(table.raw()), 1, chunks},
-                    .gradient_scale = scale.data<float>(),
+                    .scalars = state.scalars(),
                     .beta1 = 0.9f,
                     .beta2 = 0.999f,
-                    .epsilon = 1e-8f,
-                    .step_size = 1e-3f / (1.0f - 0.9f),
-                    .root_factor = 1.0f / std::sqrt(1.0f - 0.999f)},
+                    .epsilon = 1e-8f},
                    stream.get());
       device::synchronize(stream.get());
       const Tensor* const results[] = {&expected[0].w, nullptr, &expected[0].first, &expected[0].second};
@@ -255,9 +309,9 @@ TEST_F(OptimizerCuda, RefusesTermsThatDoNotFit) {
   const auto zeros = [](const Shape& shape, DType dtype = DType::f32, Device on = Device::cuda) {
     return Tensor::zeros(shape, dtype, on);
   };
-  const Tensor scale = Tensor::full({}, 1.0f, DType::f32, Device::cuda);
+  const StepState state = step_state(Device::cuda, 0.1f, 1.0f);
   const auto sgd = [&](const OptimizerTerm& term) {
-    device.sgd_step(std::vector<OptimizerTerm>{term}, scale, {.momentum = 0.9f});
+    device.sgd_step(std::vector<OptimizerTerm>{term}, state, {.momentum = 0.9f});
   };
   const OptimizerTerm good{zeros({4}), zeros({4}), zeros({4}), {}};
   sgd(good);
@@ -274,9 +328,8 @@ TEST_F(OptimizerCuda, RefusesTermsThatDoNotFit) {
   EXPECT_THROW(sgd(bad), CheckError);
   bad.first = zeros({4}, DType::f32, Device::cpu);
   EXPECT_THROW(sgd(bad), CheckError);
-  EXPECT_THROW(device.sgd_step(std::vector<OptimizerTerm>{good}, zeros({2}), {}), CheckError);
-  EXPECT_THROW(device.adamw_step({}, scale, {.step = 0}), CheckError);
-  EXPECT_THROW(device.capture([&] { sgd(good); }), CheckError);
+  EXPECT_THROW(device.sgd_step(std::vector<OptimizerTerm>{good}, StepState(Device::cpu), {}), CheckError);
+  EXPECT_THROW(device.ema_step({}, zeros({2})), CheckError);
   sgd(good);
 }
 

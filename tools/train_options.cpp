@@ -69,6 +69,8 @@ constexpr Setting kSettings[] = {
     {"seed", &TrainOptions::seed},
     {"device", &TrainOptions::device},
     {"dtype", &TrainOptions::dtype},
+    {"deterministic", &TrainOptions::deterministic},
+    {"autotune", &TrainOptions::autotune},
 };
 
 std::string toml_value(const std::string& text) { return toml_string(text); }
@@ -233,6 +235,12 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
   add_device(command, options.device)->group("Run");
   take_choice(command.add_option("--dtype", options.dtype, "Of activations; weights stay f32"),
               {"auto", "f32", "bf16", "f16"})
+      ->group("Run");
+  declare_flag(command, "--deterministic,!--no-deterministic", options.deterministic,
+               "On a GPU, use only algorithms that give the same bits each time; a CPU always does")
+      ->group("Run");
+  declare_flag(command, "--autotune,!--no-autotune", options.autotune,
+               "On a GPU, measure the algorithms of each convolution and keep the fastest")
       ->group("Run");
 }
 

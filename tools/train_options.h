@@ -62,6 +62,8 @@ struct TrainOptions {
   // Run.
   std::string device = "auto";
   std::string dtype = "auto";
+  bool deterministic = false;
+  bool autotune = false;
   bool resume = false;
 
   double learning_rate() const { return lr > 0.0 ? lr : (optimizer == "sgd" ? 0.1 : 0.001); }

@@ -6,7 +6,6 @@
 #include "engine/atomic_file.h"
 #include "engine/backend.h"
 #include "engine/check.h"
-#include "engine/ops.h"
 #include "models/weights.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
@@ -16,6 +15,11 @@ namespace {
 
 constexpr int64_t kSmallStemSide = 64;  // the largest image that the 3x3 stem is meant for
 constexpr int64_t kAutoStemSide = 32;
+
+/// Steps that the host queues ahead of the device.
+constexpr size_t kStepsAhead = 2;
+/// A loss scale that has come down to this stands for a network that answers with infinities.
+constexpr float kLeastLossScale = 0x1p-14f;
 
 using Clock = std::chrono::steady_clock;
 
@@ -57,6 +61,7 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
     fail("--batch {} is larger than the {} training images; use a smaller one", options_.batch, images);
 
   const int64_t channels = data_.images->store->reference().channels;
+  backend(device_).set_options({.deterministic = options_.deterministic, .autotune = options_.autotune});
   preprocess_ = preprocess_options(options_, channels, device_);
   model_ = make_model(model_options(options_, channels, static_cast<int64_t>(data_.classes.size())));
   if (!options_.init_weights.empty()) {
@@ -72,11 +77,21 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
   optimizer.weight_decay = static_cast<float>(options_.weight_decay);
   optimizer.momentum = static_cast<float>(options_.momentum);
   optimizer.nesterov = options_.nesterov;
+  optimizer.dynamic_loss_scale = preprocess_.dtype == DType::f16;
   optimizer_ = std::make_unique<Optimizer>(parameters_, optimizer);
   if (options_.ema > 0.0) ema_ = std::make_unique<EmaWeights>(parameters_, static_cast<float>(options_.ema));
-  if (options_.class_weights == "balanced") {
-    class_weights_ = balanced_weights(data_.train_labels, data_.classes.size()).to(device_);
-  }
+  Tensor class_weights;
+  if (options_.class_weights == "balanced")
+    class_weights = balanced_weights(data_.train_labels, data_.classes.size()).to(device_);
+  step_ = std::make_unique<TrainStep>(
+      *model_, *optimizer_, ema_.get(),
+      TrainStep::Options{.device = device_,
+                         .preprocess = preprocess_,
+                         .class_weights = class_weights,
+                         .label_smoothing = static_cast<float>(options_.label_smoothing),
+                         .clip_norm = static_cast<float>(options_.clip_norm),
+                         .seed = options_.seed,
+                         .batch = options_.batch});
 
   loader_ = evaluation_loader_options(options_);
   loader_.shuffle = true;
@@ -121,31 +136,21 @@ void Trainer::resume() {
   write_text_file(folder_.metrics(), format_metrics(progress_.history));
 }
 
-double Trainer::train_step(const Batch& batch, EpochTotals& totals) {
-  const int64_t step = optimizer_->steps();
-  const Tensor x = preprocess(backend(device_).upload(batch.images), batch.views, preprocess_);
-  const Tensor labels = batch.labels.to(device_);
-  std::vector<Variable> leaves;
-  leaves.reserve(parameters_.size());
-  for (const Parameter& parameter : parameters_) leaves.push_back(*parameter.variable);
-
-  Tape tape;
-  const Variable logits =
-      model_->forward(x, {.training = true, .seed = options_.seed, .step = static_cast<uint64_t>(step)});
-  const auto [loss, correct] = counted_softmax_cross_entropy(
-      logits, labels, class_weights_, {.label_smoothing = static_cast<float>(options_.label_smoothing)});
-  const std::vector<Tensor> gradients = tape.backward(loss, leaves);
-  totals.learning_rate = learning_rate(schedule_, step);
-  const float norm = optimizer_->step(gradients, static_cast<float>(totals.learning_rate),
-                                      static_cast<float>(options_.clip_norm));
-  if (ema_) ema_->update();
-  const float value = loss.value().item();
-  if (!std::isfinite(value) || !std::isfinite(norm)) {
+void Trainer::finish(const PendingStep& step, EpochTotals& totals) const {
+  const TrainStep::Result result = step.result();
+  const bool taken = std::isfinite(result.loss) && std::isfinite(result.norm);
+  const bool scaled = preprocess_.dtype == DType::f16;
+  if (!taken && (!scaled || result.loss_scale <= kLeastLossScale)) {
     fail("training diverged at step {} (loss {:g}, gradient norm {:g}); use a lower --lr, or --clip-norm",
-         step + 1, value, std::abs(norm));
+         step.number, result.loss, std::abs(result.norm));
   }
-  totals.correct += static_cast<int64_t>(correct.item());
-  return value;
+  if (!taken) {
+    totals.skipped += step.images;
+    return;
+  }
+  totals.loss_sum += static_cast<double>(result.loss) * static_cast<double>(step.images);
+  totals.correct += static_cast<int64_t>(result.correct);
+  totals.images += step.images;
 }
 
 Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
@@ -155,18 +160,28 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
   {
     Progress progress(fmt::format("epoch {}/{}", epoch, options_.epochs),
                       static_cast<int64_t>(data_.train.size()), "images");
+    int64_t step = optimizer_->attempts().to_vector<int64_t>().front();
+    std::deque<PendingStep> pending;
+    const auto finish_first = [&] {
+      finish(pending.front(), totals);
+      pending.pop_front();
+      const int64_t images = std::max<int64_t>(totals.images, 1);
+      progress.update(totals.images + totals.skipped,
+                      fmt::format("loss {:.3f}", totals.loss_sum / static_cast<double>(images)));
+    };
     while (auto batch = loader.next()) {
       const auto count = static_cast<int64_t>(batch->samples.size());
       if (count < 2) continue;  // the rest of its batch was unreadable; one image has no batch statistics
-      const double loss = train_step(*batch, totals);
-      totals.loss_sum += loss * static_cast<double>(count);
-      totals.images += count;
-      progress.update(totals.images,
-                      fmt::format("loss {:.3f}", totals.loss_sum / static_cast<double>(totals.images)));
+      totals.learning_rate = learning_rate(schedule_, step++);
+      pending.push_back({step, count, step_->run(*batch, static_cast<float>(totals.learning_rate))});
+      if (pending.size() > kStepsAhead) finish_first();
     }
+    while (!pending.empty()) finish_first();
   }
   data_.images->add_unreadable(loader.unreadable());
-  if (totals.images == 0) fail("no training image could be read in epoch {}", epoch);
+  if (totals.images + totals.skipped == 0) fail("no training image could be read in epoch {}", epoch);
+  if (totals.images == 0)
+    fail("no step of epoch {} had finite gradients in f16; use --dtype bf16, or a lower --lr", epoch);
   totals.stall_seconds = loader.stall_seconds();
   totals.seconds = seconds_since(start);
   return totals;
@@ -193,6 +208,7 @@ void Trainer::run() {
     const EpochTotals totals = train_epoch(epoch);
     const Evaluation validation = validate();
     const auto images = static_cast<double>(totals.images);
+    const auto seen = static_cast<double>(totals.images + totals.skipped);
     const EpochMetrics row{.epoch = epoch,
                            .train_loss = totals.loss_sum / images,
                            .train_accuracy = static_cast<double>(totals.correct) / images,
@@ -200,7 +216,7 @@ void Trainer::run() {
                            .val_accuracy = validation.accuracy,
                            .val_macro_accuracy = validation.macro_accuracy,
                            .learning_rate = totals.learning_rate,
-                           .images_per_second = images / totals.seconds,
+                           .images_per_second = seen / totals.seconds,
                            .stall_seconds = totals.stall_seconds};
     progress_.history.push_back(row);
     if (row.val_accuracy > progress_.best_accuracy) {

@@ -1,6 +1,7 @@
 // The training loop.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "engine/schedule.h"
 #include "tools/checkpoint_file.h"
 #include "tools/evaluator.h"
+#include "tools/train_step.h"
 #include "tools/training_data.h"
 
 namespace cytograd {
@@ -31,16 +33,25 @@ class Trainer {
 
  private:
   struct EpochTotals {
-    double loss_sum = 0.0;  // over images
+    double loss_sum = 0.0;  // over the images of the steps taken
     int64_t correct = 0;
     int64_t images = 0;
+    int64_t skipped = 0;  // images of steps whose gradients overflowed f16
     double seconds = 0.0;
     double stall_seconds = 0.0;
     double learning_rate = 0.0;
   };
 
+  /// A step that may still be under way.
+  struct PendingStep {
+    int64_t number = 0;  // counted from 1
+    int64_t images = 0;
+    std::function<TrainStep::Result()> result;
+  };
+
   EpochTotals train_epoch(int64_t epoch);
-  double train_step(const Batch& batch, EpochTotals& totals);
+  /// Waits for the step and adds it up. Throws Error where the training has diverged.
+  void finish(const PendingStep& step, EpochTotals& totals) const;
   Evaluation validate();
   TrainingState state() { return {*model_, *optimizer_, ema_.get(), progress_}; }
   CheckpointInfo info() const;
@@ -54,8 +65,8 @@ class Trainer {
   std::vector<Parameter> parameters_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<EmaWeights> ema_;
+  std::unique_ptr<TrainStep> step_;
   ScheduleOptions schedule_;
-  Tensor class_weights_;  // [K] or undefined
   LoaderOptions loader_;
   TrainingProgress progress_;
 };

@@ -12,6 +12,11 @@ Backend::BatchnormActArguments checked(const Tensor& x, const BatchnormParameter
             parameters.running_mean.shape() == channels && parameters.running_var.shape() == channels,
         "x {}, gamma {}, beta {}, running statistics {} {}", x.shape(), parameters.gamma.shape(),
         parameters.beta.shape(), parameters.running_mean.shape(), parameters.running_var.shape());
+  const Tensor& batches = parameters.batches_tracked;
+  CHECK(!batches.defined() ||
+            (batches.elements() == 1 && batches.dtype() == DType::i64 && batches.device() == x.device()),
+        "x {} on {}, batches tracked {} {} on {}", x.shape(), device_name(x.device()),
+        dtype_name(batches.dtype()), batches.shape(), device_name(batches.device()));
   CHECK(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype()),
         "x {}, residual {}", x.shape(), residual.shape());
   return {x,
@@ -19,7 +24,8 @@ Backend::BatchnormActArguments checked(const Tensor& x, const BatchnormParameter
           parameters.beta.value(),
           parameters.running_mean,
           parameters.running_var,
-          residual};
+          residual,
+          parameters.batches_tracked};
 }
 
 }  // namespace

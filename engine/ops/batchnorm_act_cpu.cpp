@@ -190,6 +190,8 @@ Backend::BatchnormActForward CpuBackend::batchnorm_act_train(const BatchnormActA
   float* inv_std = result.inv_std.data<float>();
   float* old_mean = running_mean.data<float>();
   float* old_var = running_var.data<float>();
+  Tensor batches = arguments.batches_tracked;
+  if (batches.defined()) ++*batches.data<int64_t>();
   const double rows = static_cast<double>(lines.rows());
   const double momentum = double{options.momentum};
   for (int64_t c = 0; c < channels; ++c) {

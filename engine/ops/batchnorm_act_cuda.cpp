@@ -16,6 +16,7 @@ Backend::BatchnormActForward CudaBackend::batchnorm_act_train(const BatchnormAct
   const int64_t rows = rows_of(x), channels = channels_of(x);
   Tensor running_mean = arguments.running_mean;
   Tensor running_var = arguments.running_var;
+  Tensor batches = arguments.batches_tracked;
   Tensor workspace = empty({batchnorm_act_workspace(rows, channels)});
   BatchnormActForward result{.y = empty(x.shape(), x.dtype()),
                              .mean = empty({channels}),
@@ -28,6 +29,7 @@ Backend::BatchnormActForward CudaBackend::batchnorm_act_train(const BatchnormAct
                               .beta = arguments.beta.data<float>(),
                               .running_mean = running_mean.data<float>(),
                               .running_var = running_var.data<float>(),
+                              .batches_tracked = batches.defined() ? batches.data<int64_t>() : nullptr,
                               .mean = result.mean.data<float>(),
                               .inv_std = result.inv_std.data<float>(),
                               .y = result.y.raw(),

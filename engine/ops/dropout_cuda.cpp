@@ -16,7 +16,8 @@ Tensor CudaBackend::dropout(const Tensor& x, const DropoutOptions& options) {
                   .type = element_type(x.dtype()),
                   .probability = options.probability,
                   .seed = options.seed,
-                  .offset = options.offset},
+                  .offset = options.offset,
+                  .step = options.step.defined() ? options.step.data<int64_t>() : nullptr},
                  stream());
   return y;
 }

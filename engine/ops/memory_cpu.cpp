@@ -57,4 +57,11 @@ void CpuBackend::copy_to_host(const Tensor& source, void* destination) {
   copy_bytes(destination, source.raw(), source.bytes());
 }
 
+std::function<std::vector<float>()> CpuBackend::read_later(std::span<const Tensor> tensors) {
+  std::vector<float> values;
+  for (const Tensor& x : tensors)
+    values.insert(values.end(), x.data<float>(), x.data<float>() + x.elements());
+  return [values] { return values; };
+}
+
 }  // namespace cytograd

@@ -1,5 +1,6 @@
 // Fills and copies.
 #include <cstring>
+#include <utility>
 
 #include "engine/backend_cuda.h"
 #include "kernels/elementwise.h"
@@ -71,6 +72,52 @@ Tensor CudaBackend::upload(const Tensor& host) {
   slot.copied.record(copy_stream_.get());
   slot.copied.hold(stream());
   return slot.memory.view_as(host.shape(), host.dtype());
+}
+
+std::function<std::vector<float>()> CudaBackend::read_later(std::span<const Tensor> tensors) {
+  size_t bytes = 0;
+  for (const Tensor& x : tensors) {
+    CHECK(x.device() == Device::cuda && x.dtype() == DType::f32, "{} {} on {}", dtype_name(x.dtype()),
+          x.shape(), device_name(x.device()));
+    bytes += x.bytes();
+  }
+  // Used again once it has been read, or given up unread with its copy still on the way: then waited for first.
+  if (idle_readings_.empty()) idle_readings_.push_back(std::make_unique<Reading>());
+  const std::shared_ptr<Reading> reading(idle_readings_.back().release(),
+                                         [this](Reading* done) { idle_readings_.emplace_back(done); });
+  idle_readings_.pop_back();
+  reading->copied.wait();
+  if (reading->capacity < bytes) {
+    reading->pinned = {device::pinned_memory().allocate(bytes), PinnedDelete{bytes}};
+    reading->capacity = bytes;
+  }
+  auto* at = static_cast<std::byte*>(reading->pinned.get());
+  for (const Tensor& x : tensors) {
+    device::copy(at, x.raw(), x.bytes(), stream());
+    at += x.bytes();
+  }
+  reading->copied.record(stream());
+  return [reading, bytes] {
+    reading->copied.wait();
+    std::vector<float> values(bytes / sizeof(float));
+    std::memcpy(values.data(), reading->pinned.get(), bytes);
+    return values;
+  };
+}
+
+Tensor CudaBackend::constant(const void* host, size_t bytes) {
+  const Shape shape{static_cast<int64_t>(bytes)};
+  if (captured_constants_ == nullptr) {
+    Tensor result = empty(shape, DType::u8);
+    device::copy(result.raw(), host, bytes, stream());
+    return result;
+  }
+  BufferPool* const graph_pool = std::exchange(current_pool_, &pool_);  // the graph's own would be used again
+  Tensor result = empty(shape, DType::u8);
+  current_pool_ = graph_pool;
+  device::copy_beside(result.raw(), host, bytes);
+  captured_constants_->push_back(result);
+  return result;
 }
 
 }  // namespace cytograd

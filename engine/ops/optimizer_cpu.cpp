@@ -43,9 +43,9 @@ bool is_float(const Tensor& x) {
   return x.dtype() == DType::f32 || x.dtype() == DType::bf16 || x.dtype() == DType::f16;
 }
 
-void check_terms(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale) {
-  CHECK(gradient_scale.dtype() == DType::f32 && gradient_scale.elements() == 1, "gradient scale {} {}",
-        dtype_name(gradient_scale.dtype()), gradient_scale.shape());
+void check_terms(std::span<const OptimizerTerm> terms, const StepState& state) {
+  CHECK(state.factor.device() == Device::cpu, "the step's scalars are on {}",
+        device_name(state.factor.device()));
   for (const OptimizerTerm& t : terms) {
     CHECK(t.w.dtype() == DType::f32 && is_float(t.dw) && t.w.shape() == t.dw.shape(), "w {} {}, dw {} {}",
           dtype_name(t.w.dtype()), t.w.shape(), dtype_name(t.dw.dtype()), t.dw.shape());
@@ -91,75 +91,8 @@ double sum_of_squares(const T* x, int64_t count) {
 
 }  // namespace
 
-void CpuBackend::sgd_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
-                          const SgdOptions& options) {
-  check_terms(terms, gradient_scale);
-  const bool momentum = options.momentum != 0.0f;
-  for (const OptimizerTerm& t : terms) {
-    if (momentum) moment(t.first, t.w);
-  }
-  const float gradient_factor = *gradient_scale.data<float>();
-  update_terms(
-      terms, [&]<typename T>(const OptimizerTerm& t, const T* __restrict dw, int64_t begin, int64_t end) {
-        const float keep = 1.0f - options.learning_rate * t.weight_decay;
-        float* __restrict w = elements(t.w);
-        if (!momentum) {
-          for (int64_t i = begin; i < end; ++i)
-            w[i] = w[i] * keep - options.learning_rate * (static_cast<float>(dw[i]) * gradient_factor);
-          return;
-        }
-        float* __restrict first = elements(t.first);
-        const float from_gradient = options.nesterov ? 1.0f : 0.0f;
-        const float from_first = options.nesterov ? options.momentum : 1.0f;
-        for (int64_t i = begin; i < end; ++i) {
-          const float g = static_cast<float>(dw[i]) * gradient_factor;
-          first[i] = options.momentum * first[i] + g;
-          w[i] = w[i] * keep - options.learning_rate * (from_gradient * g + from_first * first[i]);
-        }
-      });
-}
-
-void CpuBackend::adamw_step(std::span<const OptimizerTerm> terms, const Tensor& gradient_scale,
-                            const AdamwOptions& options) {
-  check_terms(terms, gradient_scale);
-  CHECK(options.step >= 1, "step {}", options.step);
-  for (const OptimizerTerm& t : terms) {
-    moment(t.first, t.w);
-    moment(t.second, t.w);
-  }
-  const auto step = static_cast<double>(options.step);
-  const double correction1 = 1.0 - std::pow(static_cast<double>(options.beta1), step);
-  const double correction2 = 1.0 - std::pow(static_cast<double>(options.beta2), step);
-  const auto step_size = static_cast<float>(options.learning_rate / correction1);
-  const auto root_factor = static_cast<float>(1.0 / std::sqrt(correction2));
-  const float gradient_factor = *gradient_scale.data<float>();
-  update_terms(terms,
-               [&]<typename T>(const OptimizerTerm& t, const T* __restrict dw, int64_t begin, int64_t end) {
-                 const float keep = 1.0f - options.learning_rate * t.weight_decay;
-                 float* __restrict w = elements(t.w);
-                 float* __restrict first = elements(t.first);
-                 float* __restrict second = elements(t.second);
-                 for (int64_t i = begin; i < end; ++i) {
-                   const float g = static_cast<float>(dw[i]) * gradient_factor;
-                   first[i] += (1.0f - options.beta1) * (g - first[i]);
-                   second[i] = options.beta2 * second[i] + (1.0f - options.beta2) * g * g;
-                   const float denominator = std::sqrt(second[i]) * root_factor + options.epsilon;
-                   w[i] = w[i] * keep - step_size * first[i] / denominator;
-                 }
-               });
-}
-
-void CpuBackend::ema_step(std::span<const EmaTerm> terms, float decay) {
-  for (const EmaTerm& t : terms) moment(t.average, t.w);
-  const auto chunks = chunks_of(terms.size(), [&](size_t i) { return terms[i].w.elements(); });
-  for_each_chunk(chunks, [&](int64_t, const Chunk& chunk) {
-    float* __restrict average = elements(terms[chunk.term].average);
-    const float* __restrict w = terms[chunk.term].w.data<float>();
-    for (int64_t i = chunk.begin; i < chunk.end; ++i) average[i] = decay * average[i] + (1.0f - decay) * w[i];
-  });
-}
-
-Tensor CpuBackend::clip_norm(std::span<const Tensor> gradients, float max_norm) {
+void CpuBackend::begin_step(std::span<const Tensor> gradients, const StepState& state,
+                            const StepRules& rules) {
   for (const Tensor& g : gradients) CHECK(is_float(g), "gradient {} {}", dtype_name(g.dtype()), g.shape());
   const auto chunks = chunks_of(gradients.size(), [&](size_t i) { return gradients[i].elements(); });
   std::vector<double> sums(chunks.size());
@@ -171,14 +104,77 @@ Tensor CpuBackend::clip_norm(std::span<const Tensor> gradients, float max_norm) 
   });
   double square = 0.0;
   for (const double s : sums) square += s;
-  const double norm = std::sqrt(square);
-  double scale = max_norm > 0.0f ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
-  // Nothing can be made of such gradients: the norm says so, and the scale is no number by accident.
-  if (!std::isfinite(norm)) scale = 0.0;
-  Tensor result = Tensor::empty({2});
-  result.data<float>()[0] = static_cast<float>(norm);
-  result.data<float>()[1] = static_cast<float>(scale);
-  return result;
+  cytograd::begin_step(state.scalars(), square, rules);
+}
+
+void CpuBackend::sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,
+                          const SgdOptions& options) {
+  check_terms(terms, state);
+  const bool momentum = options.momentum != 0.0f;
+  for (const OptimizerTerm& t : terms) {
+    if (momentum) moment(t.first, t.w);
+  }
+  const float factor = *state.scalars().factor;
+  const float learning_rate = *state.scalars().learning_rate;
+  if (factor == 0.0f) return;
+  update_terms(terms,
+               [&]<typename T>(const OptimizerTerm& t, const T* __restrict dw, int64_t begin, int64_t end) {
+                 const float keep = 1.0f - learning_rate * t.weight_decay;
+                 float* __restrict w = elements(t.w);
+                 if (!momentum) {
+                   for (int64_t i = begin; i < end; ++i)
+                     w[i] = w[i] * keep - learning_rate * (static_cast<float>(dw[i]) * factor);
+                   return;
+                 }
+                 float* __restrict first = elements(t.first);
+                 const float from_gradient = options.nesterov ? 1.0f : 0.0f;
+                 const float from_first = options.nesterov ? options.momentum : 1.0f;
+                 for (int64_t i = begin; i < end; ++i) {
+                   const float g = static_cast<float>(dw[i]) * factor;
+                   first[i] = options.momentum * first[i] + g;
+                   w[i] = w[i] * keep - learning_rate * (from_gradient * g + from_first * first[i]);
+                 }
+               });
+}
+
+void CpuBackend::adamw_step(std::span<const OptimizerTerm> terms, const StepState& state,
+                            const AdamwOptions& options) {
+  check_terms(terms, state);
+  for (const OptimizerTerm& t : terms) {
+    moment(t.first, t.w);
+    moment(t.second, t.w);
+  }
+  const StepScalars scalars = state.scalars();
+  const float factor = *scalars.factor;
+  const float learning_rate = *scalars.learning_rate;
+  const float step_size = scalars.adamw[0];
+  const float root_factor = scalars.adamw[1];
+  if (factor == 0.0f) return;
+  update_terms(terms,
+               [&]<typename T>(const OptimizerTerm& t, const T* __restrict dw, int64_t begin, int64_t end) {
+                 const float keep = 1.0f - learning_rate * t.weight_decay;
+                 float* __restrict w = elements(t.w);
+                 float* __restrict first = elements(t.first);
+                 float* __restrict second = elements(t.second);
+                 for (int64_t i = begin; i < end; ++i) {
+                   const float g = static_cast<float>(dw[i]) * factor;
+                   first[i] += (1.0f - options.beta1) * (g - first[i]);
+                   second[i] = options.beta2 * second[i] + (1.0f - options.beta2) * g * g;
+                   const float denominator = std::sqrt(second[i]) * root_factor + options.epsilon;
+                   w[i] = w[i] * keep - step_size * first[i] / denominator;
+                 }
+               });
+}
+
+void CpuBackend::ema_step(std::span<const EmaTerm> terms, const Tensor& decay_tensor) {
+  for (const EmaTerm& t : terms) moment(t.average, t.w);
+  const float decay = decay_tensor.item();
+  const auto chunks = chunks_of(terms.size(), [&](size_t i) { return terms[i].w.elements(); });
+  for_each_chunk(chunks, [&](int64_t, const Chunk& chunk) {
+    float* __restrict average = elements(terms[chunk.term].average);
+    const float* __restrict w = terms[chunk.term].w.data<float>();
+    for (int64_t i = chunk.begin; i < chunk.end; ++i) average[i] = decay * average[i] + (1.0f - decay) * w[i];
+  });
 }
 
 }  // namespace cytograd

@@ -2,8 +2,11 @@
 #include "engine/ops.h"
 
 namespace cytograd {
+namespace {
 
-Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options) {
+/// The options with the crop's size. Throws CheckError where images, views and options do not fit each other.
+PreprocessOptions checked(const Tensor& images, std::span<const View> views,
+                          const PreprocessOptions& options) {
   CHECK(images.rank() == 4 && images.dtype() == DType::u8, "images {} {}", dtype_name(images.dtype()),
         images.shape());
   CHECK(static_cast<int64_t>(views.size()) == images.dim(0), "{} views for {}", views.size(), images.shape());
@@ -36,7 +39,33 @@ Tensor preprocess(const Tensor& images, std::span<const View> views, const Prepr
     CHECK(view.quarter_turns % 2 == 0 || resolved.crop_height == resolved.crop_width,
           "an odd quarter turn of {} x {} pixels", resolved.crop_height, resolved.crop_width);
   }
-  return backend(images.device()).preprocess(images, views, resolved);
+  return resolved;
+}
+
+Shape result_shape(const Tensor& images, const PreprocessOptions& resolved) {
+  const int64_t channels = resolved.fusion == Fusion::linear     ? resolved.linear_weight.dim(0)
+                           : resolved.fusion == Fusion::colormap ? 3
+                                                                 : images.dim(3);
+  return {images.dim(0), resolved.crop_height, resolved.crop_width, channels};
+}
+
+}  // namespace
+
+Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options) {
+  const PreprocessOptions resolved = checked(images, views, options);
+  Tensor y = Tensor::empty(result_shape(images, resolved), options.dtype, images.device());
+  backend(images.device()).preprocess(images, views, resolved, y);
+  return y;
+}
+
+void preprocess_into(Tensor& y, const Tensor& images, std::span<const View> views,
+                     const PreprocessOptions& options) {
+  const PreprocessOptions resolved = checked(images, views, options);
+  const Shape shape = result_shape(images, resolved);
+  CHECK(y.shape() == shape && y.dtype() == options.dtype && y.device() == images.device(),
+        "y is {} {} on {}, the result {} {} on {}", dtype_name(y.dtype()), y.shape(), device_name(y.device()),
+        dtype_name(options.dtype), shape, device_name(images.device()));
+  backend(images.device()).preprocess(images, views, resolved, y);
 }
 
 }  // namespace cytograd

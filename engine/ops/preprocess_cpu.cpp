@@ -262,29 +262,23 @@ class Preprocessor {
 
 }  // namespace
 
-Tensor CpuBackend::preprocess(const Tensor& images, std::span<const View> views,
-                              const PreprocessOptions& options) {
-  const bool linear = options.fusion == Fusion::linear;
-  const int64_t fused = linear                               ? options.linear_weight.dim(0)
-                        : options.fusion == Fusion::colormap ? 3
-                                                             : images.dim(3);
+void CpuBackend::preprocess(const Tensor& images, std::span<const View> views,
+                            const PreprocessOptions& options, Tensor& y) {
   const detail::PreprocessGeometry geometry{.width = images.dim(2),
                                             .channels = images.dim(3),
-                                            .fused = fused,
+                                            .fused = y.dim(3),
                                             .rows = options.crop_height,
                                             .columns = options.crop_width,
                                             .shrink = options.shrink};
   CHECK(geometry.columns <= kMaxColumns, "{} columns", geometry.columns);
-  Tensor y = Tensor::empty({images.dim(0), geometry.rows, geometry.columns, fused}, options.dtype);
-  if (images.dim(0) == 0) return y;
-  if (linear || geometry.shrink > detail::kIntegerShrink) {
+  if (images.dim(0) == 0) return;
+  if (options.fusion == Fusion::linear || geometry.shrink > detail::kIntegerShrink) {
     Preprocessor<float>(images, views, options, geometry, y).run();
   } else if (geometry.shrink > 1) {
     Preprocessor<uint16_t>(images, views, options, geometry, y).run();
   } else {
     Preprocessor<uint8_t>(images, views, options, geometry, y).run();
   }
-  return y;
 }
 
 }  // namespace cytograd

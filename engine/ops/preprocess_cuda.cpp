@@ -33,17 +33,16 @@ Tensor room_for(int64_t count) {
 
 }  // namespace
 
-Tensor CudaBackend::preprocess(const Tensor& images, std::span<const View> views,
-                               const PreprocessOptions& options) {
+void CudaBackend::preprocess(const Tensor& images, std::span<const View> views,
+                             const PreprocessOptions& options, Tensor& y) {
   const device::Range range("preprocess");
-  CHECK(!capturing_);  // the views would be sent again from host memory that is gone
   CHECK(options.shrink <= kMaxShrink, "shrink {}", options.shrink);
   FusedImages source{.images = images.data<uint8_t>(),
                      .count = images.dim(0),
                      .height = images.dim(1),
                      .width = images.dim(2),
                      .channels = static_cast<int32_t>(images.dim(3)),
-                     .fused = static_cast<int32_t>(images.dim(3)),
+                     .fused = static_cast<int32_t>(y.dim(3)),
                      .shrink = static_cast<int32_t>(options.shrink),
                      .fusion = fusion_kind(options.fusion),
                      .rows = options.crop_height,
@@ -51,22 +50,18 @@ Tensor CudaBackend::preprocess(const Tensor& images, std::span<const View> views
   if (options.fusion == Fusion::colormap) {
     CHECK(options.colormap.device() == Device::cuda);
     source.colormap = options.colormap.data<uint8_t>();
-    source.fused = 3;
   }
   if (options.fusion == Fusion::linear) {
     CHECK(options.linear_weight.device() == Device::cuda && options.linear_bias.device() == Device::cuda);
     source.weight = options.linear_weight.data<float>();
     source.bias = options.linear_bias.data<float>();
-    source.fused = static_cast<int32_t>(options.linear_weight.dim(0));
   }
-  Tensor y = empty({source.count, source.rows, source.columns, source.fused}, options.dtype);
-  if (y.elements() == 0) return y;
+  if (y.elements() == 0) return;
 
   std::vector<ImageView> on_host;
   std::transform(views.begin(), views.end(), std::back_inserter(on_host), image_view);
-  Tensor on_device = room_for<ImageView>(source.count);
-  device::copy(on_device.raw(), on_host.data(), on_device.bytes(), stream());
-  source.views = static_cast<const ImageView*>(on_device.raw());
+  const Tensor table = constant(on_host.data(), on_host.size() * sizeof(ImageView));
+  source.views = static_cast<const ImageView*>(table.raw());
 
   PreprocessArguments arguments{.images = source, .y = y.raw(), .type = element_type(options.dtype)};
   Tensor moments;
@@ -77,7 +72,6 @@ Tensor CudaBackend::preprocess(const Tensor& images, std::span<const View> views
     launch_image_statistics(source, arguments.parts, static_cast<ChannelMoments*>(moments.raw()), stream());
   }
   launch_preprocess(arguments, stream());
-  return y;
 }
 
 }  // namespace cytograd
