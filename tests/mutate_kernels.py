@@ -50,8 +50,9 @@ def main():
         shutil.rmtree(COPY)
     ignore = shutil.ignore_patterns("build", ".git")
     shutil.copytree(ROOT, COPY, ignore=ignore)
-    configured = run(["cmake", "-S", str(COPY), "-B", str(BUILD), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
-                      "-DCYTOGRAD_SANITIZE=ON", "-DCYTOGRAD_CUDA=EMULATE"])
+    # Without sanitizers: what the emulator itself sees has to do.
+    configured = run(["cmake", "-S", str(COPY), "-B", str(BUILD), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                      "-DCYTOGRAD_CUDA=EMULATE"])
     if configured.returncode != 0:
         sys.exit(configured.stdout)
     tests = sorted(path.stem for path in (COPY / "tests").glob("*_cuda_test.cpp"))

@@ -3,9 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
-
-#include "engine/safetensors.h"
+#include "tests/support/same_run.h"
 #include "tests/support/tiny_data.h"
 #include "tools/run_folder.h"
 
@@ -21,38 +19,6 @@ const Words kSgd{"--epochs", "4", "--schedule", "one_cycle", "--brightness", "0.
 const Words kAdamW{"--epochs",  "4",   "--optimizer", "adamw",   "--schedule",      "cosine",
                    "--ema",     "0.9", "--crop",      "12",      "--brightness",    "0.2",
                    "--dropout", "0.3", "--fusion",    "learned", "--class-weights", "balanced"};
-
-/// Metrics without what depends on the clock.
-std::string lasting(const std::string& text) {
-  std::vector<EpochMetrics> rows = parse_metrics(text, "metrics");
-  for (EpochMetrics& row : rows) row.images_per_second = row.stall_seconds = 0.0;
-  return format_metrics(rows);
-}
-
-void expect_same_tensors(const fs::path& file, const fs::path& other) {
-  SafetensorsFile a = read_safetensors(file);
-  SafetensorsFile b = read_safetensors(other);
-  ASSERT_EQ(a.tensors.size(), b.tensors.size());
-  for (size_t i = 0; i < a.tensors.size(); ++i) {
-    const Tensor& x = a.tensors[i].tensor;
-    const Tensor& y = b.tensors[i].tensor;
-    ASSERT_EQ(a.tensors[i].name, b.tensors[i].name);
-    ASSERT_EQ(x.shape(), y.shape());
-    EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.bytes()), 0) << file << " " << a.tensors[i].name;
-  }
-  for (SafetensorsFile* saved : {&a, &b}) {
-    const auto metrics = saved->metadata.find("cytograd.metrics");
-    if (metrics != saved->metadata.end()) metrics->second = lasting(metrics->second);
-  }
-  EXPECT_EQ(a.metadata, b.metadata);
-}
-
-void expect_same_run(const RunFolder& run, const RunFolder& other) {
-  expect_same_tensors(run.best(), other.best());
-  expect_same_tensors(run.last(), other.last());
-  EXPECT_EQ(lasting(read_file(run.metrics())), lasting(read_file(other.metrics())));
-  EXPECT_EQ(read_file(run.classes()), read_file(other.classes()));
-}
 
 /// Kills `train` ten times, at moments drawn from the time that the undisturbed run takes, and resumes it each time. A
 /// run that is done before its moment begins anew.

@@ -73,8 +73,8 @@ void require_run(const RunFolder& folder) {
 /// The settings of a run, with what the command line may change of them: nothing that the result depends on, but for
 /// the number of epochs.
 TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const RunFolder& folder) {
-  constexpr std::array<std::string_view, 7> kFree{"data",    "out",       "epochs",     "device",
-                                                  "workers", "cache-gib", "max-missing"};
+  constexpr std::array<std::string_view, 9> kFree{
+      "data", "out", "epochs", "device", "workers", "cache-gib", "max-missing", "deterministic", "autotune"};
   TrainOptions options = read_train_config(folder.config());
   const int64_t planned = options.epochs;
   options.out = given.out;
@@ -88,9 +88,11 @@ TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const 
     if (std::find(kFree.begin(), kFree.end(), name) == kFree.end()) {
       throw CLI::ValidationError(
           "--" + name,
-          fmt::format("the run in {} has {}, which cannot become {}; a resumed run keeps its settings, but "
-                      "for --data, --epochs, --device, --workers, --cache-gib and --max-missing",
-                      folder.path().string(), theirs[i].value, ours[i].value));
+          fmt::format(
+              "the run in {} has {}, which cannot become {}; a resumed run keeps its settings, but "
+              "for --data, --epochs, --device, --deterministic, --autotune, --workers, --cache-gib and "
+              "--max-missing",
+              folder.path().string(), theirs[i].value, ours[i].value));
     }
     copy_setting(name, given, options);
   }

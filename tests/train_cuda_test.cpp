@@ -1,0 +1,56 @@
+// `cytograd train --device cuda`: the CPU's losses, and runs that go on as if they had not stopped.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/backend.h"
+#include "tests/support/same_run.h"
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+class TrainCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+    write_tiny_data(dir / "data", {.images = 40, .channels = 3});
+  }
+
+  std::vector<EpochMetrics> rows(const std::string& run, const Words& options) {
+    expect_ok(train(dir / "data", dir / run, options));
+    return parse_metrics(read_file(RunFolder(dir / run).metrics()), run);
+  }
+
+  TempDir dir;
+};
+
+TEST_F(TrainCuda, ASmallResNetHasTheLossesOfTheCpu) {
+  const Words options{"--model", "resnet18", "--epochs", "2",           "--lr",
+                      "0.01",    "--dtype",  "f32",      "--clip-norm", "5"};
+  const auto on_cpu = rows("cpu", options + Words{"--device", "cpu"});
+  const auto on_cuda = rows("cuda", options + Words{"--device", "cuda", "--deterministic"});
+  ASSERT_EQ(on_cuda.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_NEAR(on_cuda[i].train_loss, on_cpu[i].train_loss, 1e-3) << i;
+    EXPECT_NEAR(on_cuda[i].val_loss, on_cpu[i].val_loss, 5e-3) << i;
+  }
+}
+
+TEST_F(TrainCuda, AResumedRunInF16KeepsItsLossScaleAndItsBits) {
+  const Words options{"--device",   "cuda",     "--dtype", "f16", "--deterministic", "--optimizer", "adamw",
+                      "--schedule", "constant", "--ema",   "0.9", "--dropout",       "0.2"};
+  expect_ok(train(dir / "data", dir / "whole", options + Words{"--epochs", "3"}));
+  expect_ok(train(dir / "data", dir / "halved", options + Words{"--epochs", "1"}));
+  expect_ok(train(dir / "data", dir / "halved", options + Words{"--resume", "--epochs", "3"}));
+  expect_same_tensors(RunFolder(dir / "whole").last(), RunFolder(dir / "halved").last());
+  const SafetensorsFile last = read_safetensors(RunFolder(dir / "whole").last());
+  ASSERT_NE(last.find("optimizer.loss_scale"), nullptr);
+  const float scale = last.find("optimizer.loss_scale")->item();
+  const auto count = [&](const char* name) { return last.find(name)->to_vector<int64_t>().front(); };
+  const int64_t skipped = count("optimizer.attempts") - count("optimizer.step");
+  EXPECT_EQ(scale, std::ldexp(65536.0f, -static_cast<int>(skipped)));
+}
+
+}  // namespace
+}  // namespace cytograd::test
