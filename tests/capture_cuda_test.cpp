@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/backend.h"
+#include "engine/ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/schedules.h"
 #include "tests/support/values.h"
@@ -52,6 +53,26 @@ TEST_P(Capture, WorkBesideItLeavesItsMemoryAlone) {
   launch();
   EXPECT_EQ(values_of(kept.to(Device::cpu)), before);
   EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(device().add(device().add(x, x), x).to(Device::cpu)));
+}
+
+// What kernels read of the host's values stays with the captured work, whatever takes memory after it.
+TEST_P(Capture, KeepsTheTablesOfItsKernels) {
+  const std::vector<View> views{{.mirror = true}, {.quarter_turns = 1}, {.gain = {2, 3, 4}}};
+  const auto draw = [](uint64_t seed) {
+    std::vector<uint8_t> pixels;
+    for (const double v : values_of(normal({3, 8, 8, 3}, seed)))
+      pixels.push_back(static_cast<uint8_t>(128.0 + 20.0 * v));
+    return Tensor::from(pixels, {3, 8, 8, 3});
+  };
+  Tensor images = draw(1).to(GetParam());
+  Tensor y = Tensor::zeros({3, 8, 8, 3}, DType::f32, GetParam());
+  const auto launch = device().capture([&] { preprocess_into(y, images, views, {}); });
+  for (const uint64_t seed : {2u, 3u}) {
+    for (int64_t size = 1; size < 4096; size *= 2) (void)Tensor::full({size}, -1.0f, DType::f32, GetParam());
+    images.copy_from(draw(seed));
+    launch();
+    EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(preprocess(images, views, {}).to(Device::cpu))) << seed;
+  }
 }
 
 TEST(CaptureCuda, WaitingForTheDeviceWithinItIsRefused) {

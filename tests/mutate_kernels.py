@@ -1,5 +1,6 @@
 """Proves that the emulated tests notice what is missing: takes each barrier of the kernels away in turn, and moves each
-bound of a tail by one, and runs the tests, which must fail.
+bound of a tail by one, and runs the tests, which must fail. What survives is tried again under AddressSanitizer, as
+tools/test.sh has it, which sees the first element past an array's end.
 
     python3 tests/mutate_kernels.py [--kernels softmax_cross_entropy] [--jobs 2]
 
@@ -15,10 +16,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "build" / "mutants" / "source"
-BUILD = ROOT / "build" / "mutants" / "build"
 
 # `// not needed for the result: ...` beside a barrier or bound excuses it, with the reason.
 EXCUSE = "mutation:"
+
+BOUND = r"(?<!<) < (?=[\w.]*(count|rows|classes|columns|channels|elements|packs|chunks|end|width|height)\b)"
 
 
 def mutants(text):
@@ -31,13 +33,35 @@ def mutants(text):
         for match in re.finditer(r"__sync(threads|warp)\(\w*\);", code):
             yield i + 1, match.group(), "".join(lines[:i] + [line.replace(match.group(), ";", 1)] + lines[i + 1 :])
         # The bound of a loop or a guard over elements: `i < count` becomes `i <= count`.
-        for match in re.finditer(r"(?<!<) < (?=[\w.]*(count|rows|classes|columns|channels|elements|packs|chunks|end|width|height)\b)", code):
+        for match in re.finditer(BOUND, code):
             changed = line[: match.start()] + " <= " + line[match.end() :]
             yield i + 1, code.strip(), "".join(lines[:i] + [changed] + lines[i + 1 :])
 
 
 def run(command):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+class Suite:
+    """The emulated tests of the copy, in one build."""
+
+    def __init__(self, name, options, jobs):
+        build = COPY / "build" / name
+        configured = run(["cmake", "-S", str(COPY), "-B", str(build), "-G", "Ninja", "-DCYTOGRAD_CUDA=EMULATE",
+                          *options])
+        if configured.returncode != 0:
+            sys.exit(configured.stdout)
+        tests = sorted(path.stem for path in (COPY / "tests").glob("*_cuda_test.cpp"))
+        self.build = ["ninja", "-C", str(build), "-j", jobs, *tests]
+        self.test = ["ctest", "--test-dir", str(build), "--tests-regex", "^(" + "|".join(tests) + ")$",
+                     "--parallel", jobs, "--stop-on-failure"]
+        if self.outcome() != "SURVIVES":
+            sys.exit(f"{name}: the tests fail without a mutant")
+
+    def outcome(self):
+        if run(self.build).returncode != 0:
+            return "does not compile"
+        return "caught" if run(self.test).returncode != 0 else "SURVIVES"
 
 
 def main():
@@ -48,35 +72,28 @@ def main():
 
     if COPY.exists():
         shutil.rmtree(COPY)
-    ignore = shutil.ignore_patterns("build", ".git")
-    shutil.copytree(ROOT, COPY, ignore=ignore)
-    # Without sanitizers: what the emulator itself sees has to do.
-    configured = run(["cmake", "-S", str(COPY), "-B", str(BUILD), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                      "-DCYTOGRAD_CUDA=EMULATE"])
-    if configured.returncode != 0:
-        sys.exit(configured.stdout)
-    tests = sorted(path.stem for path in (COPY / "tests").glob("*_cuda_test.cpp"))
-    build = ["ninja", "-C", str(BUILD), "-j", args.jobs, *tests]
-    test = ["ctest", "--test-dir", str(BUILD), "--tests-regex", "^(" + "|".join(tests) + ")$", "--parallel", args.jobs,
-            "--stop-on-failure"]
-    first = run(build)
-    if first.returncode != 0 or run(test).returncode != 0:
-        sys.exit(first.stdout[-2000:] + "\nthe tests fail without a mutant")
-
-    survivors = 0
-    files = [path for path in sorted((COPY / "kernels").glob("*.cu*"))
-             if not args.kernels or path.stem in args.kernels]
-    for path in files:
-        original = path.read_text()
-        for line, what, changed in mutants(original):
+    shutil.copytree(ROOT, COPY, ignore=shutil.ignore_patterns("build", ".git"))
+    left = [(path, line, what, changed) for path in sorted((COPY / "kernels").glob("*.cu*"))
+            if not args.kernels or path.stem in args.kernels
+            for line, what, changed in mutants(path.read_text())]
+    suites = {"release": ["-DCMAKE_BUILD_TYPE=Release"],
+              "sanitized": ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCYTOGRAD_SANITIZE=ON"]}
+    for name, options in suites.items():
+        if not left:
+            break
+        suite = Suite(name, options, args.jobs)
+        survivors = []
+        for path, line, what, changed in left:
+            original = path.read_text()
             path.write_text(changed)
-            built = run(build)
-            outcome = "does not compile" if built.returncode != 0 else "caught" if run(test).returncode != 0 else "SURVIVES"
-            survivors += outcome != "caught"
-            print(f"| {path.name}:{line} | `{what}` | {outcome} |", flush=True)
-        path.write_text(original)
-    print(f"{survivors} survive")
-    sys.exit(1 if survivors else 0)
+            outcome = suite.outcome()
+            path.write_text(original)
+            print(f"| {path.name}:{line} | `{what}` | {name} | {outcome} |", flush=True)
+            if outcome != "caught":
+                survivors.append((path, line, what, changed))
+        left = survivors
+    print(f"{len(left)} survive")
+    sys.exit(1 if left else 0)
 
 
 if __name__ == "__main__":

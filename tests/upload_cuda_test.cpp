@@ -1,4 +1,4 @@
-// Batches that follow each other to the device arrive whole, whatever their sizes.
+// Batches that follow each other to the device arrive whole, whatever their sizes, and so do results on their way back.
 #include <gtest/gtest.h>
 
 #include "engine/backend.h"
@@ -31,6 +31,33 @@ TEST_P(Upload, EachBatchArrivesAndTheOneBeforeIsStillThere) {
     before = here;
     before_values = host.to_vector<float>();
   }
+}
+
+TEST_P(Upload, WhatIsReadLaterIsWhatItWasWhenItWasAskedFor) {
+  Backend& device = backend(GetParam());
+  Tensor a = Tensor::zeros({}, DType::f32, GetParam());
+  Tensor b = Tensor::zeros({2}, DType::f32, GetParam());
+  std::vector<std::function<std::vector<float>()>> pending;
+  for (int i = 0; i < 12; ++i) {
+    const auto value = static_cast<float>(i);
+    device.fill(a, value);
+    device.fill(b, -value);
+    pending.push_back(device.read_later(std::vector<Tensor>{a, b}));
+    if (i == 5) pending[3] = nullptr;  // given up unread
+    if (i % 4 == 3) {
+      EXPECT_EQ(pending[static_cast<size_t>(i - 1)](), (std::vector<float>{value - 1, 1 - value, 1 - value}));
+      pending[static_cast<size_t>(i - 1)] = nullptr;
+    }
+  }
+  for (size_t i = 0; i < pending.size(); ++i) {
+    const auto value = static_cast<float>(i);
+    if (pending[i]) {
+      EXPECT_EQ(pending[i](), (std::vector<float>{value, -value, -value}));
+    }
+  }
+  EXPECT_EQ(device.read_later(std::vector<Tensor>{Tensor::full({300}, 2.0f, DType::f32, GetParam())})(),
+            std::vector<float>(300, 2.0f));
+  EXPECT_TRUE(device.read_later({})().empty());
 }
 
 }  // namespace
