@@ -100,7 +100,7 @@ std::function<std::vector<float>()> CudaBackend::read_later(std::span<const Tens
   return [reading, bytes] {
     reading->copied.wait();
     std::vector<float> values(bytes / sizeof(float));
-    std::memcpy(values.data(), reading->pinned.get(), bytes);
+    if (bytes > 0) std::memcpy(values.data(), reading->pinned.get(), bytes);
     return values;
   };
 }
