@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kBlock)
       if (c == label) dz -= hard_share;
       arguments.dlogits[row * classes + c] = dz;
     }
-    __syncthreads();  // the next row takes the scratch again
+    // The next row may take the scratch again: __syncthreads_or stands behind the last who read it.
   }
 }
 
