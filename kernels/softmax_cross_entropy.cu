@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kBlock)
     const float scale = static_cast<float>(1.0 / block_sum(sum, scratch.sums[0]));
     for (int64_t c = threadIdx.x; c < classes; c += kBlock)
       probabilities[row * classes + c] = expf(static_cast<float>(z[c]) - max) * scale;
-    __syncthreads();  // the next row takes the scratch again
+    // The next row may take the scratch again: it writes sums behind a barrier of row_max, and maxima behind block_sum's.
   }
 }
 
