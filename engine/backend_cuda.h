@@ -92,6 +92,9 @@ class CudaBackend final : public Backend {
     return Tensor::empty(shape, dtype, Device::cuda);
   }
 
+  /// x w^T in f32, with w rounded to x's type.
+  Tensor linear_product(const Tensor& x, const Tensor& w);
+
   /// Host memory on the device, for work that is queued before the result goes: kernels' tables. Captured work reads
   /// the same bytes at each launch.
   Tensor constant(const void* host, size_t bytes);

@@ -6,9 +6,13 @@ namespace cytograd {
 using emulated::Operand;
 using emulated::queued;
 
-Tensor CudaBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b) {
-  return queued({x.dim(0), w.dim(0)}, x.dtype(), [x = Operand(x), w = Operand(w), b = Operand(b)] {
-    return backend(Device::cpu).linear(x.read(), w.read(), b.read());
+Tensor CudaBackend::linear_product(const Tensor& x, const Tensor& w) {
+  return queued({x.dim(0), w.dim(0)}, DType::f32, [x = Operand(x), w = Operand(w), type = x.dtype()] {
+    Backend& cpu = backend(Device::cpu);
+    const auto widen = [&](const Tensor& t) { return t.dtype() == DType::f32 ? t : cpu.cast(t, DType::f32); };
+    // The library reads weights of x's type.
+    const Tensor weight = type == DType::f32 ? w.read() : widen(cpu.cast(widen(w.read()), type));
+    return cpu.linear(widen(x.read()), weight, Tensor::zeros({weight.dim(0)}));
   });
 }
 
