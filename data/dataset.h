@@ -14,9 +14,11 @@ enum class Layout { kaggle_rxrx1, rxrx_ai, wilds_rxrx1, labels_csv, class_folder
 
 /// One image as the network sees it: a site of a well with all its channels, or one file.
 struct Sample {
-  std::string name;                          ///< unique in the dataset: "HEPG2-01_1_B02_s1", "train/a.png"
-  std::vector<std::filesystem::path> files;  ///< one a channel in channel order, or one with all channels
-  std::vector<std::string> values;           ///< aligned with Dataset::columns; "" where the source has none
+  std::string name;  ///< unique in the dataset: "HEPG2-01_1_B02_s1", "train/a.png"
+  std::vector<std::string>
+      files;  ///< one a channel in channel order, or one with all channels; not paths, which
+              ///< would take 600 MB for RxRx1
+  std::vector<std::string> values;  ///< aligned with Dataset::columns; "" where the source has none
 };
 
 /// A file that a table names and the disk lacks, or that cannot be read.

@@ -114,7 +114,7 @@ Image read_image(const fs::path& file) {
           std::vector<uint8_t>(pixels.get(), pixels.get() + info.height * info.width * info.channels)};
 }
 
-Image read_planes(const std::vector<fs::path>& files) {
+Image read_planes(const std::vector<std::string>& files) {
   CHECK(!files.empty());
   if (files.size() == 1) return read_image(files[0]);
   const size_t channels = files.size();
@@ -122,14 +122,14 @@ Image read_planes(const std::vector<fs::path>& files) {
   for (size_t c = 0; c < channels; ++c) {
     const Image plane = read_image(files[c]);
     if (plane.channels != 1)
-      fail("{}: is a colour picture, but one channel of {} should be grey", files[c].string(), channels);
+      fail("{}: is a colour picture, but one channel of {} should be grey", files[c], channels);
     if (c == 0) {
       image = {plane.height, plane.width, static_cast<int64_t>(channels), {}};
       image.pixels.resize(plane.pixels.size() * channels);
     }
     if (plane.height != image.height || plane.width != image.width)
-      fail("{}: has {}x{} pixels, but {} has {}x{}", files[c].string(), plane.width, plane.height,
-           files[0].string(), image.width, image.height);
+      fail("{}: has {}x{} pixels, but {} has {}x{}", files[c], plane.width, plane.height, files[0],
+           image.width, image.height);
     for (size_t i = 0; i < plane.pixels.size(); ++i) image.pixels[i * channels + c] = plane.pixels[i];
   }
   return image;

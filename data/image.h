@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace cytograd {
@@ -31,7 +32,7 @@ Image read_image(const std::filesystem::path& file);
 
 /// Joins single-channel files of one size into one image, channel c from files[c]; one file is read as it is.
 /// Throws Error where a file is unreadable, sizes differ, or one of several files is not grey.
-Image read_planes(const std::vector<std::filesystem::path>& files);
+Image read_planes(const std::vector<std::string>& files);
 
 /// Whether the name ends as those of pictures do: .png, .jpg, .jpeg or .bmp, in any case.
 bool has_image_extension(const std::filesystem::path& name);

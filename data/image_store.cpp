@@ -34,8 +34,8 @@ std::shared_ptr<const Image> ImageStore::get(int64_t sample) {
 }
 
 void ImageStore::check_size(int64_t sample, const Image& image) const {
-  const std::string file = dataset_.samples[static_cast<size_t>(sample)].files.front().string();
-  const std::string other = dataset_.samples[reference_sample_].files.front().string();
+  const std::string file = dataset_.samples[static_cast<size_t>(sample)].files.front();
+  const std::string other = dataset_.samples[reference_sample_].files.front();
   if (image.channels != reference_.channels) {
     throw ImageSizeError(fmt::format("{} has {} channels but {} has {}; all images of a dataset need as many",
                                      file, image.channels, other, reference_.channels));

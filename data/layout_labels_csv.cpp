@@ -53,12 +53,12 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
         return index.files(candidate.parent_path()).contains(candidate.filename().string());
       };
       if (is_there(in_images))
-        sample.files.push_back(in_images);
+        sample.files.push_back(in_images.string());
       else if (is_there(beside))
-        sample.files.push_back(beside);
+        sample.files.push_back(beside.string());
       else
         missing.emplace_back(in_images, "no such file");
-      files += (missing.empty() ? sample.files.back() : in_images).string() + '\n';
+      files += (missing.empty() ? sample.files.back() : in_images.string()) + '\n';
     }
     const auto [same, is_new] = rows.emplace(std::move(files), row);
     if (!is_new)

@@ -39,7 +39,7 @@ Dataset open_wilds(const fs::path& root) {
         const fs::path folder = place.plate_folder(root / "images");
         const std::string file_name = place.well + "_s" + place.site + ".png";
         if (index.files(folder).contains(file_name))
-          sample.files = {folder / file_name};
+          sample.files = {(folder / file_name).string()};
         else
           missing.emplace_back(folder / file_name, "no such file");
         if (split == "train" && place.site == "2") split = "id_test";

@@ -43,7 +43,7 @@ void RxRx1Site::find_channels(const fs::path& images, FolderIndex& index, Sample
   for (const char channel : kChannels) {
     channel_digit = channel;
     if (there.contains(file_name))
-      sample.files.push_back(folder / file_name);
+      sample.files.push_back((folder / file_name).string());
     else
       absent += channel;
   }

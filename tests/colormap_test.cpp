@@ -53,7 +53,7 @@ TEST(Colormap, IsBitExactOnRealSites) {
   for (const auto& site : sites) {
     const std::string name = site["site"];
     SCOPED_TRACE(name);
-    std::vector<std::filesystem::path> files;
+    std::vector<std::string> files;
     for (int channel = 1; channel <= 6; ++channel)
       files.push_back(test::samples_folder() / "rxrx1" / (name + "_w" + std::to_string(channel) + ".png"));
     const Image rgb = colormap(read_planes(files));

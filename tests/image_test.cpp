@@ -241,7 +241,7 @@ TEST(ReadImage, AJpegWithAnOverfullHuffmanTableIsAnError) {
 
 TEST(ReadPlanes, InterleavesFilesInTheirOrder) {
   const TempDir dir;
-  std::vector<fs::path> files;
+  std::vector<std::string> files;
   for (int c = 0; c < 3; ++c) {
     files.push_back(dir / fmt::format("w{}.png", c));
     Image plane{1, 2, 1, {static_cast<uint8_t>(10 * c), static_cast<uint8_t>(10 * c + 1)}};
@@ -274,7 +274,7 @@ TEST(ReadPlanes, NamesThePlaneThatDoesNotFit) {
 
 TEST(ReadPlanes, ReadsARealSite) {
   CYTOGRAD_NEEDS_SAMPLES();
-  std::vector<fs::path> files;
+  std::vector<std::string> files;
   for (int c = 1; c <= 6; ++c)
     files.push_back(test::samples_folder() / fmt::format("rxrx1/train/U2OS-01/Plate1/B02_s1_w{}.png", c));
   const Image image = read_planes(files);
