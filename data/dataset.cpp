@@ -9,6 +9,7 @@
 
 #include "data/layouts.h"
 #include "data/natural_order.h"
+#include "data/pack.h"
 #include "engine/check.h"
 
 namespace cytograd {
@@ -71,6 +72,12 @@ std::string_view layout_name(Layout layout) {
   return "unknown";
 }
 
+std::optional<Layout> find_layout(std::string_view name) {
+  for (const LayoutReader& reader : kReaders)
+    if (reader.name == name) return reader.layout;
+  return std::nullopt;
+}
+
 bool is_split(std::string_view name, std::string_view split) {
   constexpr std::pair<std::string_view, std::string_view> kMeanings[] = {
       {"train", "train"},    {"training", "train"}, {"val", "val"},     {"valid", "val"},
@@ -89,7 +96,8 @@ Dataset open_dataset(const fs::path& root) {
   if (!fs::is_directory(status)) fail("{}: is not a folder", root.string());
   if (fs::is_empty(root, error) && !error) fail("{}: is an empty folder", root.string());
   if (error) fail("{}: cannot be listed: {}", root.string(), error.message());
-  std::vector<std::string_view> looked_for;
+  if (is_pack(root)) return open_pack(root);
+  std::vector<std::string_view> looked_for{"pack.json (what 'cytograd pack' writes)"};
   for (const LayoutReader& reader : kReaders) {
     if (reader.is(root)) {
       Dataset dataset = reader.open(root);

@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace cytograd {
+
+class Pack;
 
 enum class Layout { kaggle_rxrx1, rxrx_ai, wilds_rxrx1, labels_csv, class_folders, plain_images };
 
@@ -19,6 +22,9 @@ struct Sample {
       files;  ///< one a channel in channel order, or one with all channels; not paths, which
               ///< would take 600 MB for RxRx1
   std::vector<std::string> values;  ///< aligned with Dataset::columns; "" where the source has none
+  std::shared_ptr<const Pack> pack =
+      {};             ///< where the pixels are, in place of files; null: they are in the files
+  size_t packed = 0;  ///< which image of the pack
 };
 
 /// A file that a table names and the disk lacks, or that cannot be read.
@@ -32,7 +38,8 @@ struct MissingImage {
 /// system returns, so that an index means the same on every machine.
 struct Dataset {
   std::filesystem::path root;
-  Layout layout = Layout::plain_images;
+  Layout layout = Layout::plain_images;  ///< of what was packed, where this is a pack
+  bool packed = false;
   std::vector<std::string>
       columns;                     ///< for example experiment, plate, well, site, cell_type, sirna, well_type
   std::vector<Sample> samples;     ///< those with all their files present
@@ -40,7 +47,7 @@ struct Dataset {
   std::vector<MissingImage>
       missing;                ///< one entry a missing file, or a site of RxRx1 of which nothing is there
   int64_t named_samples = 0;  ///< samples the tables name: those of `samples` and of `incomplete`
-  std::vector<std::filesystem::path> tables;  ///< the CSVs that name samples
+  std::vector<std::filesystem::path> tables;  ///< the CSVs that name samples; all files of a pack
   std::vector<std::string> warnings;          ///< what is odd and yet no error, a line each
   std::string label_column;  ///< the layout's default label: sirna, label, ... ; "" without one
   std::string group_column;  ///< the layout's batch column: experiment, group, ... ; "" without one
@@ -52,6 +59,7 @@ struct Dataset {
 };
 
 std::string_view layout_name(Layout layout);
+std::optional<Layout> find_layout(std::string_view name);
 
 /// Whether a split's name, of a folder or in a column `split`, means `split`, which is train, val or test: so do training,
 /// valid, validation and testing, in any case.
@@ -71,6 +79,7 @@ bool is_split(std::string_view name, std::string_view split);
 /// folders
 ///   train/, val/ and test/ as above.
 /// - plain_images: a sample a file, named as the file, no columns.
+/// A pack (data/pack.h) gives what the dataset gave that was packed.
 ///
 /// Recognises the layout of `root` and reads its tables; decodes no image. Throws Error, naming file and
 /// line, where the folder is absent, empty or of no known layout, a CSV lacks a column or is malformed, or

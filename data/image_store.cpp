@@ -1,22 +1,34 @@
 #include "data/image_store.h"
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
-#include <thread>
+#include <mutex>
 
+#include "data/pack.h"
+#include "data/workers.h"
 #include "engine/check.h"
 
 namespace cytograd {
+namespace {
+
+/// What a message calls an image.
+std::string place_of(const Sample& sample) {
+  return sample.pack ? fmt::format("{}: '{}'", sample.pack->files().folder.string(), sample.name)
+                     : sample.files.front();
+}
+
+}  // namespace
 
 ImageStore::ImageStore(const Dataset& dataset, const ImageStoreOptions& options)
     : dataset_(dataset), options_(options), cached_(dataset.samples.size()) {
   std::string first_reason = "there are no images";
   for (; reference_sample_ < dataset.samples.size(); ++reference_sample_) {
     try {  // the whole image: a header may promise what is not there
-      const Image image = read_planes(dataset.samples[reference_sample_].files);
+      const StoredImage image = read_stored(dataset.samples[reference_sample_]);
       reference_ = {image.height, image.width, image.channels};
       return;
+    } catch (const UnskippableError&) {
+      throw;
     } catch (const Error& error) {
       if (reference_sample_ == 0) first_reason = error.what();
     }
@@ -24,78 +36,72 @@ ImageStore::ImageStore(const Dataset& dataset, const ImageStoreOptions& options)
   fail("{}: no image can be read; the first: {}", dataset.root.string(), first_reason);
 }
 
-std::shared_ptr<const Image> ImageStore::get(int64_t sample) {
+StoredImage ImageStore::get(int64_t sample) {
   const auto i = static_cast<size_t>(sample);
   CHECK(i < cached_.size(), "sample {} of {}", sample, cached_.size());
-  if (cached_[i]) return cached_[i];
-  auto image = std::make_shared<const Image>(read_planes(dataset_.samples[i].files));
-  check_size(sample, *image);
+  if (cached_[i].pixels) return cached_[i];
+  StoredImage image = read_stored(dataset_.samples[i]);
+  check_size(sample, {image.height, image.width, image.channels});
   return image;
 }
 
-void ImageStore::check_size(int64_t sample, const Image& image) const {
-  const std::string file = dataset_.samples[static_cast<size_t>(sample)].files.front();
-  const std::string other = dataset_.samples[reference_sample_].files.front();
+void ImageStore::check_size(int64_t sample, const ImageInfo& image) const {
+  const std::string file = place_of(dataset_.samples[static_cast<size_t>(sample)]);
+  const std::string other = place_of(dataset_.samples[reference_sample_]);
   if (image.channels != reference_.channels) {
-    throw ImageSizeError(fmt::format("{} has {} channels but {} has {}; all images of a dataset need as many",
-                                     file, image.channels, other, reference_.channels));
+    throw UnskippableError(
+        fmt::format("{} has {} channels but {} has {}; all images of a dataset need as many", file,
+                    image.channels, other, reference_.channels));
   }
   const int64_t side = options_.crop_side;
   if (side == 0 && (image.height != reference_.height || image.width != reference_.width)) {
-    throw ImageSizeError(fmt::format("{} is {} x {} pixels but {} is {} x {}; {}", file, image.width,
-                                     image.height, other, reference_.width, reference_.height,
-                                     options_.other_size_advice));
+    throw UnskippableError(fmt::format("{} is {} x {} pixels but {} is {} x {}; {}", file, image.width,
+                                       image.height, other, reference_.width, reference_.height,
+                                       options_.other_size_advice));
   }
   if (image.height < side || image.width < side) {
-    throw ImageSizeError(fmt::format("{} is {} x {} pixels, smaller than the crop of {}; {}", file,
-                                     image.width, image.height, side, options_.small_size_advice));
+    throw UnskippableError(fmt::format("{} is {} x {} pixels, smaller than the crop of {}; {}", file,
+                                       image.width, image.height, side, options_.small_size_advice));
   }
 }
 
 std::vector<UnreadableImage> ImageStore::preload(
     int workers, const std::function<void(int64_t done, int64_t total)>& progress) {
   const auto total = static_cast<int64_t>(dataset_.samples.size());
-  std::atomic<int64_t> next = 0;
-  std::atomic<int64_t> done = 0;
-  std::atomic<bool> full = false;
   std::mutex mutex;
   std::vector<UnreadableImage> unreadable;
-  std::exception_ptr fatal;
-
-  const auto work = [&] {
-    for (int64_t i = next++; i < total && !full; i = next++) {
-      try {
-        auto image = get(i);
-        const size_t bytes = image->pixels.size();
-        if (used_bytes_.fetch_add(bytes) + bytes > options_.cache_bytes) {
-          used_bytes_ -= bytes;
-          full = true;
-        } else {
-          cached_[static_cast<size_t>(i)] = std::move(image);
-        }
-      } catch (const ImageSizeError&) {
-        const std::lock_guard lock(mutex);
-        if (!fatal) fatal = std::current_exception();
-        full = true;  // stops the others
-      } catch (const Error& error) {
-        const std::lock_guard lock(mutex);
-        unreadable.push_back({i, error.what()});
-      } catch (...) {  // out of memory
-        const std::lock_guard lock(mutex);
-        if (!fatal) fatal = std::current_exception();
-        full = true;
-      }
-      ++done;
+  const auto read = [&](int64_t i) {
+    const Sample& sample = dataset_.samples[static_cast<size_t>(i)];
+    if (sample.pack) {
+      check_size(i, sample.pack->info(sample.packed));
+      return true;
     }
+    StoredImage image = get(i);
+    const size_t bytes = image.bytes();
+    if (used_bytes_.fetch_add(bytes) + bytes > options_.cache_bytes) {
+      used_bytes_ -= bytes;
+      return false;
+    }
+    cached_[static_cast<size_t>(i)] = std::move(image);
+    return true;
   };
-  std::vector<std::jthread> threads;
-  for (int i = 0; i < std::max(workers, 1); ++i) threads.emplace_back(work);
-  while (done < total && !full) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (progress) progress(done, total);
-  }
-  threads.clear();  // joins
-  if (fatal) std::rethrow_exception(fatal);
+  std::atomic<bool> full = false;
+  for_each_item(
+      total, workers,
+      [&](int64_t i) {
+        try {
+          if (!read(i)) full = true;
+        } catch (const UnskippableError&) {
+          throw;
+        } catch (const Error& error) {
+          const std::lock_guard lock(mutex);
+          unreadable.push_back({i, error.what()});
+        }
+        return !full;
+      },
+      [&](int64_t done) {
+        if (progress) progress(done, total);
+      });
   complete_ = !full;
   std::sort(unreadable.begin(), unreadable.end(),
             [](const auto& a, const auto& b) { return a.sample < b.sample; });

@@ -4,14 +4,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
-#include "data/image.h"
-#include "engine/check.h"
+#include "data/stored_image.h"
 
 namespace cytograd {
 
@@ -19,12 +15,6 @@ namespace cytograd {
 struct UnreadableImage {
   int64_t sample = 0;  ///< index into Dataset::samples
   std::string reason;  ///< names the file
-};
-
-/// An image that can be read but does not fit the others or the crop: the run's options need a change.
-class ImageSizeError : public Error {
- public:
-  using Error::Error;
 };
 
 struct ImageStoreOptions {
@@ -44,12 +34,12 @@ class ImageStore {
   const ImageInfo& reference() const { return reference_; }
 
   /// All channels of a sample, [H, W, C]; decoded where the cache lacks it. Throws Error for an unreadable
-  /// file, ImageSizeError for one that does not fit.
-  std::shared_ptr<const Image> get(int64_t sample);
+  /// file, UnskippableError for an image that does not fit the others or the crop, or a damaged pack.
+  StoredImage get(int64_t sample);
 
   /// Decodes samples on `workers` threads, in order, until the cache is full, and returns those that cannot
-  /// be read. A dataset that fits is in memory afterwards. Throws ImageSizeError as get does. `progress` is
-  /// called on the calling thread.
+  /// be read. A dataset that fits is in memory afterwards; of a pack, whose images are mapped, only the sizes
+  /// are looked at. Throws UnskippableError as get does. `progress` is called on the calling thread.
   std::vector<UnreadableImage> preload(int workers,
                                        const std::function<void(int64_t done, int64_t total)>& progress);
 
@@ -57,7 +47,7 @@ class ImageStore {
   bool complete() const { return complete_; }
 
  private:
-  void check_size(int64_t sample, const Image& image) const;
+  void check_size(int64_t sample, const ImageInfo& image) const;
 
   const Dataset& dataset_;
   ImageStoreOptions options_;
@@ -65,7 +55,7 @@ class ImageStore {
   size_t reference_sample_ = 0;
   std::atomic<size_t> used_bytes_ = 0;
   std::atomic<bool> complete_ = false;
-  std::vector<std::shared_ptr<const Image>> cached_;  // written by preload alone
+  std::vector<StoredImage> cached_;  // written by preload alone
 };
 
 /// Bytes of memory the machine can still give, for a default cache size.

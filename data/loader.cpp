@@ -108,7 +108,7 @@ std::optional<Batch> Loader::next() {
   }
 }
 
-View Loader::draw_view(const Image& image, int64_t sample, int64_t& top, int64_t& left) const {
+View Loader::draw_view(const StoredImage& image, int64_t sample, int64_t& top, int64_t& left) const {
   const int64_t side = options_.crop * options_.shrink;
   const int64_t free_rows = side > 0 ? image.height - side : 0;
   const int64_t free_columns = side > 0 ? image.width - side : 0;
@@ -142,14 +142,14 @@ void Loader::assemble(int64_t index, Slot& slot) const {
   const auto count = static_cast<int64_t>(samples_.size());
   const int64_t begin = index * options_.batch;
   const int64_t end = std::min(begin + options_.batch, count);
-  std::vector<std::shared_ptr<const Image>> images;
+  std::vector<StoredImage> images;
   std::vector<int64_t> labels;
   Batch batch;
   for (int64_t i = begin; i < end; ++i) {
     const int64_t sample = samples_[static_cast<size_t>(i)];
     try {
       images.push_back(store_.get(sample));
-    } catch (const ImageSizeError&) {
+    } catch (const UnskippableError&) {
       throw;
     } catch (const Error& error) {
       slot.unreadable.push_back({sample, error.what()});
@@ -160,7 +160,7 @@ void Loader::assemble(int64_t index, Slot& slot) const {
   }
   if (images.empty()) return;
 
-  const Image& first = *images.front();
+  const StoredImage& first = images.front();
   const int64_t side = options_.crop * options_.shrink;
   const int64_t height = side > 0 ? side : first.height;  // the store has checked every image's size
   const int64_t width = side > 0 ? side : first.width;
@@ -170,13 +170,13 @@ void Loader::assemble(int64_t index, Slot& slot) const {
   auto* destination = batch.images.data<uint8_t>();
   const auto row_bytes = static_cast<size_t>(width * first.channels);
   for (size_t i = 0; i < images.size(); ++i) {
-    const Image& image = *images[i];
+    const StoredImage& image = images[i];
     const int64_t sample = batch.samples[i];
     int64_t top = 0;
     int64_t left = 0;
     batch.views.push_back(draw_view(image, sample, top, left));
     for (int64_t y = 0; y < height; ++y, destination += row_bytes) {
-      std::memcpy(destination, image.pixels.data() + ((top + y) * image.width + left) * image.channels,
+      std::memcpy(destination, image.pixels.get() + ((top + y) * image.width + left) * image.channels,
                   row_bytes);
     }
   }

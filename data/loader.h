@@ -77,7 +77,7 @@ class Loader {
   void work();
   void stop();
   void assemble(int64_t index, Slot& slot) const;
-  View draw_view(const Image& image, int64_t sample, int64_t& top, int64_t& left) const;
+  View draw_view(const StoredImage& image, int64_t sample, int64_t& top, int64_t& left) const;
 
   ImageStore& store_;
   std::vector<int64_t> samples_;

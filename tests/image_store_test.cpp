@@ -41,16 +41,16 @@ TEST_F(ImageStoreTest, WhatFitsIsInMemoryAfterwards) {
   EXPECT_THAT(preload(store), IsEmpty());
   EXPECT_TRUE(store.complete());
   std::filesystem::remove_all(dir.path());
-  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(store.get(i)->pixels[3], i);
+  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(store.get(i).pixels[3], i);
 }
 
 TEST_F(ImageStoreTest, WhatDoesNotFitComesFromDisk) {
   ImageStore store(dataset, {.cache_bytes = 40});
   EXPECT_THAT(preload(store, 1), IsEmpty());
   EXPECT_FALSE(store.complete());
-  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(store.get(i)->pixels[3], i);
+  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(store.get(i).pixels[3], i);
   std::filesystem::remove_all(dir.path());
-  EXPECT_EQ(store.get(1)->pixels[3], 1);
+  EXPECT_EQ(store.get(1).pixels[3], 1);
   EXPECT_THAT(message_of<Error>([&] { store.get(2); }), HasSubstr("i2.png: no such file"));
 }
 
@@ -80,19 +80,19 @@ TEST_F(ImageStoreTest, TheFirstReadableImageIsTheMeasure) {
 TEST_F(ImageStoreTest, AnImageThatDoesNotFitStopsThePreload) {
   add("large.png", 6, 1, 0);
   ImageStore whole(dataset, {});
-  EXPECT_THAT(message_of<ImageSizeError>([&] { whole.preload(2, {}); }),
+  EXPECT_THAT(message_of<UnskippableError>([&] { whole.preload(2, {}); }),
               HasSubstr("large.png is 6 x 6 pixels but"));
   ImageStore cropped(dataset, {.crop_side = 4});
   EXPECT_THAT(preload(cropped), IsEmpty());
   ImageStore too_large(dataset, {.crop_side = 5});
-  EXPECT_THAT(message_of<ImageSizeError>([&] { too_large.preload(2, {}); }),
+  EXPECT_THAT(message_of<UnskippableError>([&] { too_large.preload(2, {}); }),
               HasSubstr("smaller than the crop of 5"));
 }
 
 TEST_F(ImageStoreTest, GreyAndColourDoNotMix) {
   add("colour.png", 4, 3, 0);
   ImageStore store(dataset, {});
-  EXPECT_THAT(message_of<ImageSizeError>([&] { store.preload(2, {}); }),
+  EXPECT_THAT(message_of<UnskippableError>([&] { store.preload(2, {}); }),
               AllOf(HasSubstr("colour.png has 3 channels but"), HasSubstr("i0.png has 1")));
 }
 
@@ -100,9 +100,9 @@ TEST_F(ImageStoreTest, SeveralFilesMakeOneImage) {
   dataset.samples = {{"well", {dir / "i1.png", dir / "i2.png", dir / "i3.png"}, {}}};
   ImageStore store(dataset, {});
   EXPECT_EQ(store.reference().channels, 3);
-  const std::shared_ptr<const Image> image = store.get(0);
-  EXPECT_EQ(image->pixels.size(), 48U);
-  for (size_t c = 0; c < 3; ++c) EXPECT_EQ(image->pixels[3 + c], c + 1);
+  const StoredImage image = store.get(0);
+  EXPECT_EQ(image.bytes(), 48U);
+  for (size_t c = 0; c < 3; ++c) EXPECT_EQ(image.pixels[3 + c], c + 1);
 }
 
 TEST_F(ImageStoreTest, ASampleThatIsNotThereIsAMistakeOfTheCaller) {

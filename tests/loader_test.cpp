@@ -191,9 +191,9 @@ TEST(Loader, UnreadableImagesAreLeftOutAndReported) {
 TEST(Loader, AnImageOfAnotherSizeIsAnErrorOfTheCaller) {
   Images images(8);
   write_png(images.dir / "i5.png", {3, 3, 1, std::vector<uint8_t>(9)});
-  EXPECT_THAT(message_of<ImageSizeError>([&] { load(images, {.batch = 2, .workers = 3}); }),
+  EXPECT_THAT(message_of<UnskippableError>([&] { load(images, {.batch = 2, .workers = 3}); }),
               HasSubstr("i5.png is 3 x 3 pixels but"));
-  EXPECT_THAT(message_of<ImageSizeError>([&] { load(images, {.batch = 2, .crop = 4}); }),
+  EXPECT_THAT(message_of<UnskippableError>([&] { load(images, {.batch = 2, .crop = 4}); }),
               HasSubstr("smaller than the crop of 4"));
   EXPECT_EQ(load(images, {.batch = 2, .crop = 3}).samples.size(), 8U);
 }

@@ -32,7 +32,7 @@ class TrainerTest : public ::testing::Test {
   std::vector<EpochMetrics> train(const std::string& name) {
     TrainingData data = load_training_data(options);
     const RunFolder folder(dir / name);
-    folder.create();
+    std::filesystem::create_directories(folder.path());
     folder.write_classes(data.classes);
     Trainer trainer(options, data, folder);
     testing::internal::CaptureStdout();

@@ -70,6 +70,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_inspect(app);
   add_synth(app);
   add_fuse(app);
+  add_pack(app);
   add_train(app);
   add_eval(app);
   add_predict(app);

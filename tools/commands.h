@@ -10,6 +10,7 @@ namespace cytograd {
 void add_inspect(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_fuse(CLI::App& app);
+void add_pack(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_predict(CLI::App& app);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/natural_order.h"
+#include "data/stored_image.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
 #include "tools/pipeline.h"
@@ -26,9 +27,7 @@ std::optional<ImageInfo> first_image(const Dataset& dataset, std::string& reason
   reason.clear();
   for (const Sample& sample : dataset.samples) {
     try {
-      ImageInfo info = read_image_info(sample.files.front());
-      if (sample.files.size() > 1) info.channels = static_cast<int64_t>(sample.files.size());
-      return info;
+      return read_sample_info(sample);
     } catch (const Error& error) {
       if (reason.empty()) reason = error.what();
     }
@@ -37,11 +36,14 @@ std::optional<ImageInfo> first_image(const Dataset& dataset, std::string& reason
 }
 
 nlohmann::ordered_json to_json(const Dataset& dataset) {
-  nlohmann::ordered_json json{
-      {"data", dataset.root.string()},           {"layout", layout_name(dataset.layout)},
-      {"named", dataset.named_samples},          {"images", dataset.samples.size()},
-      {"incomplete", dataset.incomplete.size()}, {"label_column", dataset.label_column},
-      {"group_column", dataset.group_column}};
+  nlohmann::ordered_json json{{"data", dataset.root.string()},
+                              {"layout", layout_name(dataset.layout)},
+                              {"packed", dataset.packed},
+                              {"named", dataset.named_samples},
+                              {"images", dataset.samples.size()},
+                              {"incomplete", dataset.incomplete.size()},
+                              {"label_column", dataset.label_column},
+                              {"group_column", dataset.group_column}};
   std::string reason;
   if (const auto info = first_image(dataset, reason)) {
     json["height"] = info->height;
@@ -88,7 +90,8 @@ void print_column(const Dataset& dataset, size_t column) {
 }
 
 void print(const Dataset& dataset) {
-  fmt::print("{}: {}\n", dataset.root.string(), layout_name(dataset.layout));
+  fmt::print("{}: {}{}\n", dataset.root.string(), layout_name(dataset.layout),
+             dataset.packed ? ", packed" : "");
   fmt::print("  {} of {} named images are there", dataset.samples.size(), dataset.named_samples);
   std::string reason;
   if (const auto info = first_image(dataset, reason)) {

@@ -82,11 +82,12 @@ std::string format_predictions(const Predictions& predictions, const Dataset& da
 std::vector<std::string> wells_to_submit(const Dataset& dataset) {
   if (dataset.layout != Layout::kaggle_rxrx1)
     fail("--submission: {} is not in the Kaggle layout, its images have no id_code", dataset.root.string());
-  std::error_code ignored;
-  const std::filesystem::path file = dataset.root / "test.csv";
-  if (!std::filesystem::exists(file, ignored))
-    fail("--submission: there is no {}, which names the wells to submit", file.string());
-  const CsvTable table = read_csv(file);
+  const auto file = std::find_if(dataset.tables.begin(), dataset.tables.end(),
+                                 [](const auto& table) { return table.filename() == "test.csv"; });
+  if (file == dataset.tables.end())
+    fail("--submission: there is no {}, which names the wells to submit",
+         (dataset.root / "test.csv").string());
+  const CsvTable table = read_csv(*file);
   const size_t id_code = table.require_column("id_code");
   const size_t column = dataset.require_column("id_code");
   std::unordered_set<std::string> there;
@@ -98,7 +99,7 @@ std::vector<std::string> wells_to_submit(const Dataset& dataset) {
     any = any || there.contains(wells.back());
   }
   if (!any)
-    fail("--submission: none of the images is of a well of {}; choose others with --where", file.string());
+    fail("--submission: none of the images is of a well of {}; choose others with --where", file->string());
   return wells;
 }
 

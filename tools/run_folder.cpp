@@ -1,9 +1,8 @@
 #include "tools/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -13,6 +12,7 @@
 #include "data/csv.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/folder_lock.h"
 
 namespace cytograd {
 namespace {
@@ -79,42 +79,11 @@ void RunFolder::require_writable() const {
          std::strerror(errno));
 }
 
-std::vector<std::filesystem::path> RunFolder::create() const {
-  std::error_code error;
-  std::vector<std::filesystem::path> made;
-  for (auto folder = std::filesystem::absolute(path_); !std::filesystem::exists(folder, error);
-       folder = folder.parent_path())
-    made.push_back(folder);
-  std::filesystem::create_directories(path_, error);
-  if (error) fail("{}: the run folder cannot be made: {}", path_.string(), error.message());
-  return made;
-}
-
 void RunFolder::remove_leftovers() const {
-  std::error_code error;
-  for (const auto& file : {config(), classes(), metrics(), best(), last()}) {
-    const std::string prefix = file.filename().string() + ".tmp.";
-    for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
-      if (entry.path().filename().string().starts_with(prefix)) std::filesystem::remove(entry.path(), error);
-    }
-  }
-}
-
-RunLock::RunLock(const RunFolder& folder)
-    : made_(folder.create()), descriptor_(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (descriptor_ < 0)
-    fail("{}: the run folder cannot be opened: {}", folder.path().string(), std::strerror(errno));
-  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-  close(descriptor_);
-  fail("{}: another process is training into this folder; wait for it or name another --out",
-       folder.path().string());
-}
-
-RunLock::~RunLock() {
-  for (const std::filesystem::path& folder : made_) {
-    if (rmdir(folder.c_str()) != 0) break;  // it holds a run
-  }
-  close(descriptor_);
+  const auto files = {config(), classes(), metrics(), best(), last()};
+  cytograd::remove_leftovers(path_, [&](const std::string& name) {
+    return std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.filename() == name; });
+  });
 }
 
 void RunFolder::write_classes(const std::vector<std::string>& names) const {

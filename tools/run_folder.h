@@ -39,10 +39,7 @@ class RunFolder {
 
   /// Throws Error where the folder could not be made or written to, as far as can be told without trying.
   void require_writable() const;
-  /// Makes the folder and its parents, and returns those that were not there, the innermost first. Throws Error where it
-  /// cannot be made.
-  std::vector<std::filesystem::path> create() const;
-  /// Removes what a killed process left half-written. For the one that holds the RunLock.
+  /// Removes what a killed process left half-written. For the one that holds its FolderLock.
   void remove_leftovers() const;
 
   void write_classes(const std::vector<std::string>& names) const;
@@ -51,22 +48,6 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
-};
-
-/// Makes the run folder and keeps other processes from training into it. Needs no file; the system drops it with the
-/// process.
-class RunLock {
- public:
-  /// Throws Error where another process has it. Without locks in the file system, it only makes the folder.
-  explicit RunLock(const RunFolder& folder);
-  /// Removes the folders that it made, where nothing came to be in them.
-  ~RunLock();
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-
- private:
-  std::vector<std::filesystem::path> made_;
-  int descriptor_ = -1;
 };
 
 }  // namespace cytograd

@@ -6,6 +6,7 @@
 
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/folder_lock.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
 #include "tools/report.h"
@@ -169,7 +170,8 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   const RunFolder folder(options.out);
   folder.require_writable();
   if (options.resume) require_run(folder);
-  const RunLock lock(folder);  // from here on nobody else changes what is checked
+  const FolderLock lock(folder.path(),
+                        "training into this folder");  // from here on nobody else changes what is checked
   if (options.resume) {
     require_run(folder);
     options = resumed_options(command, options, folder);

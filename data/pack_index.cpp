@@ -1,0 +1,308 @@
+#include "data/pack_index.h"
+
+#include <charconv>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/checksum.h"
+#include "data/csv.h"
+#include "engine/atomic_file.h"
+#include "engine/check.h"
+
+namespace cytograd {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kVersion = 1;
+constexpr const char* kFormat = "cytograd pack";
+constexpr std::string_view kColumnPrefix = "column.";  // a dataset's own columns may be called as the index's
+constexpr int64_t kMostExtent = int64_t{1} << 28;
+constexpr int64_t kMostChannels = 8;
+
+std::string read_whole(const fs::path& file) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(file, ignored)) fail("{}: no such file; the pack needs it", file.string());
+  std::ifstream stream(file, std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (!stream) fail("{}: cannot be read", file.string());
+  return text;
+}
+
+/// Texts in JSON are UTF-8; what is not is shown with question marks.
+std::string json_text(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json file_entry(const std::string& name, const std::string& content) {
+  return {{"file", name}, {"bytes", content.size()}, {"crc32", checksum_text(crc32_of(content))}};
+}
+
+/// pack.json without its checksum, which is compared.
+Json read_description(const fs::path& file) {
+  const std::string text = read_whole(file);
+  Json json;
+  try {
+    json = Json::parse(text);
+    const std::string crc = json.at("crc32").get<std::string>();
+    json.erase("crc32");
+    const std::string found = checksum_text(crc32_of(json_text(json)));
+    if (found != crc)
+      fail(
+          "{}: its content, bytes 0 to {}, has the checksum {} and says {}; the file is damaged, pack the "
+          "dataset "
+          "again",
+          file.string(), text.size(), found, crc);
+    if (json.at("format").get<std::string>() != kFormat)
+      fail("{}: is not the description of a pack", file.string());
+    if (json.at("version").get<int>() != kVersion)
+      fail("{}: is of version {}, and this program reads version {}", file.string(),
+           json.at("version").get<int>(), kVersion);
+  } catch (const Json::parse_error& error) {
+    fail("{}: is not JSON at byte {}; the file is damaged, pack the dataset again", file.string(),
+         error.byte);
+  } catch (const Json::exception& error) {
+    fail("{}: is not the description of a pack: {}", file.string(), error.what());
+  }
+  return json;
+}
+
+/// A file that pack.json names with its size and checksum.
+std::string read_checked(const PackFiles& files, const Json& entry) {
+  const fs::path file = files.folder / entry.at("file").get<std::string>();
+  std::string text = read_whole(file);
+  const auto bytes = entry.at("bytes").get<uint64_t>();
+  if (text.size() != bytes)
+    fail("{}: has {} bytes, but {} when it was packed; it ends at byte {} where {} is due", file.string(),
+         text.size(), bytes, text.size(), bytes);
+  const std::string crc = checksum_text(crc32_of(text)), due = entry.at("crc32").get<std::string>();
+  if (crc != due)
+    fail(
+        "{}: its content, bytes 0 to {}, has the checksum {} and should have {}; the file is damaged, pack "
+        "the "
+        "dataset again",
+        file.string(), bytes, crc, due);
+  return text;
+}
+
+/// A field of index.csv as a number from 0 to `most`.
+uint64_t number(const CsvTable& table, size_t row, std::string_view column, uint64_t most) {
+  const std::string& text = table.rows[row][table.require_column(column)];
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value > most)
+    fail("{}: {} is '{}', not a whole number up to {}", table.place(row), column, text, most);
+  return value;
+}
+
+uint32_t checksum(const CsvTable& table, size_t row) {
+  const std::string& text = table.rows[row][table.require_column("crc32")];
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end != text.data() + text.size())
+    fail("{}: crc32 is '{}', not eight hexadecimal digits", table.place(row), text);
+  return value;
+}
+
+PackedImage packed_image(const CsvTable& table, size_t row) {
+  PackedImage image;
+  image.name = table.rows[row][table.require_column("image")];
+  const std::string& state = table.rows[row][table.require_column("state")];
+  if (state == "unreadable") {
+    image.unreadable = table.rows[row][table.require_column("reason")];
+    if (image.unreadable.empty()) fail("{}: an unreadable image without a reason", table.place(row));
+    return image;
+  }
+  if (state != "packed") fail("{}: state is '{}'", table.place(row), state);
+  image.shard = number(table, row, "shard", UINT32_MAX);
+  image.offset = number(table, row, "offset", INT64_MAX);
+  image.height = static_cast<int64_t>(number(table, row, "height", kMostExtent));
+  image.width = static_cast<int64_t>(number(table, row, "width", kMostExtent));
+  image.channels = static_cast<int64_t>(number(table, row, "channels", kMostChannels));
+  if (image.height < 1 || image.width < 1 || image.channels < 1 || image.height > kMostExtent / image.width)
+    fail("{}: {} x {} pixels of {} channels are no image", table.place(row), image.width, image.height,
+         image.channels);
+  image.crc32 = checksum(table, row);
+  return image;
+}
+
+std::vector<PackShard> shards_of(const Json& description) {
+  std::vector<PackShard> shards;
+  for (const Json& shard : description.at("shards")) {
+    shards.push_back({.file = shard.at("file").get<std::string>(),
+                      .bytes = shard.at("bytes").get<uint64_t>(),
+                      .header_crc32 = static_cast<uint32_t>(
+                          std::stoul(shard.at("header_crc32").get<std::string>(), nullptr, 16)),
+                      .header_bytes = shard.at("header_bytes").get<uint64_t>()});
+    if (shards.back().header_bytes > shards.back().bytes || fs::path(shards.back().file).has_parent_path())
+      fail("'{}' is no shard", shards.back().file);
+  }
+  return shards;
+}
+
+Dataset dataset_of(const PackFiles& files, const Json& description) {
+  Dataset dataset;
+  dataset.root = files.folder;
+  dataset.packed = true;
+  const std::string layout = description.at("layout").get<std::string>();
+  const std::optional<Layout> known = find_layout(layout);
+  if (!known) fail("the layout '{}' is unknown", layout);
+  dataset.layout = *known;
+  dataset.label_column = description.at("label_column").get<std::string>();
+  dataset.group_column = description.at("group_column").get<std::string>();
+  dataset.tables.push_back(files.description());
+
+  std::map<std::string, std::string> contents;
+  for (const Json& entry : description.at("files")) {
+    const auto name = entry.at("file").get<std::string>();
+    contents[name] = read_checked(files, entry);
+    dataset.tables.push_back(files.folder / name);
+  }
+  const CsvTable table = parse_csv(contents["index.csv"], files.index());
+  std::vector<size_t> columns;
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    if (!table.columns[c].starts_with(kColumnPrefix)) continue;
+    dataset.columns.push_back(table.columns[c].substr(kColumnPrefix.size()));
+    columns.push_back(c);
+  }
+  const size_t state = table.require_column("state");
+  const size_t name = table.require_column("image");
+  std::vector<PackedImage> images;
+  std::set<std::string_view> names;
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    const std::vector<std::string>& fields = table.rows[row];
+    if (!names.insert(fields[name]).second) fail("{}: '{}' is there already", table.place(row), fields[name]);
+    Sample sample{fields[name], {}, {}};
+    for (const size_t c : columns) sample.values.push_back(fields[c]);
+    if (fields[state] == "incomplete") {
+      dataset.incomplete.push_back(std::move(sample));
+    } else {
+      sample.packed = images.size();
+      images.push_back(packed_image(table, row));
+      dataset.samples.push_back(std::move(sample));
+    }
+  }
+  const auto pack = std::make_shared<const Pack>(files, shards_of(description), std::move(images));
+  for (Sample& sample : dataset.samples) sample.pack = pack;
+  for (const PackShard& shard : pack->shards()) dataset.tables.push_back(files.folder / shard.file);
+  dataset.named_samples = static_cast<int64_t>(table.rows.size());
+
+  const CsvTable missing = parse_csv(contents["missing.csv"], files.missing());
+  missing.require_columns({"image", "file", "reason"});
+  for (const std::vector<std::string>& row : missing.rows)
+    dataset.missing.push_back({row[missing.require_column("image")], row[missing.require_column("file")],
+                               row[missing.require_column("reason")]});
+  for (const std::string& column : {dataset.label_column, dataset.group_column}) {
+    if (!column.empty()) dataset.require_column(column);
+  }
+  return dataset;
+}
+
+std::string index_csv(const Dataset& dataset, const std::vector<PackedImage>& images) {
+  std::vector<std::string> row{"image",    "shard", "offset", "height", "width",
+                               "channels", "crc32", "state",  "reason"};
+  for (const std::string& column : dataset.columns) row.push_back(std::string(kColumnPrefix) + column);
+  std::string text = csv_row(row);
+  const auto add = [&](const Sample& sample, std::vector<std::string> fields) {
+    fields.insert(fields.end(), sample.values.begin(), sample.values.end());
+    text += csv_row(fields);
+  };
+  for (size_t i = 0; i < images.size(); ++i) {
+    const PackedImage& image = images[i];
+    const Sample& sample = dataset.samples[i];
+    if (!image.unreadable.empty()) {
+      add(sample, {sample.name, "", "", "", "", "", "", "unreadable", image.unreadable});
+    } else {
+      add(sample, {sample.name, std::to_string(image.shard), std::to_string(image.offset),
+                   std::to_string(image.height), std::to_string(image.width), std::to_string(image.channels),
+                   checksum_text(image.crc32), "packed", ""});
+    }
+  }
+  for (const Sample& sample : dataset.incomplete)
+    add(sample, {sample.name, "", "", "", "", "", "", "incomplete", ""});
+  return text;
+}
+
+std::string missing_csv(const Dataset& dataset) {
+  std::string text = "image,file,reason\n";
+  for (const MissingImage& missing : dataset.missing)
+    text += csv_row(std::vector<std::string>{missing.sample, missing.file.string(), missing.reason});
+  return text;
+}
+
+}  // namespace
+
+std::string detail::pack_fingerprint(const Dataset& dataset, uint64_t shard_bytes) {
+  std::string text = fmt::format("{}\n", shard_bytes);
+  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    for (const Sample& sample : *samples) {
+      text += sample.name + '\0';
+      for (const std::string& value : sample.values) text += value + '\0';
+    }
+  }
+  return checksum_text(crc32_of(text));
+}
+
+void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, const PackIndex& index) {
+  Json description{{"format", kFormat},
+                   {"version", kVersion},
+                   {"source", dataset.root.string()},
+                   {"fingerprint", index.fingerprint},
+                   {"layout", layout_name(dataset.layout)},
+                   {"label_column", dataset.label_column},
+                   {"group_column", dataset.group_column},
+                   {"files", Json::array()},
+                   {"shards", Json::array()}};
+  const auto add = [&](const fs::path& file, const std::string& content) {
+    write_text_file(file, content);
+    description["files"].push_back(file_entry(file.lexically_relative(files.folder).string(), content));
+  };
+  add(files.index(), index_csv(dataset, index.images));
+  add(files.missing(), missing_csv(dataset));
+  for (const fs::path& table : dataset.packed ? std::vector<fs::path>{} : dataset.tables) {
+    const fs::path copy = files.tables() / table.lexically_relative(dataset.root);
+    fs::create_directories(copy.parent_path());
+    add(copy, read_whole(table));
+  }
+  for (const PackShard& shard : index.shards)
+    description["shards"].push_back({{"file", shard.file},
+                                     {"bytes", shard.bytes},
+                                     {"header_bytes", shard.header_bytes},
+                                     {"header_crc32", checksum_text(shard.header_crc32)}});
+  description["crc32"] = checksum_text(crc32_of(json_text(Json::parse(json_text(description)))));
+  write_text_file(files.description(), json_text(description));
+}
+
+std::string detail::read_pack_fingerprint(const PackFiles& files) {
+  const Json description = read_description(files.description());
+  return description.contains("fingerprint") ? description["fingerprint"].get<std::string>() : "";
+}
+
+bool is_pack(const fs::path& folder) {
+  const PackFiles files{folder};
+  std::error_code ignored;
+  return fs::exists(files.description(), ignored) || fs::exists(files.shard(0), ignored);
+}
+
+Dataset open_pack(const fs::path& folder) {
+  const PackFiles files{folder};
+  std::error_code ignored;
+  if (!fs::exists(files.description(), ignored))
+    fail("{}: holds a pack that is not finished; run 'cytograd pack' with this --out once more",
+         folder.string());
+  const Json description = read_description(files.description());
+  try {
+    return dataset_of(files, description);
+  } catch (const Json::exception& error) {
+    fail("{}: is not the description of a pack: {}", files.description().string(), error.what());
+  } catch (const std::logic_error& error) {  // of std::stoul
+    fail("{}: is not the description of a pack: {}", files.description().string(), error.what());
+  }
+}
+
+}  // namespace cytograd

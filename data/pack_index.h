@@ -1,0 +1,27 @@
+// The tables of a pack. Internal to data/pack*.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/pack.h"
+
+namespace cytograd::detail {
+
+/// What pack.json and the tables beside it say.
+struct PackIndex {
+  std::string fingerprint;  ///< of what was packed: pack_fingerprint
+  std::vector<PackShard> shards;
+  std::vector<PackedImage> images;  ///< aligned with the dataset's samples
+};
+
+/// 32 bits that tell datasets and settings apart, as text.
+std::string pack_fingerprint(const Dataset& dataset, uint64_t shard_bytes);
+
+/// Writes index.csv, missing.csv, tables/ and, last, pack.json.
+void write_pack_index(const PackFiles& files, const Dataset& dataset, const PackIndex& index);
+
+/// The fingerprint in pack.json, whose own checksum is compared.
+std::string read_pack_fingerprint(const PackFiles& files);
+
+}  // namespace cytograd::detail

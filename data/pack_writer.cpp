@@ -1,0 +1,318 @@
+// Images are decoded on threads and come in order into a shard in memory, which goes to the disk while the next one
+// fills. A shard says of itself what it holds, so that a pack goes on from those that are whole.
+#include <algorithm>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/checksum.h"
+#include "data/pack.h"
+#include "data/pack_index.h"
+#include "data/workers.h"
+#include "engine/atomic_file.h"
+#include "engine/check.h"
+#include "engine/folder_lock.h"
+#include "engine/safetensors.h"
+
+namespace cytograd {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kFingerprint = "cytograd.pack";
+constexpr const char* kContent = "cytograd.content";
+
+struct DecodedImage {
+  StoredImage image = {};  // without pixels: unreadable
+  uint32_t crc32 = 0;
+  std::string unreadable = {};
+};
+
+/// Images that will make up a shard, with those between them that cannot be read.
+struct OpenShard {
+  size_t first = 0;  // sample
+  std::vector<DecodedImage> images = {};
+  uint64_t bytes = 0;
+};
+
+class PackWriter {
+ public:
+  PackWriter(const Dataset& dataset, const PackOptions& options)
+      : dataset_(dataset),
+        options_(options),
+        files_{options.out},
+        fingerprint_(detail::pack_fingerprint(dataset, options.shard_bytes)) {
+    index_.fingerprint = fingerprint_;
+  }
+
+  PackSummary run() {
+    check_names();
+    require_own_folder();
+    const FolderLock lock(files_.folder, "packing into this folder");
+    remove_leftovers(files_.folder, [](const std::string& name) { return is_own(name); });
+    std::error_code ignored;
+    if (fs::exists(files_.description(), ignored)) return whole();
+    PackSummary summary;
+    while (adopt_shard()) {
+    }
+    summary.resumed = static_cast<int64_t>(index_.images.size());
+    decode_rest();
+    finish(summary);
+    return summary;
+  }
+
+ private:
+  static bool is_own(const std::string& name) {
+    return (name.starts_with("shard-") && name.ends_with(".safetensors")) || name == "index.csv" ||
+           name == "missing.csv" || name == "pack.json" || name == "tables";
+  }
+
+  /// A tensor is called as its image: what cannot be a name is said before hours of work.
+  void check_names() const {
+    for (const Sample& sample : dataset_.samples) {
+      if (sample.name == "__metadata__") fail("{}: an image cannot be called so", sample.name);
+      const SafetensorsEntry entry{.name = sample.name, .dtype = DType::u8, .shape = {0}};
+      (void)safetensors_prefix({&entry, 1}, {});
+    }
+  }
+
+  void require_own_folder() const {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(files_.folder, error)) {
+      const std::string name = entry.path().filename().string();
+      if (!is_own(name.substr(0, name.rfind(".tmp."))))
+        fail("{}: holds other files, such as {}; name a folder of its own for the pack",
+             files_.folder.string(), name);
+    }
+  }
+
+  PackSummary whole() const {
+    if (detail::read_pack_fingerprint(files_) != fingerprint_)
+      fail("{}: holds the pack of another dataset, or of one that has changed since; name another --out",
+           files_.folder.string());
+    const Dataset packed = open_pack(files_.folder);
+    PackSummary summary{.images = static_cast<int64_t>(packed.samples.size()), .was_whole = true};
+    summary.resumed = summary.images;
+    if (!packed.samples.empty()) count(packed.samples.front().pack->shards(), summary);
+    return summary;
+  }
+
+  static void count(const std::vector<PackShard>& shards, PackSummary& summary) {
+    summary.shards = shards.size();
+    for (const PackShard& shard : shards) summary.bytes += shard.bytes;
+  }
+
+  /// Takes over the next shard where it is there and sound.
+  bool adopt_shard() {
+    const fs::path file = files_.shard(index_.shards.size());
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) return false;
+    try {
+      const SafetensorsHeader header = read_safetensors_header(file);
+      const auto fingerprint = header.metadata.find(kFingerprint);
+      if (fingerprint == header.metadata.end() || fingerprint->second != fingerprint_)
+        throw UnskippableError(fmt::format(
+            "{}: is of the pack of another dataset, or of one that has changed since; name another "
+            "--out, or remove it",
+            file.string()));
+      adopt(header, file);
+      return true;
+    } catch (const UnskippableError&) {
+      throw;
+    } catch (const Error& error) {
+      say(fmt::format("packing again what is damaged: {}", error.what()));
+      return false;
+    }
+  }
+
+  void adopt(const SafetensorsHeader& header, const fs::path& file) {
+    const MappedFile mapped(file);
+    const Json content = parse_content(header, file);
+    const std::vector<std::string> checksums = content.at("crc32").get<std::vector<std::string>>();
+    const Json& unreadable = content.at("unreadable");
+    const size_t count = header.entries.size() + unreadable.size();
+    if (content.at("first").get<size_t>() != index_.images.size() ||
+        checksums.size() != header.entries.size() || count == 0 ||
+        count > dataset_.samples.size() - index_.images.size())
+      fail("{}: its metadata does not fit the dataset", file.string());
+    std::vector<PackedImage> images;
+    for (size_t i = 0, entry = 0; i < count; ++i) {
+      const std::string& name = dataset_.samples[index_.images.size() + i].name;
+      PackedImage image{.name = name, .shard = index_.shards.size()};
+      if (unreadable.contains(name)) {
+        image.unreadable = unreadable[name].get<std::string>();
+      } else {
+        if (entry >= header.entries.size() || header.entries[entry].name != name)
+          fail("{}: lacks image '{}'", file.string(), name);
+        place(image, header.entries[entry]);
+        image.crc32 = crc32_of(mapped.bytes().subspan(image.offset, image.bytes()));
+        if (checksum_text(image.crc32) != checksums[entry])
+          fail("{}: image '{}', bytes {} to {}, has a wrong checksum", file.string(), name, image.offset,
+               image.offset + image.bytes());
+        ++entry;
+      }
+      images.push_back(std::move(image));
+    }
+    const uint64_t header_bytes = header.entries.empty() ? header.file_bytes : header.entries.front().offset;
+    index_.shards.push_back({.file = file.filename().string(),
+                             .bytes = header.file_bytes,
+                             .header_crc32 = crc32_of(mapped.bytes().first(header_bytes)),
+                             .header_bytes = header_bytes});
+    index_.images.insert(index_.images.end(), std::make_move_iterator(images.begin()),
+                         std::make_move_iterator(images.end()));
+  }
+
+  static Json parse_content(const SafetensorsHeader& header, const fs::path& file) {
+    const auto found = header.metadata.find(kContent);
+    if (found == header.metadata.end()) fail("{}: has no list of its images", file.string());
+    Json content = Json::parse(found->second, nullptr, false);
+    const bool sound = content.is_object() && content.contains("first") &&
+                       content["first"].is_number_unsigned() && content.contains("crc32") &&
+                       content["crc32"].is_array() &&
+                       std::all_of(content["crc32"].begin(), content["crc32"].end(),
+                                   [](const Json& item) { return item.is_string(); }) &&
+                       content.contains("unreadable") && content["unreadable"].is_object() &&
+                       std::all_of(content["unreadable"].begin(), content["unreadable"].end(),
+                                   [](const Json& item) { return item.is_string(); });
+    if (!sound) fail("{}: its list of images is malformed", file.string());
+    return content;
+  }
+
+  static void place(PackedImage& image, const SafetensorsEntry& entry) {
+    if (entry.dtype != DType::u8 || entry.shape.rank() != 3)
+      fail("tensor '{}' is no image of 8 bits", entry.name);
+    image.offset = entry.offset;
+    image.height = entry.shape[0];
+    image.width = entry.shape[1];
+    image.channels = entry.shape[2];
+  }
+
+  void decode_rest() {
+    const auto total = static_cast<int64_t>(dataset_.samples.size());
+    const auto first = static_cast<int64_t>(index_.images.size());
+    OpenShard open{.first = index_.images.size()};
+    for_each_in_order<DecodedImage>(
+        {.first = first, .count = total, .workers = options_.workers, .ahead = 2 * options_.workers},
+        [&](int64_t i) { return decode(static_cast<size_t>(i)); },
+        [&](int64_t i, DecodedImage image) {
+          open.bytes += image.image.bytes();
+          open.images.push_back(std::move(image));
+          if (options_.progress) options_.progress(i + 1);
+          if (open.bytes < options_.shard_bytes) return;
+          close(std::move(open));
+          open = {.first = static_cast<size_t>(i) + 1};
+        });
+    if (!open.images.empty()) close(std::move(open));
+    if (writing_.valid()) writing_.get();
+  }
+
+  DecodedImage decode(size_t i) const {
+    const Sample& sample = dataset_.samples[i];
+    try {
+      DecodedImage result{.image = read_stored(sample)};
+      result.crc32 = crc32_of({result.image.pixels.get(), result.image.bytes()});
+      return result;
+    } catch (const UnskippableError&) {
+      throw;
+    } catch (const Error& error) {
+      return {.unreadable = error.what()};
+    }
+  }
+
+  /// Begins to write a shard, once the one before is written.
+  void close(OpenShard open) {
+    const size_t number = index_.shards.size();
+    Json content{{"first", open.first}, {"crc32", Json::array()}, {"unreadable", Json::object()}};
+    std::vector<SafetensorsEntry> entries;
+    for (size_t i = 0; i < open.images.size(); ++i) {
+      const DecodedImage& image = open.images[i];
+      const std::string& name = dataset_.samples[open.first + i].name;
+      if (!image.unreadable.empty()) {
+        content["unreadable"][name] = image.unreadable;
+        continue;
+      }
+      content["crc32"].push_back(checksum_text(image.crc32));
+      entries.push_back({.name = name,
+                         .dtype = DType::u8,
+                         .shape = {image.image.height, image.image.width, image.image.channels}});
+    }
+    const std::string prefix = safetensors_prefix(
+        entries, {{kFingerprint, fingerprint_},
+                  {kContent, content.dump(-1, ' ', false, Json::error_handler_t::replace)}});
+    uint64_t offset = prefix.size();
+    for (size_t i = 0; i < open.images.size(); ++i) {
+      const DecodedImage& image = open.images[i];
+      PackedImage packed{.name = dataset_.samples[open.first + i].name, .shard = number};
+      packed.unreadable = image.unreadable;
+      packed.offset = offset;
+      packed.height = image.image.height;
+      packed.width = image.image.width;
+      packed.channels = image.image.channels;
+      packed.crc32 = image.crc32;
+      offset += image.image.bytes();
+      index_.images.push_back(std::move(packed));
+    }
+    const fs::path file = files_.shard(number);
+    index_.shards.push_back({.file = file.filename().string(),
+                             .bytes = offset,
+                             .header_crc32 = crc32_of(prefix),
+                             .header_bytes = prefix.size()});
+    if (writing_.valid()) writing_.get();
+    writing_ = std::async(std::launch::async, [file, prefix, shard = std::move(open)] {
+      AtomicFile output(file);
+      output.write(prefix);
+      for (const DecodedImage& image : shard.images) {
+        if (image.image.pixels) output.write(image.image.pixels.get(), image.image.bytes());
+      }
+      output.commit();
+    });
+  }
+
+  void finish(PackSummary& summary) {
+    summary.images = static_cast<int64_t>(index_.images.size());
+    std::vector<std::string> reasons;
+    for (const PackedImage& image : index_.images) {
+      if (!image.unreadable.empty()) reasons.push_back(image.unreadable);
+    }
+    summary.unreadable = static_cast<int64_t>(reasons.size());
+    report_unreadable(reasons);
+    count(index_.shards, summary);
+    detail::write_pack_index(files_, dataset_, index_);
+  }
+
+  void report_unreadable(const std::vector<std::string>& reasons) const {
+    constexpr size_t kNamed = 10;
+    for (size_t i = 0; i < std::min(kNamed, reasons.size()); ++i) say("unreadable, skipped: " + reasons[i]);
+    if (reasons.size() > kNamed) say(fmt::format("and {} more; index.csv has them", reasons.size() - kNamed));
+    const double lost = static_cast<double>(dataset_.named_samples) -
+                        static_cast<double>(dataset_.samples.size()) + static_cast<double>(reasons.size());
+    if (reasons.empty() || lost <= options_.max_missing * static_cast<double>(dataset_.named_samples)) return;
+    fail(
+        "{}: {:.0f} of {} images are missing or unreadable, more than --max-missing {:g} allows; the first: "
+        "{}; the "
+        "images that are packed stay, and a greater --max-missing goes on with them",
+        dataset_.root.string(), lost, dataset_.named_samples, options_.max_missing, reasons.front());
+  }
+
+  void say(const std::string& line) const {
+    if (options_.note) options_.note(line);
+  }
+
+  const Dataset& dataset_;
+  const PackOptions& options_;
+  PackFiles files_;
+  std::string fingerprint_;
+  detail::PackIndex index_;
+  std::future<void> writing_;
+};
+
+}  // namespace
+
+PackSummary write_pack(const Dataset& dataset, const PackOptions& options) {
+  return PackWriter(dataset, options).run();
+}
+
+}  // namespace cytograd

@@ -1,0 +1,28 @@
+#include "data/stored_image.h"
+
+#include "data/pack.h"
+
+namespace cytograd {
+
+StoredImage read_stored(const Sample& sample) {
+  if (sample.pack) return sample.pack->read(sample.packed);
+  auto image = std::make_shared<const Image>(read_planes(sample.files));
+  return {image->height, image->width, image->channels,
+          std::shared_ptr<const uint8_t[]>(image, image->pixels.data())};
+}
+
+Image read_sample(const Sample& sample) {
+  if (!sample.pack) return read_planes(sample.files);
+  const StoredImage image = sample.pack->read(sample.packed);
+  return {image.height, image.width, image.channels,
+          std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
+}
+
+ImageInfo read_sample_info(const Sample& sample) {
+  if (sample.pack) return sample.pack->info(sample.packed);
+  ImageInfo info = read_image_info(sample.files.front());
+  if (sample.files.size() > 1) info.channels = static_cast<int64_t>(sample.files.size());
+  return info;
+}
+
+}  // namespace cytograd

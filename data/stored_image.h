@@ -1,0 +1,39 @@
+// A sample's pixels, wherever they are kept.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "data/dataset.h"
+#include "data/image.h"
+#include "engine/check.h"
+
+namespace cytograd {
+
+/// As Image, but shared: decoded pixels, or those of a mapped pack.
+struct StoredImage {
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 0;
+  std::shared_ptr<const uint8_t[]> pixels;  ///< [height, width, channels]
+
+  size_t bytes() const { return static_cast<size_t>(height * width * channels); }
+};
+
+/// An image that is there and must not be passed over: the run's options, or the dataset itself, need mending.
+class UnskippableError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// All channels of a sample. Throws Error where a file cannot be read, or could not when it was packed, and
+/// UnskippableError where the pack is damaged.
+StoredImage read_stored(const Sample& sample);
+
+/// The same, as a copy.
+Image read_sample(const Sample& sample);
+
+/// Size and channels without the pixels, from the header of the sample's first file. Throws as read_stored.
+ImageInfo read_sample_info(const Sample& sample);
+
+}  // namespace cytograd

@@ -1,0 +1,56 @@
+#include "engine/folder_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "engine/check.h"
+
+namespace cytograd {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<fs::path> make_folders(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> made;
+  for (fs::path missing = fs::absolute(folder); !fs::exists(missing, error); missing = missing.parent_path())
+    made.push_back(missing);
+  fs::create_directories(folder, error);
+  if (error) fail("{}: the folder cannot be made: {}", folder.string(), error.message());
+  return made;
+}
+
+}  // namespace
+
+FolderLock::FolderLock(const fs::path& folder, std::string_view work)
+    : made_(make_folders(folder)), descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail("{}: the folder cannot be opened: {}", folder.string(), std::strerror(errno));
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  close(descriptor_);
+  fail("{}: another process is {}; wait for it or name another --out", folder.string(), work);
+}
+
+FolderLock::~FolderLock() {
+  for (const fs::path& folder : made_) {
+    if (rmdir(folder.c_str()) != 0) break;  // there is something in it
+  }
+  close(descriptor_);
+}
+
+void remove_leftovers(const fs::path& folder, const std::function<bool(const std::string& name)>& is_ours) {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const size_t mark = name.rfind(".tmp.");  // as AtomicFile calls them
+    if (mark != std::string::npos && is_ours(name.substr(0, mark))) found.push_back(entry.path());
+  }
+  for (const fs::path& file : found) fs::remove(file, error);
+}
+
+}  // namespace cytograd

@@ -1,0 +1,100 @@
+// cytograd pack: it survives being killed at any moment, and training does not see a difference.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "data/pack.h"
+#include "tests/support/same_run.h"
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+CommandResult pack(const fs::path& data, const fs::path& out, const Words& more = {},
+                   const CommandOptions& options = {}) {
+  return run_command(Words{"pack", "--data", data.string(), "--out", out.string()} + more, options);
+}
+
+TEST(CliPack, TrainingFromAPackIsBitwiseTrainingFromTheFiles) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 40, .side = 20, .channels = 3});
+  dir.write("data/i9.png", "not a picture");  // keeps its place among the draws
+  expect_ok(pack(dir / "data", dir / "pack"));
+  const Words options{"--epochs", "3", "--crop", "8", "--shrink", "2", "--brightness", "0.1"};
+  const RunFolder files(trained_run(dir / "data", dir / "from_files", options));
+  const RunFolder packed(trained_run(dir / "pack", dir / "from_pack", options));
+  expect_same_run(files, packed);
+}
+
+TEST(CliPack, ARunOnFilesGoesOnFromAPack) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_ok(pack(dir / "data", dir / "pack"));
+  const RunFolder whole(
+      trained_run(dir / "data", dir / "whole", {"--epochs", "3", "--schedule", "constant"}));
+  trained_run(dir / "data", dir / "run", {"--epochs", "1", "--schedule", "constant"});
+  expect_ok(train(dir / "pack", dir / "run", {"--resume", "--epochs", "3"}));
+  expect_same_run(whole, RunFolder(dir / "run"));
+}
+
+TEST(CliPack, KilledAtAnyMomentItGoesOn) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 60, .side = 256, .channels = 3});
+  expect_ok(pack(dir / "data", dir / "whole", {"--shard-mib", "1"}));
+  int kills = 0;
+  for (int milliseconds = 20; milliseconds < 2000; milliseconds = milliseconds * 3 / 2) {
+    const CommandResult killed =
+        pack(dir / "data", dir / "pack", {"--shard-mib", "1", "--workers", "1"},
+             {.kill_after = std::chrono::milliseconds(milliseconds), .kill_signal = SIGKILL});
+    if (killed.signal == SIGKILL) ++kills;
+    if (killed.code == 0) break;
+  }
+  EXPECT_GT(kills, 0);
+  expect_ok(pack(dir / "data", dir / "pack", {"--shard-mib", "1"}));
+  const Words names = listing(dir / "whole");
+  EXPECT_EQ(listing(dir / "pack"), names);
+  for (const std::string& name : names) {
+    if (name == "tables") continue;
+    EXPECT_EQ(read_file(dir / "pack" / name), read_file(dir / "whole" / name)) << name;
+  }
+}
+
+TEST(CliPack, VerifyNamesWhatIsDamaged) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_ok(pack(dir / "data", dir / "pack"));
+  const Words verify{"pack", "--verify", (dir / "pack").string()};
+  const CommandResult sound = run_command(verify);
+  expect_ok(sound);
+  EXPECT_THAT(sound.out, HasSubstr("24 images are as they were packed"));
+  const fs::path shard = dir / "pack/shard-00000.safetensors";
+  std::string bytes = read_file(shard);
+  bytes[bytes.size() - 300] ^= 1;
+  dir.write(shard, bytes);
+  expect_error(run_command(verify), kFailed, {"shard-00000.safetensors: image '", "bytes ", "checksum"});
+  // Nor is it passed over as an image that cannot be read.
+  expect_error(train(dir / "pack", dir / "run", {"--max-missing", "1"}), kFailed,
+               {"shard-00000.safetensors: image '", "checksum"});
+  expect_error(run_command({"pack", "--verify", (dir / "data").string()}), kFailed, {"holds no pack"});
+}
+
+TEST(CliPack, WhatItIsGivenMustMakeSense) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  expect_error(run_command({"pack", "--data", (dir / "data").string()}), kWrongUsage, {"--out"});
+  expect_error(run_command({"pack", "--out", (dir / "pack").string()}), kWrongUsage, {"--data"});
+  expect_error(run_command({"pack", "--verify", "x", "--data", "y"}), kWrongUsage, {"--verify", "--data"});
+  expect_error(pack(dir / "data", dir / "data/pack"), kFailed, {"lies in --data"});
+  expect_error(pack(dir / "data", dir.path()), kFailed, {"or around it"});
+  expect_ok(pack(dir / "data", dir / "pack"));
+  expect_ok(pack(dir / "pack", dir / "part", {"--where", "group=g1"}));
+  const Dataset part = open_pack(dir / "part");
+  EXPECT_EQ(part.samples.size(), 6U);
+  EXPECT_THAT(pack(dir / "data", dir / "pack").out, HasSubstr("is packed already"));
+}
+
+}  // namespace
+}  // namespace cytograd::test

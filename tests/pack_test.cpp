@@ -1,0 +1,326 @@
+// Packs: what was packed comes back, bit for bit, and whatever is damaged is an error that names the place.
+#include "data/pack.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <regex>
+
+#include "data/csv.h"
+#include "engine/safetensors.h"
+#include "tests/support/tiny_data.h"
+
+namespace cytograd::test {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+namespace fs = std::filesystem;
+
+class PackTest : public ::testing::Test {
+ protected:
+  PackTest() { write_tiny_data(dir / "data", {.images = 24, .side = 17, .channels = 3}); }
+
+  /// Shards of four images of 867 bytes.
+  PackSummary pack(PackOptions options = {}) {
+    options.out = out;
+    options.shard_bytes = 4 * 867;
+    options.note = [this](const std::string& line) { notes.push_back(line); };
+    return write_pack(open_dataset(dir / "data"), options);
+  }
+
+  void flip(const fs::path& file, size_t at) const {
+    std::string bytes = read_file(file);
+    ASSERT_LT(at, bytes.size());
+    bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
+    dir.write(file, bytes);
+  }
+
+  /// What opening the pack and verifying it says; "" where all is well.
+  std::string flaw() const {
+    return message_of<Error>([&] { open_pack(out).samples.front().pack->verify(2, {}); });
+  }
+
+  TempDir dir;
+  const fs::path out = dir / "pack";
+  std::vector<std::string> notes;
+};
+
+void expect_same_dataset(const Dataset& a, const Dataset& b) {
+  EXPECT_EQ(a.layout, b.layout);
+  EXPECT_EQ(a.columns, b.columns);
+  EXPECT_EQ(a.label_column, b.label_column);
+  EXPECT_EQ(a.group_column, b.group_column);
+  EXPECT_EQ(a.named_samples, b.named_samples);
+  ASSERT_EQ(a.samples.size(), b.samples.size());
+  ASSERT_EQ(a.incomplete.size(), b.incomplete.size());
+  ASSERT_EQ(a.missing.size(), b.missing.size());
+  for (size_t i = 0; i < a.samples.size(); ++i) {
+    EXPECT_EQ(a.samples[i].name, b.samples[i].name);
+    EXPECT_EQ(a.samples[i].values, b.samples[i].values);
+  }
+  for (size_t i = 0; i < a.incomplete.size(); ++i) {
+    EXPECT_EQ(a.incomplete[i].name, b.incomplete[i].name);
+    EXPECT_EQ(a.incomplete[i].values, b.incomplete[i].values);
+  }
+  for (size_t i = 0; i < a.missing.size(); ++i) {
+    EXPECT_EQ(a.missing[i].sample, b.missing[i].sample);
+    EXPECT_EQ(a.missing[i].file, b.missing[i].file);
+    EXPECT_EQ(a.missing[i].reason, b.missing[i].reason);
+  }
+}
+
+TEST_F(PackTest, GivesTheDatasetThatWasPacked) {
+  fs::remove(dir / "data/i7.png");
+  pack({.max_missing = 0.1});
+  const Dataset source = open_dataset(dir / "data"), packed = open_dataset(out);
+  EXPECT_TRUE(packed.packed);
+  expect_same_dataset(source, packed);
+  for (size_t i = 0; i < source.samples.size(); ++i) {
+    const Image a = read_sample(source.samples[i]), b = read_sample(packed.samples[i]);
+    EXPECT_EQ(a.pixels, b.pixels);
+    EXPECT_EQ(read_sample_info(packed.samples[i]).width, a.width);
+    EXPECT_EQ(read_sample_info(packed.samples[i]).channels, 3);
+  }
+  EXPECT_EQ(flaw(), "");
+}
+
+TEST_F(PackTest, ShardsAreSafetensorsOfImagesByName) {
+  const PackSummary summary = pack();
+  EXPECT_EQ(summary.images, 24);
+  EXPECT_EQ(summary.shards, 6U);
+  EXPECT_THAT(listing(out),
+              ElementsAre("index.csv", "missing.csv", "pack.json", "shard-00000.safetensors",
+                          "shard-00001.safetensors", "shard-00002.safetensors", "shard-00003.safetensors",
+                          "shard-00004.safetensors", "shard-00005.safetensors", "tables"));
+  const SafetensorsFile shard = read_safetensors(out / "shard-00001.safetensors");
+  ASSERT_THAT(shard.tensors, SizeIs(4));
+  const Tensor* image = shard.find("i4.png");
+  ASSERT_NE(image, nullptr);
+  EXPECT_EQ(image->shape(), Shape({17, 17, 3}));
+  EXPECT_EQ(image->to_vector<uint8_t>(), tiny_image({.side = 17, .channels = 3}, 4).pixels);
+  const CsvTable index = read_csv(out / "index.csv");
+  const std::vector<uint8_t> pixels = image->to_vector<uint8_t>();
+  EXPECT_EQ(index.rows[4][index.require_column("crc32")],
+            fmt::format("{:08x}", crc32_z(0, pixels.data(), pixels.size())));
+}
+
+TEST_F(PackTest, IsTheSameWhateverTheThreads) {
+  pack({.workers = 1});
+  const Words names = listing(out);
+  std::map<std::string, std::string> bytes;
+  for (const std::string& name : names) {
+    if (fs::is_regular_file(out / name)) bytes[name] = read_file(out / name);
+  }
+  fs::remove_all(out);
+  pack({.workers = 7});
+  EXPECT_EQ(listing(out), names);
+  for (const auto& [name, content] : bytes) EXPECT_EQ(read_file(out / name), content) << name;
+}
+
+TEST_F(PackTest, UnreadableImagesKeepTheirPlaceAndReason) {
+  dir.write("data/i5.png", "text");
+  dir.write("data/i23.png", "");
+  EXPECT_THAT(message_of<Error>([&] { pack({.max_missing = 0.05}); }),
+              AllOf(HasSubstr("2 of 24 images are missing or unreadable, more than --max-missing 0.05"),
+                    HasSubstr("i5.png: is not a PNG")));
+  EXPECT_FALSE(fs::exists(out / "pack.json"));
+  const PackSummary summary = pack({.max_missing = 0.1});
+  EXPECT_EQ(summary.unreadable, 2);
+  EXPECT_EQ(summary.resumed, 24) << "the shards of the first call are used";
+  const Dataset packed = open_pack(out);
+  EXPECT_EQ(packed.samples[5].name, "i5.png");
+  EXPECT_THAT(message_of<Error>([&] { read_stored(packed.samples[5]); }),
+              AllOf(HasSubstr("i5.png: is not a PNG"), HasSubstr("when it was packed")));
+  EXPECT_EQ(read_sample(packed.samples[6]).pixels, tiny_image({.side = 17, .channels = 3}, 6).pixels);
+  EXPECT_EQ(flaw(), "");
+}
+
+TEST_F(PackTest, GoesOnFromTheShardsThatAreWhole) {
+  pack();
+  std::map<std::string, std::string> bytes;
+  for (const std::string& name : listing(out)) {
+    if (fs::is_regular_file(out / name)) bytes[name] = read_file(out / name);
+  }
+  for (const char* name : {"pack.json", "index.csv", "shard-00004.safetensors", "shard-00005.safetensors"})
+    fs::remove(out / name);
+  dir.write("pack/shard-00004.safetensors.tmp.77", "half");
+  EXPECT_THAT(message_of<Error>([&] { open_dataset(out); }), HasSubstr("not finished; run 'cytograd pack'"));
+  EXPECT_EQ(pack().resumed, 16);
+  for (const auto& [name, content] : bytes) EXPECT_EQ(read_file(out / name), content) << name;
+  EXPECT_FALSE(fs::exists(out / "shard-00004.safetensors.tmp.77"));
+  EXPECT_THAT(notes, IsEmpty());
+}
+
+TEST_F(PackTest, ADamagedShardIsPackedAgain) {
+  pack();
+  const std::string whole = read_file(out / "shard-00002.safetensors");
+  fs::remove(out / "pack.json");
+  for (const size_t at : {size_t{3}, size_t{100}, whole.size() - 5}) {
+    flip(out / "shard-00002.safetensors", at);
+    const PackSummary summary = pack();
+    EXPECT_EQ(read_file(out / "shard-00002.safetensors"), whole) << at;
+    EXPECT_LE(summary.resumed, 8);
+    EXPECT_EQ(flaw(), "");
+    fs::remove(out / "pack.json");
+  }
+  EXPECT_THAT(notes, SizeIs(3));
+}
+
+TEST_F(PackTest, AWholePackIsLeftAsItIs) {
+  pack();
+  const auto time = fs::last_write_time(out / "shard-00000.safetensors");
+  const PackSummary again = pack();
+  EXPECT_TRUE(again.was_whole);
+  EXPECT_EQ(again.images, 24);
+  EXPECT_EQ(fs::last_write_time(out / "shard-00000.safetensors"), time);
+}
+
+TEST_F(PackTest, AnotherDatasetIsNotMixedIn) {
+  pack();
+  write_png(dir / "data/i24.png", tiny_image({.side = 17, .channels = 3}, 24));
+  std::ofstream(dir / "data/labels.csv", std::ios::app) << "i24.png,c0,g0\n";
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("the pack of another dataset"));
+  fs::remove(out / "pack.json");
+  EXPECT_THAT(message_of<Error>([&] { pack(); }),
+              AllOf(HasSubstr("shard-00000.safetensors"), HasSubstr("another dataset")));
+}
+
+TEST_F(PackTest, AFolderOfOtherFilesIsNotWrittenInto) {
+  dir.write("pack/notes.txt", "mine");
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), AllOf(HasSubstr("holds other files, such as notes.txt")));
+  EXPECT_THAT(listing(out), ElementsAre("notes.txt"));
+}
+
+TEST_F(PackTest, TheSecondProcessStops) {
+  fs::create_directory(out);
+  const int held = open(out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("another process is packing into this folder"));
+  close(held);
+  EXPECT_THAT(listing(out), IsEmpty());
+  EXPECT_EQ(pack().images, 24);
+}
+
+// Every byte of a pack is covered by a checksum: one changed bit anywhere is found, with the file's name.
+TEST_F(PackTest, EveryChangedByteIsFound) {
+  pack();
+  for (const std::string& name : Words{"pack.json", "index.csv", "missing.csv", "tables/labels.csv",
+                                       "shard-00000.safetensors", "shard-00005.safetensors"}) {
+    const std::string whole = read_file(out / name);
+    for (size_t i = 0; i < 40; ++i) {
+      const size_t at = i * (whole.size() - 1) / 39;
+      flip(out / name, at);
+      const std::string message = flaw();
+      EXPECT_THAT(message, HasSubstr(out.string())) << name << " at " << at;
+      EXPECT_THAT(message,
+                  AnyOf(HasSubstr("byte"), HasSubstr("not the description"), HasSubstr("is of version")))
+          << name << " at " << at;
+      dir.write(out / name, whole);
+    }
+  }
+  EXPECT_EQ(flaw(), "");
+}
+
+TEST_F(PackTest, ADamagedImageNamesItsBytesWhenItIsRead) {
+  pack();
+  const SafetensorsHeader header = read_safetensors_header(out / "shard-00003.safetensors");
+  const SafetensorsEntry& entry = header.entries[1];
+  flip(out / "shard-00003.safetensors", entry.offset + 10);
+  const Dataset packed = open_pack(out);
+  EXPECT_EQ(read_sample(packed.samples[12]).pixels, tiny_image({.side = 17, .channels = 3}, 12).pixels);
+  EXPECT_THAT(message_of<UnskippableError>([&] { read_stored(packed.samples[13]); }),
+              AllOf(HasSubstr("shard-00003.safetensors: image 'i13.png'"),
+                    HasSubstr(fmt::format("bytes {} to {}", entry.offset, entry.offset + 867))));
+}
+
+TEST_F(PackTest, AShardThatIsCutShortOrGoneIsAnError) {
+  pack();
+  const fs::path shard = out / "shard-00001.safetensors";
+  const uint64_t bytes = fs::file_size(shard);
+  fs::resize_file(shard, bytes - 1);
+  EXPECT_THAT(flaw(),
+              HasSubstr(fmt::format("shard-00001.safetensors: has {} bytes, but {}", bytes - 1, bytes)));
+  fs::remove(shard);
+  EXPECT_THAT(flaw(), AllOf(HasSubstr("shard-00001.safetensors"), HasSubstr("No such file")));
+}
+
+/// pack.json with another index.csv, whose checksums are made to fit: what an attacker would do.
+class HostileIndex : public PackTest {
+ protected:
+  std::string with_index(const std::function<std::string(std::string)>& change) {
+    const std::string index = change(read_file(out / "index.csv"));
+    dir.write(out / "index.csv", index);
+    std::string json = read_file(out / "pack.json");
+    const auto crc = [](const std::string& text) {
+      return fmt::format("{:08x}", crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
+    };
+    json = std::regex_replace(
+        json, std::regex(R"("file": "index.csv",\n   "bytes": \d+,\n   "crc32": "[0-9a-f]+")"),
+        fmt::format("\"file\": \"index.csv\",\n   \"bytes\": {},\n   \"crc32\": \"{}\"", index.size(),
+                    crc(index)));
+    const std::string without =
+        std::regex_replace(json, std::regex(R"(,\n "crc32": "[0-9a-f]+"\n\}\n$)"), "\n}\n");
+    json = std::regex_replace(json, std::regex(R"(\n "crc32": "[0-9a-f]+"\n\}\n$)"),
+                              "\n \"crc32\": \"" + crc(without) + "\"\n}\n");
+    dir.write(out / "pack.json", json);
+    return flaw();
+  }
+
+  std::string replaced(const std::string& pattern, const std::string& with) {
+    return with_index([&](const std::string& text) {
+      return std::regex_replace(text, std::regex(pattern), with, std::regex_constants::format_first_only);
+    });
+  }
+};
+
+TEST_F(HostileIndex, IsReadWithCare) {
+  pack();
+  EXPECT_EQ(with_index([](const std::string& text) { return text; }), "") << "the checksums fit";
+  const std::string index = read_file(out / "index.csv");
+  const std::vector<std::pair<std::string, std::string>> changes{
+      {"i3.png,0,", "i3.png,9,"},                       // no such shard
+      {"i3.png,0,", "i3.png,-1,"},                      // no number
+      {"(i3.png,0),[0-9]+,", "$1,0,"},                  // in the header
+      {"(i3.png,0),[0-9]+,", "$1,99999999999999999,"},  // behind the end
+      {"(i3.png,0,[0-9]+),17,", "$1,268435456,"},       // huge
+      {"(i3.png,0,[0-9]+),17,", "$1,0,"},               // empty
+      {"(i3.png,0,[0-9]+,17,17),3,", "$1,9,"},          // too many channels
+      {"i3.png,0,", "i2.png,0,"},                       // twice
+      {",packed,", ",there,"},
+      {",state,", ",states,"},
+  };
+  for (const auto& [pattern, with] : changes) {
+    dir.write(out / "index.csv", index);
+    EXPECT_THAT(replaced(pattern, with), HasSubstr("index.csv")) << pattern << " " << with;
+  }
+}
+
+TEST_F(PackTest, TheReferenceOfAFolderThatIsNoPackIsAnError) {
+  dir.write("pack/pack.json", "[1, 2");
+  EXPECT_THAT(flaw(), AllOf(HasSubstr("pack.json: is not JSON at byte 6")));
+  dir.write("pack/pack.json", "{}");
+  EXPECT_THAT(flaw(), HasSubstr("pack.json: is not the description of a pack"));
+}
+
+TEST(PackOnRealImages, GivesTheirPixels) {
+  CYTOGRAD_NEEDS_SAMPLES();
+  const TempDir dir;
+  Dataset dataset = open_dataset(samples_folder() / "rxrx1");
+  const PackSummary summary = write_pack(dataset, {.out = dir / "pack", .max_missing = 1.0});
+  EXPECT_EQ(summary.images, 18);
+  const Dataset packed = open_pack(dir / "pack");
+  expect_same_dataset(dataset, packed);
+  for (size_t i = 0; i < 18; ++i)
+    EXPECT_EQ(read_sample(packed.samples[i]).pixels, read_planes(dataset.samples[i].files).pixels);
+}
+
+}  // namespace
+}  // namespace cytograd::test
