@@ -97,7 +97,7 @@ Dataset open_dataset(const fs::path& root) {
   if (fs::is_empty(root, error) && !error) fail("{}: is an empty folder", root.string());
   if (error) fail("{}: cannot be listed: {}", root.string(), error.message());
   if (is_pack(root)) return open_pack(root);
-  std::vector<std::string_view> looked_for{"pack.json (what 'cytograd pack' writes)"};
+  std::vector<std::string_view> looked_for;
   for (const LayoutReader& reader : kReaders) {
     if (reader.is(root)) {
       Dataset dataset = reader.open(root);
@@ -106,6 +106,7 @@ Dataset open_dataset(const fs::path& root) {
     }
     looked_for.push_back(reader.looked_for);
   }
+  looked_for.push_back("pack.json, which 'cytograd pack' writes");
   fail("{}: holds no dataset of a known layout; looked for: {}", root.string(), fmt::join(looked_for, "; "));
 }
 

@@ -33,7 +33,7 @@ TEST(CliOutput, ARunFolderThatCannotBeMadeIsRefusedBeforeTraining) {
                {"file/run: the run folder cannot be made", "file"});
   expect_error(train(dir / "data", dir / "file"), kFailed, {"file: the run folder cannot be made"});
   expect_error(train(dir / "data", "/dev/full"), kFailed, {"/dev/full: the run folder cannot be made"});
-  expect_error(train(dir / "data", "/proc/run"), kFailed, {"/proc/run: the run folder cannot be"});
+  expect_error(train(dir / "data", "/proc/run"), kFailed, {"/proc/run: the folder cannot be"});
   EXPECT_EQ(read_file(dir / "file"), "kept");
 }
 
