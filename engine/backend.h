@@ -134,6 +134,9 @@ class Backend {
   virtual void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
                           Tensor& y) = 0;
 
+  /// sums i64 [C + 1, C] += of x u8 [..., C], C from 1 to 8: the channels' sums, then their products'.
+  virtual void channel_sums(const Tensor& x, Tensor& sums) = 0;
+
   // Optimizers, over all parameters at once, by the scalars of `state` on this device (see StepScalars). All can be
   // captured.
   /// The first part of a step: the gradients' norm and what follows from it.

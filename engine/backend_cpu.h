@@ -65,6 +65,7 @@ class CpuBackend final : public Backend {
 
   void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
                   Tensor& y) override;
+  void channel_sums(const Tensor& x, Tensor& sums) override;
 
   void begin_step(std::span<const Tensor> gradients, const StepState& state, const StepRules& rules) override;
   void sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,

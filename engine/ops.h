@@ -70,4 +70,8 @@ Tensor preprocess(const Tensor& images, std::span<const View> views, const Prepr
 void preprocess_into(Tensor& y, const Tensor& images, std::span<const View> views,
                      const PreprocessOptions& options);
 
+/// sums i64 [C + 1, C] += over the pixels of x u8 [..., C] (C from 1 to 8, same device): row 0 the channels' sums, row
+/// 1 + i those of channel i times each channel. Exact; up to 2^47 pixels fit.
+void channel_sums(const Tensor& x, Tensor& sums);
+
 }  // namespace cytograd

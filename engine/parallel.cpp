@@ -8,6 +8,8 @@ namespace cytograd {
 
 int cpu_threads() { return omp_get_max_threads(); }
 
+void limit_threads(int threads) { omp_set_num_threads(threads); }
+
 void detail::parallel_ranges(int64_t count, int64_t grain, RangeBody call, const void* body) {
   if (count <= 0) return;
   const int64_t units = (count + grain - 1) / grain;

@@ -15,6 +15,8 @@ void parallel_ranges(int64_t count, int64_t grain, RangeBody call, const void* b
 /// Threads a parallel loop may use.
 int cpu_threads();
 
+void limit_threads(int threads);  ///< of loops begun on the calling thread from now on
+
 /// Calls body(begin, end) for disjoint ranges that cover [0, count); each but the last a multiple of `grain`
 /// long. How many ranges there are depends on the threads: a reduction that must not, loops over chunks of
 /// its own. The body must not throw.
