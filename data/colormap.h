@@ -1,44 +1,58 @@
-// Channel fusion `colormap`: six fluorescence channels to RGB as the RxRx1 utilities do it
-// (github.com/recursionpharma/rxrx1-utils, rxrx/io.py, convert_tensor_to_rgb), bit for bit.
+// Channel fusion `colormap`: each fluorescence channel shows a colour, and colours add up.
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "data/image.h"
+#include "engine/tensor.h"
 
 namespace cytograd {
 
-inline constexpr int64_t kColormapChannels = 6;
+/// The colour of one channel: black at `low`, full colour from `high` on.
+struct ColormapChannel {
+  int64_t channel = 1;  ///< from 1
+  uint8_t red = 0;
+  uint8_t green = 0;
+  uint8_t blue = 0;
+  int64_t low = 0;  ///< 8-bit level
+  int64_t high = 255;
+};
 
-/// The share of channel c in (R, G, B) for each of its values: table[c][v][rgb]. Shares add up, to at most
-/// 255.
-using ColormapTable = std::array<std::array<std::array<uint8_t, 3>, 256>, kColormapChannels>;
+/// RGB = min(255, sum over channels c of trunc(clamp((v_c - low_c) / (high_c - low_c), 0, 1) * colour_c)), in f64 with
+/// levels over 255, which for low = 0 is bit for bit what the RxRx1 utilities compute (rxrx/io.py,
+/// convert_tensor_to_rgb, github.com/recursionpharma/rxrx1-utils).
+class Colormap {
+ public:
+  /// Channels that are not named show nothing. Throws Error where a channel is named twice, or a level or number is
+  /// out of range.
+  explicit Colormap(std::vector<ColormapChannel> channels);
 
-/// trunc(min(1, v / hi) * colour) in f64, v / hi being (v / 255) / (hi / 255) in the original.
-inline constexpr ColormapTable colormap_table = [] {
-  struct Channel {
-    double hi;
-    std::array<double, 3> colour;
-  };
-  // Nuclei, endoplasmic reticulum, actin, nucleoli and RNA, mitochondria, Golgi.
-  constexpr std::array<Channel, kColormapChannels> channels{{{51, {19, 0, 249}},
-                                                             {107, {42, 255, 31}},
-                                                             {64, {255, 0, 25}},
-                                                             {191, {45, 255, 252}},
-                                                             {89, {250, 0, 253}},
-                                                             {191, {254, 255, 40}}}};
-  ColormapTable table{};
-  for (size_t c = 0; c < channels.size(); ++c)
-    for (size_t v = 0; v < 256; ++v) {
-      const double x = std::min(1.0, static_cast<double>(v) / 255.0 / (channels[c].hi / 255.0));
-      for (size_t k = 0; k < 3; ++k) table[c][v][k] = static_cast<uint8_t>(x * channels[c].colour[k]);
-    }
-  return table;
-}();
+  /// Nuclei, endoplasmic reticulum, actin, nucleoli and RNA, mitochondria, Golgi, as the RxRx1 utilities colour them.
+  static Colormap rxrx1();
 
-/// [H, W, 6] to [H, W, 3]. Throws Error where there are not six channels.
-Image colormap(const Image& planes);
+  /// Of the images it is for: the highest channel named.
+  int64_t channels() const { return count_; }
+
+  /// u8 [channels, 256, 3]: what each value of each channel adds to red, green and blue.
+  Tensor table() const;
+
+  /// [H, W, channels] to [H, W, 3]. Throws Error where the image has other channels.
+  Image operator()(const Image& planes) const;
+
+  /// As a file holds it: channel,colour,low,high with colour as #RRGGBB.
+  std::string csv() const;
+
+ private:
+  std::vector<ColormapChannel> channels_;
+  int64_t count_ = 0;
+  std::vector<uint64_t> shares_;  // [channels, 256]: red, green and blue, 16 bits each
+};
+
+/// Reads a CSV with the columns channel,colour,low,high. Throws Error naming the line where it is malformed.
+Colormap read_colormap(const std::filesystem::path& file);
 
 }  // namespace cytograd

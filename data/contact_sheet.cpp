@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "data/colormap.h"
+#include "data/pca_scopes.h"
 #include "engine/check.h"
 
 namespace cytograd {
@@ -54,46 +54,75 @@ Range percentile_range(const Image& image, int64_t channel) {
   return range;
 }
 
+/// A channel of an image as grey RGB, stretched.
+Image grey(const Image& site, const Image& small, int64_t channel) {
+  const Range range = percentile_range(site, channel);
+  Image tile{small.height, small.width, 3, {}};
+  const auto step = static_cast<size_t>(small.channels);
+  for (auto i = static_cast<size_t>(channel); i < small.pixels.size(); i += step)
+    tile.pixels.insert(tile.pixels.end(), 3, range.stretch(small.pixels[i]));
+  return tile;
+}
+
+StoredImage stored(const Image& image) {
+  const auto copy = std::make_shared<const Image>(image);
+  return {copy->height, copy->width, copy->channels,
+          std::shared_ptr<const uint8_t[]>(copy, copy->pixels.data())};
+}
+
+PcaFit fit_together(const std::vector<Image>& sites) {
+  ChannelSums sums(sites.front().channels);
+  std::vector<uint8_t> pixels;
+  for (const Image& site : sites) {
+    sums.add(stored(site));
+    pixels.insert(pixels.end(), site.pixels.begin(), site.pixels.end());
+  }
+  PcaFit fit{.sums = sums, .pca = fit_pca(sums, 3)};
+  fit.ranges = percentile_ranges(fit.pca, pixels);
+  return fit;
+}
+
+void paste(const Image& tile, int64_t top, int64_t left, Image& sheet) {
+  const auto bytes = tile.width * 3;
+  for (int64_t y = 0; y < tile.height; ++y) {
+    const auto from = tile.pixels.begin() + y * bytes;
+    std::copy(from, from + bytes, sheet.pixels.begin() + ((top + y) * sheet.width + left) * 3);
+  }
+}
+
 }  // namespace
 
 Image contact_sheet(const std::vector<Image>& sites, const ContactSheetOptions& options) {
   if (sites.empty()) fail("a contact sheet needs at least one site");
   const Image& first = sites.front();
+  for (const Image& site : sites) {
+    if (site.height != first.height || site.width != first.width || site.channels != first.channels)
+      fail("the sites of a contact sheet differ in size or channels");
+  }
   const int64_t k =
       std::max<int64_t>(1, (std::max(first.height, first.width) + options.tile - 1) / options.tile);
-  const int64_t tile_height = first.height / k;
-  const int64_t tile_width = first.width / k;
-  const int64_t columns = kColormapChannels + 1;
-  const auto rows = static_cast<int64_t>(sites.size());
-  Image sheet{rows * (tile_height + options.gap) - options.gap,
-              columns * (tile_width + options.gap) - options.gap,
+  const PcaFit together = fit_together(sites);
+  std::vector<std::vector<Image>> rows;
+  for (const Image& site : sites) {
+    const Image small = shrink(site, k);
+    std::vector<Image> tiles;
+    for (int64_t c = 0; c < site.channels; ++c) tiles.push_back(grey(site, small, c));
+    if (options.colormap) tiles.push_back(shrink((*options.colormap)(site), k));
+    const PcaFit alone = fit_pca_image(stored(site), {});
+    for (const PcaFit& fit : {alone, together})
+      tiles.push_back(shrink(pca_to_rgb(site, fit.pca, fit.ranges), k));
+    rows.push_back(std::move(tiles));
+  }
+  const int64_t down = first.height / k + options.gap, across = first.width / k + options.gap;
+  Image sheet{static_cast<int64_t>(rows.size()) * down - options.gap,
+              static_cast<int64_t>(rows.front().size()) * across - options.gap,
               3,
               {}};
   sheet.pixels.assign(static_cast<size_t>(sheet.height * sheet.width * 3), 255);
-
-  for (int64_t row = 0; row < rows; ++row) {
-    const Image& site = sites[static_cast<size_t>(row)];
-    if (site.height != first.height || site.width != first.width)
-      fail("the sites of a contact sheet differ in size");
-    const Image fused = shrink(colormap(site), k);
-    const Image small = shrink(site, k);
-    for (int64_t column = 0; column < columns; ++column) {
-      const bool channel = column < kColormapChannels;
-      const Range range = channel ? percentile_range(site, column) : Range{};
-      for (int64_t y = 0; y < tile_height; ++y) {
-        const int64_t out =
-            (row * (tile_height + options.gap) + y) * sheet.width + column * (tile_width + options.gap);
-        for (int64_t x = 0; x < tile_width; ++x) {
-          const int64_t in = y * tile_width + x;
-          for (int64_t rgb = 0; rgb < 3; ++rgb) {
-            const uint8_t value =
-                channel ? range.stretch(small.pixels[static_cast<size_t>(in * kColormapChannels + column)])
-                        : fused.pixels[static_cast<size_t>(in * 3 + rgb)];
-            sheet.pixels[static_cast<size_t>((out + x) * 3 + rgb)] = value;
-          }
-        }
-      }
-    }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    for (size_t column = 0; column < rows[row].size(); ++column)
+      paste(rows[row][column], static_cast<int64_t>(row) * down, static_cast<int64_t>(column) * across,
+            sheet);
   }
   return sheet;
 }

@@ -36,6 +36,14 @@ Tensor Tensor::from_host(const void* values, const Shape& shape, DType dtype, De
   return tensor;
 }
 
+Tensor Tensor::share(std::shared_ptr<const void> memory, const Shape& shape, DType dtype) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.dtype_ = dtype;
+  tensor.storage_ = std::const_pointer_cast<void>(std::move(memory));
+  return tensor;
+}
+
 void Tensor::copy_to_host(void* destination) const { backend(device_).copy_to_host(*this, destination); }
 
 Tensor Tensor::reshape(const Shape& shape) const {

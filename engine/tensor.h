@@ -38,6 +38,9 @@ class Tensor {
     return from(std::span<const T>(values), shape, device);
   }
 
+  /// Host memory that others own, as a tensor that must not be written to.
+  static Tensor share(std::shared_ptr<const void> memory, const Shape& shape, DType dtype);
+
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
   int64_t dim(size_t i) const { return shape_[i]; }

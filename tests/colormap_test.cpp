@@ -17,7 +17,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::vector<uint8_t> colour_of(std::vector<uint8_t> values) {
-  return colormap(Image{1, 1, static_cast<int64_t>(values.size()), std::move(values)}).pixels;
+  return Colormap::rxrx1()(Image{1, 1, static_cast<int64_t>(values.size()), std::move(values)}).pixels;
 }
 
 TEST(Colormap, AChannelAtItsHighShowsItsColour) {
@@ -41,7 +41,7 @@ TEST(Colormap, OtherThanSixChannelsAreAnError) {
   EXPECT_THAT(test::message_of<Error>([] {
                 colour_of({1, 2, 3});
               }),
-              HasSubstr("6 channels and the image has 3"));
+              HasSubstr("the colormap is for 6 channels and the image has 3"));
 }
 
 // Promised: bit for bit what numpy makes of the utilities' formula (golden/make_colormap_golden.py).
@@ -56,7 +56,7 @@ TEST(Colormap, IsBitExactOnRealSites) {
     std::vector<std::string> files;
     for (int channel = 1; channel <= 6; ++channel)
       files.push_back(test::samples_folder() / "rxrx1" / (name + "_w" + std::to_string(channel) + ".png"));
-    const Image rgb = colormap(read_planes(files));
+    const Image rgb = Colormap::rxrx1()(read_planes(files));
     ASSERT_EQ(rgb.height, site["height"]);
     ASSERT_EQ(rgb.width, site["width"]);
     ASSERT_EQ(rgb.channels, 3);

@@ -34,7 +34,7 @@ class TrainerTest : public ::testing::Test {
     const RunFolder folder(dir / name);
     std::filesystem::create_directories(folder.path());
     folder.write_classes(data.classes);
-    Trainer trainer(options, data, folder);
+    Trainer trainer(options, data, {}, folder);
     testing::internal::CaptureStdout();
     trainer.run();
     printed = testing::internal::GetCapturedStdout();
@@ -44,7 +44,7 @@ class TrainerTest : public ::testing::Test {
 
   std::string refusal() {
     TrainingData data = load_training_data(options);
-    return message_of<Error>([&] { Trainer(options, data, RunFolder(dir / "run")); });
+    return message_of<Error>([&] { Trainer(options, data, {}, RunFolder(dir / "run")); });
   }
 
   const test::Threads threads{1};  // a tiny model gains nothing from more
@@ -149,7 +149,7 @@ TEST_F(TrainerTest, ResumingAnotherRunIsRefused) {
   TrainOptions other = options;
   other.model = "resnet18";
   TrainingData data = load_training_data(other);
-  Trainer trainer(other, data, RunFolder(dir / "run"));
+  Trainer trainer(other, data, {}, RunFolder(dir / "run"));
   EXPECT_THAT(message_of<Error>([&] { trainer.resume(); }),
               AllOf(HasSubstr("last.safetensors"), HasSubstr("small"), HasSubstr("resnet18")));
 }

@@ -2,7 +2,6 @@
 
 #include <charconv>
 
-#include "data/colormap.h"
 #include "engine/check.h"
 #include "models/weights.h"
 #include "tools/option_values.h"
@@ -12,6 +11,7 @@ namespace {
 
 constexpr const char* kChannels = "cytograd.channels";
 
+constexpr const char* kFusionTables = "cytograd.fusion_tables";
 constexpr const char* kClassNames = "cytograd.class_names";
 constexpr const char* kValidation = "cytograd.validation";
 
@@ -54,10 +54,11 @@ const std::vector<std::string>& training_state_prefixes() {
   return prefixes;
 }
 
-SafetensorsMetadata evaluation_metadata(const TrainOptions& options,
-                                        const std::vector<std::string>& classes) {
+SafetensorsMetadata evaluation_metadata(const TrainOptions& options, const std::vector<std::string>& classes,
+                                        const FusionTables& fusion) {
   return {{"cytograd.model", options.model},
           {"cytograd.fusion", options.fusion},
+          {kFusionTables, fusion_fingerprint(fusion)},
           {"cytograd.shrink", std::to_string(options.shrink)},
           {"cytograd.crop", std::to_string(options.crop)},
           {"cytograd.normalize", options.normalize},
@@ -73,6 +74,9 @@ void require_metadata(const SafetensorsFile& file, const std::string& source,
     if (found == file.metadata.end() || found->second == value) continue;
     if (key == kClassNames)
       fail("{}: the weights were trained on other classes than classes.csv names; they are of another run",
+           source);
+    if (key == kFusionTables)
+      fail("{}: the weights were trained with other colours or principal components than the run folder has",
            source);
     if (key == kValidation)
       fail(
@@ -96,12 +100,13 @@ std::string fingerprint(const std::vector<std::string>& texts) {
   return fmt::format("{:016x}", hash);
 }
 
-int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source, bool colormap) {
+int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source,
+                            const FusionTables& fusion) {
   int64_t channels = 0;
   if (file.metadata.contains(kChannels)) {
     channels = number<int64_t>(file, kChannels, source);
-  } else if (colormap) {
-    channels = kColormapChannels;
+  } else if (fusion.colormap || fusion.pca) {
+    channels = fusion.colormap ? fusion.colormap->channels() : fusion.pca->pca.channels();
   } else {
     const Tensor* first = file.find("fusion.weight");
     if (first == nullptr) first = file.find("conv1.weight");

@@ -8,6 +8,7 @@
 #include "engine/optimizer.h"
 #include "engine/safetensors.h"
 #include "models/model.h"
+#include "tools/fusion_tables.h"
 #include "tools/run_folder.h"
 
 namespace cytograd {
@@ -35,9 +36,10 @@ struct CheckpointInfo {
   std::string validation;          ///< TrainingData::validation_fingerprint
 };
 
-/// What the weights mean nothing without, from config.toml and classes.csv: fusion, shrink, crop, normalize, stem and
+/// What the weights mean nothing without, from config.toml, classes.csv and the tables of the fusion: fusion, shrink, crop, normalize, stem and
 /// the names of the classes.
-SafetensorsMetadata evaluation_metadata(const TrainOptions& options, const std::vector<std::string>& classes);
+SafetensorsMetadata evaluation_metadata(const TrainOptions& options, const std::vector<std::string>& classes,
+                                        const FusionTables& fusion);
 
 /// Fails where metadata of `file` (named `source`) says something else than `expected`, such as that of another run.
 /// What it does not say at all, as in weights that PyTorch wrote, passes.
@@ -56,8 +58,9 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info);
 
 /// Channels of the raw images. Of weights that PyTorch wrote, without cytograd's metadata, it is what the first
-/// convolution reads, or the colormap's six. Throws Error where `file` (named `source`) has neither.
-int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source, bool colormap);
+/// convolution reads, or what the fusion takes. Throws Error where `file` (named `source`) has neither.
+int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source,
+                            const FusionTables& fusion);
 
 /// How the names of tensors begin that last.safetensors holds beside the weights.
 const std::vector<std::string>& training_state_prefixes();

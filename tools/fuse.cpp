@@ -1,15 +1,20 @@
 #include <algorithm>
-#include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <mutex>
-#include <thread>
 
+#include "data/checksum.h"
 #include "data/colormap.h"
 #include "data/contact_sheet.h"
 #include "data/csv.h"
 #include "data/natural_order.h"
+#include "data/pca_scopes.h"
+#include "data/workers.h"
 #include "engine/atomic_file.h"
+#include "engine/folder_lock.h"
+#include "engine/parallel.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
 #include "tools/pipeline.h"
@@ -24,7 +29,11 @@ struct FuseSettings {
   std::string data;
   std::string out;
   std::string method = "colormap";
+  std::string colormap;
+  std::string pca_scope = "dataset";
+  std::string pca_range = "percentile";
   std::string preview;
+  std::vector<std::string> sites;
   std::vector<std::string> where;
   double max_missing = 0.05;
   int64_t workers = 2;
@@ -80,73 +89,262 @@ std::string labels_csv(const Dataset& dataset, const std::vector<std::string>& n
   return text;
 }
 
-/// One site of each cell type, else the first few.
+/// The files in the folder of --out.
+struct FuseFolder {
+  fs::path path;
+
+  fs::path images() const { return path / "images"; }
+  fs::path labels() const { return path / "labels.csv"; }
+  fs::path missing() const { return path / "missing.csv"; }    ///< images that were not there or unreadable
+  fs::path pca() const { return path / "pca.json"; }           ///< principal components by scope
+  fs::path settings() const { return path / "fuse.json"; }     ///< what the pictures were made with
+  fs::path colormap() const { return path / "colormap.csv"; }  ///< the colours
+};
+
+/// The first and the last site of each cell type, else the first few; all of the first one's size.
 std::vector<Image> preview_sites(const Dataset& dataset) {
-  constexpr size_t kRows = 6;
-  std::map<std::string, size_t, NaturalLess> chosen;
+  constexpr size_t kRows = 8;
+  std::map<std::string, std::pair<size_t, size_t>, NaturalLess> chosen;
   const auto column = dataset.column("cell_type");
-  for (size_t i = 0; i < dataset.samples.size() && chosen.size() < kRows; ++i) {
-    chosen.emplace(column ? dataset.samples[i].values[*column] : dataset.samples[i].name, i);
+  for (size_t i = 0; i < dataset.samples.size(); ++i) {
+    if (!column && i == kRows) break;
+    const auto [entry, is_new] =
+        chosen.try_emplace(column ? dataset.samples[i].values[*column] : dataset.samples[i].name, i, i);
+    if (!is_new) entry->second.second = i;
   }
   std::vector<Image> sites;
-  for (const auto& [name, i] : chosen) sites.push_back(read_planes(dataset.samples[i].files));
+  const auto add = [&](size_t i) {
+    if (sites.size() == kRows) return;
+    try {
+      Image image = read_sample(dataset.samples[i]);
+      const bool fits = sites.empty() || (image.height == sites[0].height && image.width == sites[0].width &&
+                                          image.channels == sites[0].channels);
+      if (fits) sites.push_back(std::move(image));
+    } catch (const UnskippableError&) {
+      throw;
+    } catch (const Error& error) {
+      say(fmt::format("unreadable, not shown: {}", error.what()));
+    }
+  };
+  for (const auto& [name, ends] : chosen) {
+    add(ends.first);
+    if (ends.second != ends.first) add(ends.second);
+  }
   return sites;
 }
 
-/// What the workers have done.
-struct Fused {
-  std::vector<bool> written;                // aligned with the samples
-  std::vector<UnreadableImage> unreadable;  // in the order of the samples
-};
+PcaFitOptions pca_options(const FuseSettings& settings) {
+  return {.components = 3,
+          .range = settings.pca_range == "percentile" ? PcaRange::percentile : PcaRange::deviations,
+          .workers = static_cast<int>(settings.workers)};
+}
 
-Fused fuse_images(const Dataset& dataset, const fs::path& folder, const std::vector<std::string>& names,
-                  int64_t workers) {
-  const size_t total = dataset.samples.size();
-  Fused result{.written = std::vector<bool>(total), .unreadable = {}};
-  std::atomic<size_t> next = 0;
-  std::atomic<int64_t> done = 0;
-  std::atomic<int64_t> finished = 0;
-  std::atomic<bool> stop = false;
-  std::mutex mutex;
-  std::exception_ptr fatal;
-  const auto fuse_one = [&](size_t i) {
-    Image planes;
+/// Whether the file is a PNG that is there to its end: a machine that went down may leave an empty one.
+bool is_whole_png(const fs::path& file) {
+  constexpr std::string_view kEnd("IEND\xAE\x42\x60\x82", 8);
+  std::error_code ignored;
+  if (!fs::is_regular_file(file, ignored)) return false;
+  std::ifstream stream(file, std::ios::binary);
+  std::string end(kEnd.size(), '\0');
+  stream.seekg(-static_cast<std::streamoff>(kEnd.size()), std::ios::end);
+  return stream.read(end.data(), static_cast<std::streamsize>(end.size())) && end == kEnd;
+}
+
+/// Makes the pictures of a dataset, but for those that are there.
+class Fuser {
+ public:
+  Fuser(const FuseSettings& settings, LoadedData& data, FuseFolder folder)
+      : settings_(settings),
+        data_(data),
+        dataset_(data.dataset),
+        folder_(std::move(folder)),
+        names_(picture_names(dataset_)),
+        written_(dataset_.samples.size()) {
+    if (settings.method == "colormap")
+      colormap_ = settings.colormap.empty() ? Colormap::rxrx1() : read_colormap(settings.colormap);
+    fingerprint_ = fingerprint();
+  }
+
+  void run() {
+    fs::create_directories(folder_.images());
+    begin();
+    const auto start = std::chrono::steady_clock::now();
+    if (settings_.method == "pca") fit();
+    draw();
+    data_.add_unreadable(unreadable_);
+    finish();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const auto there = std::count(written_.begin(), written_.end(), true);
+    fmt::print("{}: {} RGB images and labels.csv", folder_.path.string(), there);
+    if (there > drawn_) fmt::print(", {} of them from before", there - drawn_);
+    fmt::print("; {:.0f} images/s\n", static_cast<double>(drawn_) / std::max(seconds, 1e-9));
+  }
+
+ private:
+  /// All that pictures depend on: what is packed, and how.
+  std::string fingerprint() const {
+    std::string text = settings_.method + "\n" + (colormap_ ? colormap_->csv() : "");
+    if (settings_.method == "pca") text += settings_.pca_scope + "\n" + settings_.pca_range + "\n";
+    const bool shared = settings_.method == "pca" && settings_.pca_scope != "image";
+    for (const Sample& sample : dataset_.samples) {
+      if (shared) text += sample.name + "\n";  // the components are of all of them
+    }
+    return checksum_text(crc32_of(text));
+  }
+
+  /// Fails where the folder has pictures that were made in another way.
+  void begin() const {
+    remove_leftovers(folder_.path, [](const std::string&) { return true; });
+    const std::string text = fmt::format("{{\n \"method\": \"{}\",\n \"fingerprint\": \"{}\"\n}}\n",
+                                         settings_.method, fingerprint_);
+    std::error_code ignored;
+    if (!fs::exists(folder_.settings(), ignored)) {
+      if (fs::exists(folder_.labels(), ignored))
+        fail("{}: is there, and not of 'cytograd fuse'; it would be lost; name another --out",
+             folder_.labels().string());
+      write_text_file(folder_.settings(), text);
+    } else {
+      std::ifstream stream(folder_.settings(), std::ios::binary);
+      const std::string there((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+      if (there != text)
+        fail("{}: holds pictures of other images, or made with other settings; name another --out",
+             folder_.path.string());
+    }
+    if (colormap_) write_text_file(folder_.colormap(), colormap_->csv());
+  }
+
+  void fit() {
+    keys_ = pca_scope_keys(dataset_, settings_.pca_scope);
+    pca_.scope = settings_.pca_scope;
+    pca_.fingerprint = fingerprint_;
+    std::error_code ignored;
+    if (settings_.pca_scope == "image") return;  // each image has its own when it is drawn
+    if (fs::exists(folder_.pca(), ignored)) {
+      PcaFile there = read_pca(folder_.pca());
+      if (there.fingerprint == fingerprint_) {
+        pca_ = std::move(there);
+        return;
+      }
+    }
+    // Images are looked at twice; what fits into memory is decoded once.
+    const auto total = static_cast<int64_t>(dataset_.samples.size());
+    store_ = std::make_unique<ImageStore>(
+        dataset_, ImageStoreOptions{.cache_bytes = available_memory() / 2, .crop_side = 1});
+    Progress progress("fitting", total, "images");
+    store_->preload(static_cast<int>(settings_.workers), [](int64_t, int64_t) {});
+    std::vector<int64_t> samples(dataset_.samples.size());
+    for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<int64_t>(i);
+    PcaFitOptions options = pca_options(settings_);
+    options.progress = [&](int64_t done) { progress.update(done); };
+    PcaFits fits = fit_pca_scopes(*store_, samples, keys_, options);
+    data_.add_unreadable(fits.unreadable);
+    pca_.fits = std::move(fits.fits);
+    write_text_file(folder_.pca(), format_pca(pca_));
+  }
+
+  void draw() {
+    const auto total = static_cast<int64_t>(dataset_.samples.size());
+    Progress progress("fusing", total, "images");
+    for_each_item(
+        total, static_cast<int>(settings_.workers),
+        [&](int64_t i) {
+          limit_threads(1);  // the workers are the threads
+          draw_one(static_cast<size_t>(i));
+          return true;
+        },
+        [&](int64_t done) { progress.update(done); });
+    std::sort(unreadable_.begin(), unreadable_.end(),
+              [](const auto& a, const auto& b) { return a.sample < b.sample; });
+  }
+
+  void draw_one(size_t i) {
+    const fs::path file = folder_.images() / names_[i];
+    const bool is_there = is_whole_png(file);
+    const bool own_components = settings_.method == "pca" && settings_.pca_scope == "image";
+    if (is_there && !own_components) return mark(i, false);
+    StoredImage image;
     try {
-      planes = read_planes(dataset.samples[i].files);
+      image = store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i]);
+    } catch (const UnskippableError&) {
+      throw;
     } catch (const Error& failure) {
-      const std::lock_guard lock(mutex);
-      result.unreadable.push_back({static_cast<int64_t>(i), failure.what()});
+      const std::lock_guard lock(mutex_);
+      unreadable_.push_back({static_cast<int64_t>(i), failure.what()});
       return;
     }
-    fs::create_directories((folder / names[i]).parent_path());
-    write_png(folder / names[i], colormap(planes));
-    const std::lock_guard lock(mutex);
-    result.written[i] = true;
-  };
-  const auto work = [&] {
-    try {
-      for (size_t i = next++; i < total && !stop; i = next++, ++done) fuse_one(i);
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      if (!fatal) fatal = std::current_exception();
-      stop = true;
+    const Image planes{image.height, image.width, image.channels,
+                       std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
+    if (colormap_) {
+      write(file, (*colormap_)(planes));
+    } else {
+      PcaFit own;
+      if (own_components) own = fit_pca_image(image, pca_options(settings_));
+      const PcaFit& fit = own_components ? own : pca_.fits.at(keys_[i]);
+      if (!is_there) write(file, pca_to_rgb(planes, fit.pca, fit.ranges));
+      if (own_components) {
+        const std::lock_guard lock(mutex_);
+        pca_.fits.emplace(keys_[i], std::move(own));
+      }
     }
-    ++finished;
-  };
-  {
-    Progress progress("fusing", static_cast<int64_t>(total), "images");
-    std::vector<std::jthread> threads;
-    for (int64_t i = 0; i < workers; ++i) threads.emplace_back(work);
-    while (finished < workers) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      progress.update(done);
-    }
+    mark(i, !is_there);
   }
-  if (fatal) std::rethrow_exception(fatal);
-  std::sort(result.unreadable.begin(), result.unreadable.end(),
-            [](const auto& a, const auto& b) { return a.sample < b.sample; });
-  return result;
-}
+
+  static void write(const fs::path& file, const Image& picture) {
+    fs::create_directories(file.parent_path());
+    write_png(file, picture);
+  }
+
+  void mark(size_t i, bool is_new) {
+    const std::lock_guard lock(mutex_);
+    written_[i] = true;
+    drawn_ += is_new ? 1 : 0;
+  }
+
+  void finish() {
+    std::string missing = "image,file,reason\n";
+    for (const MissingImage& image : dataset_.missing)
+      missing += csv_row(std::vector<std::string>{image.sample, image.file.string(), image.reason});
+    for (const UnreadableImage& image : data_.unreadable)
+      missing += csv_row(std::vector<std::string>{dataset_.samples[static_cast<size_t>(image.sample)].name,
+                                                  "", image.reason});
+    write_text_file(folder_.missing(), missing);
+    if (settings_.method == "pca") {
+      write_text_file(folder_.pca(), format_pca(pca_));
+      print_components();
+    }
+    write_text_file(folder_.labels(), labels_csv(dataset_, names_, written_));
+  }
+
+  /// The explained variance of each scope, or of the first few.
+  void print_components() const {
+    constexpr size_t kShown = 12;
+    size_t shown = 0;
+    for (const auto& [key, fit] : pca_.fits) {
+      if (++shown > kShown) break;
+      std::vector<std::string> parts;
+      for (size_t k = 0; k < fit.pca.components.size(); ++k)
+        parts.push_back(fmt::format("{:.5g} ({:.1f}%)", fit.pca.explained_variance[k],
+                                    100.0 * fit.pca.explained_variance_ratio[k]));
+      fmt::print("{}: explained variance {}\n", key, fmt::join(parts, ", "));
+    }
+    if (pca_.fits.size() > kShown) fmt::print("and {} more; pca.json has all\n", pca_.fits.size() - kShown);
+  }
+
+  const FuseSettings& settings_;
+  LoadedData& data_;
+  const Dataset& dataset_;
+  FuseFolder folder_;
+  std::vector<std::string> names_;
+  std::vector<bool> written_;
+  std::optional<Colormap> colormap_;
+  std::string fingerprint_;
+  std::vector<std::string> keys_;  // aligned with the samples; of pca
+  PcaFile pca_;
+  std::unique_ptr<ImageStore> store_;
+  std::mutex mutex_;
+  std::vector<UnreadableImage> unreadable_;
+  int64_t drawn_ = 0;
+};
 
 /// Neither may the pictures fall among those they are made of, nor a labels.csv beside a dataset's own tables.
 void require_apart(const fs::path& out, const fs::path& data) {
@@ -154,48 +352,74 @@ void require_apart(const fs::path& out, const fs::path& data) {
   fail("--out {} lies in --data {}, or around it; name a folder of its own", out.string(), data.string());
 }
 
+void draw_preview(const FuseSettings& settings, const Dataset& dataset) {
+  require_no_input(settings.preview, dataset);
+  const std::vector<Image> sites = preview_sites(dataset);
+  if (sites.empty()) fail("{}: no image can be read", dataset.root.string());
+  ContactSheetOptions options;
+  if (!settings.colormap.empty()) {
+    options.colormap = read_colormap(settings.colormap);
+  } else if (sites.front().channels == Colormap::rxrx1().channels()) {
+    options.colormap = Colormap::rxrx1();
+  }
+  write_png(settings.preview, contact_sheet(sites, options));
+}
+
 void fuse(const FuseSettings& settings) {
   if (!settings.out.empty()) require_apart(settings.out, settings.data);
   LoadedData data;
   data.dataset = open_filtered(settings.data, settings.where);
+  if (!settings.sites.empty()) keep_where(data.dataset, "site", settings.sites);
   data.max_missing = settings.max_missing;
-  const Dataset& dataset = data.dataset;
-  check_missing(dataset, settings.max_missing);
-  report_missing(dataset);
-  if (!settings.preview.empty()) {
-    require_no_input(settings.preview, dataset);
-    write_png(settings.preview, contact_sheet(preview_sites(dataset), {}));
-  }
+  check_missing(data.dataset, settings.max_missing);
+  report_missing(data.dataset);
+  if (!settings.preview.empty()) draw_preview(settings, data.dataset);
   if (settings.out.empty()) return;
-
-  const std::vector<std::string> names = picture_names(dataset);
-  const fs::path images = fs::path(settings.out) / "images";
-  std::error_code error;
-  fs::create_directories(images, error);
-  if (error) fail("{}: the folder cannot be made: {}", images.string(), error.message());
-  const Fused fused = fuse_images(dataset, images, names, settings.workers);
-  data.add_unreadable(fused.unreadable);
-  write_text_file(fs::path(settings.out) / "labels.csv", labels_csv(dataset, names, fused.written));
-  fmt::print("{}: {} RGB images and labels.csv\n", settings.out,
-             std::count(fused.written.begin(), fused.written.end(), true));
+  picture_names(data.dataset);  // fails before a folder is made
+  const FuseFolder folder{settings.out};
+  const FolderLock lock(folder.path, "fusing into this folder");
+  Fuser(settings, data, folder).run();
 }
 
 }  // namespace
 
 void add_fuse(CLI::App& app) {
   auto settings = std::make_shared<FuseSettings>();
-  CLI::App* command = app.add_subcommand("fuse", "Fuse six channels to RGB pictures with a labels.csv");
+  CLI::App* command = app.add_subcommand("fuse", "Fuse the channels to RGB pictures with a labels.csv");
   command->option_defaults()->always_capture_default();
   take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR")->required();
-  take_path(command->add_option("--out", settings->out, "Folder to make"), "DIR");
-  take_choice(command->add_option("--method", settings->method, "How"), {"colormap"});
-  take_path(command->add_option("--preview", settings->preview,
-                                "Contact sheet of a site of each cell type: channels and fusion"),
+  take_path(command->add_option("--out", settings->out, "Folder to make, or to go on with"), "DIR");
+  take_choice(
+      command->add_option("--method", settings->method, "Colours by channel, or principal components"),
+      {"colormap", "pca"});
+  take_path(command->add_option("--colormap", settings->colormap,
+                                "CSV of channel,colour,low,high; default: the RxRx1 utilities' six channels"),
+            "FILE");
+  take_choice(command->add_option("--pca-scope", settings->pca_scope, "What shares its components"),
+              pca_scopes());
+  take_choice(
+      command->add_option("--pca-range", settings->pca_range,
+                          "What is black and full colour: the 0.5 and 99.5 percentiles of the scope, or 3 "
+                          "standard deviations from its mean"),
+      {"percentile", "deviations"});
+  command->add_option("--sites", settings->sites, "Sites of a well to take, such as 1; default: all")
+      ->type_name("N[,N]")
+      ->delimiter(',')
+      ->take_all()
+      ->default_str("");
+  take_path(command->add_option(
+                "--preview", settings->preview,
+                "Contact sheet of two sites of each cell type: channels, colormap, components of the "
+                "site, components of all shown"),
             "FILE.png");
   add_where(*command, settings->where);
   add_max_missing(*command, settings->max_missing);
   take_whole(command->add_option("--workers", settings->workers, "Threads"), 1, 256);
-  command->footer("Example: cytograd fuse --data rxrx1 --out rgb --preview rgb.png");
+  command->footer(
+      "Stopped and run again, it goes on with the pictures that are not there yet. docs/fusion.md has the "
+      "formulas.\n"
+      "Example: cytograd fuse --data rxrx1 --method pca --pca-scope plate --sites 1 --out rgb --preview "
+      "rgb.png");
   command->callback([settings] {
     if (settings->out.empty() && settings->preview.empty()) throw CLI::RequiredError("--out");
     fuse(*settings);

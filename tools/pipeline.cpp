@@ -5,7 +5,6 @@
 #include <sstream>
 #include <unordered_set>
 
-#include "data/colormap.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "tools/progress.h"
@@ -141,25 +140,35 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
   return data;
 }
 
-PreprocessOptions preprocess_options(const TrainOptions& options, int64_t channels, Device device) {
+PreprocessOptions preprocess_options(const TrainOptions& options, const FusionTables& fusion,
+                                     int64_t channels, Device device) {
   PreprocessOptions result;
   result.dtype = resolve_dtype(options.dtype, device);
   result.shrink = options.shrink;
   result.normalization = options.normalize == "image" ? Normalization::image : Normalization::unit;
-  if (options.fusion == "colormap") {
+  if (fusion.colormap) {
     result.fusion = Fusion::colormap;
-    if (channels != kColormapChannels) {
-      fail("--fusion colormap needs {} channels, the images have {}", kColormapChannels, channels);
+    if (channels != fusion.colormap->channels()) {
+      fail(
+          "--fusion colormap needs {} channels, the images have {}; --colormap FILE says which colours "
+          "others have",
+          fusion.colormap->channels(), channels);
     }
-    const auto* table = &colormap_table[0][0][0];
-    result.colormap =
-        Tensor::from(std::span<const uint8_t>(table, sizeof(colormap_table)), {channels, 256, 3}, device);
+    result.colormap = fusion.colormap->table().to(device);
+  }
+  if (fusion.pca) {
+    result.fusion = Fusion::linear;
+    if (channels != fusion.pca->pca.channels())
+      fail("the principal components are of {} channels, the images have {}", fusion.pca->pca.channels(),
+           channels);
+    result.linear_weight = fusion.pca->pca.weight().to(device);
+    result.linear_bias = fusion.pca->pca.bias().to(device);
   }
   return result;
 }
 
-int64_t fused_channels(const TrainOptions& options, int64_t channels) {
-  return options.fusion == "colormap" ? 3 : channels;
+int64_t fused_channels(const FusionTables& fusion, int64_t channels) {
+  return fusion.colormap ? 3 : fusion.pca ? fusion.pca->pca.count() : channels;
 }
 
 LoaderOptions evaluation_loader_options(const TrainOptions& options) {

@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "data/split.h"
 #include "engine/op_options.h"
+#include "tools/fusion_tables.h"
 #include "tools/train_options.h"
 
 namespace cytograd {
@@ -43,9 +44,10 @@ enum class Use { training, inference };
 std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options, Use use);
 
 /// How raw images of `channels` channels become the network's input on `device`, in the type that --dtype resolves to.
-PreprocessOptions preprocess_options(const TrainOptions& options, int64_t channels, Device device);
+PreprocessOptions preprocess_options(const TrainOptions& options, const FusionTables& fusion,
+                                     int64_t channels, Device device);
 /// Channels that `preprocess` returns.
-int64_t fused_channels(const TrainOptions& options, int64_t channels);
+int64_t fused_channels(const FusionTables& fusion, int64_t channels);
 
 /// Loader settings without shuffling or augmentation.
 LoaderOptions evaluation_loader_options(const TrainOptions& options);

@@ -80,7 +80,7 @@ void RunFolder::require_writable() const {
 }
 
 void RunFolder::remove_leftovers() const {
-  const auto files = {config(), classes(), metrics(), best(), last()};
+  const auto files = {config(), classes(), colormap(), pca(), metrics(), best(), last()};
   cytograd::remove_leftovers(path_, [&](const std::string& name) {
     return std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.filename() == name; });
   });

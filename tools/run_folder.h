@@ -33,6 +33,8 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path classes() const { return path_ / "classes.csv"; }
+  std::filesystem::path colormap() const { return path_ / "colormap.csv"; }  ///< of --fusion colormap
+  std::filesystem::path pca() const { return path_ / "pca.json"; }           ///< of --fusion pca
   std::filesystem::path metrics() const { return path_ / "metrics.csv"; }
   std::filesystem::path best() const { return path_ / "best.safetensors"; }
   std::filesystem::path last() const { return path_ / "last.safetensors"; }

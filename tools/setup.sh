@@ -10,6 +10,7 @@ packages=(
   libfmt-dev nlohmann-json3-dev
   libboost-context-dev                            # the emulator of a GPU
   libstb-dev zlib1g-dev libcli11-dev              # images, command line
+  libeigen3-dev                                   # eigenvectors of small matrices
   libgtest-dev libgmock-dev libbenchmark-dev      # tests and benchmarks
   clang-format clang-tidy clang                   # checks; clang for its OpenMP header
   libomp-dev python3

@@ -54,7 +54,8 @@ void require_new(const RunFolder& folder) {
       return true;
     }
   };
-  for (const auto& file : {folder.config(), folder.classes(), folder.metrics()}) {
+  for (const auto& file :
+       {folder.config(), folder.classes(), folder.metrics(), folder.colormap(), folder.pca()}) {
     if (is_foreign(file))
       fail("{}: is there, and of no run; it would be lost; name another --out", file.string());
   }
@@ -81,6 +82,7 @@ TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const 
   options.out = given.out;
   given.val = absolute(given.val);
   given.init_weights = absolute(given.init_weights);
+  given.colormap = absolute(given.colormap);
   if (given.stem == "auto") given.stem = options.stem;  // config.toml has what it stands for
   const std::vector<TrainSetting> theirs = train_settings(options), ours = train_settings(given);
   for (size_t i = 0; i < ours.size(); ++i) {
@@ -115,10 +117,12 @@ TrainOptions with_absolute_paths(TrainOptions options) {
   options.data = absolute(options.data);
   options.val = absolute(options.val);
   options.init_weights = absolute(options.init_weights);
+  options.colormap = absolute(options.colormap);
   return options;
 }
 
-void describe(const TrainOptions& options, TrainingData& data, const Trainer& trainer) {
+void describe(const TrainOptions& options, TrainingData& data, const FusionTables& fusion,
+              const Trainer& trainer) {
   const ImageInfo& image = data.images->store->reference();
   fmt::print("{} training and {} validation images of {} x {} pixels and {} channel{}; {} classes of {}\n",
              data.train.size(), data.validation.size(), image.width, image.height, image.channels,
@@ -136,6 +140,12 @@ void describe(const TrainOptions& options, TrainingData& data, const Trainer& tr
   }
   const Device device = resolve_device(options.device);
   const DType dtype = resolve_dtype(options.dtype, device);
+  if (fusion.pca) {
+    std::vector<std::string> parts;
+    for (const double ratio : fusion.pca->pca.explained_variance_ratio)
+      parts.push_back(fmt::format("{:.1f}%", 100.0 * ratio));
+    fmt::print("principal components of the training images: {} of the variance\n", fmt::join(parts, ", "));
+  }
   fmt::print("{}, {:.1f} M parameters, {} in {}\n", options.model,
              static_cast<double>(trainer.parameter_count()) * 1e-6, device_name(device), dtype_name(dtype));
   std::fflush(stdout);
@@ -186,10 +196,14 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   const ImageInfo& image = data.images->store->reference();
   const int64_t side = options.crop > 0 ? options.crop : std::max(image.height, image.width) / options.shrink;
   options.stem = resolve_stem(options, side);
-  Trainer trainer(options, data, folder);
+  const bool goes_on = std::filesystem::exists(folder.last());
+  const FusionTables fusion =
+      goes_on ? read_fusion_tables(options, folder)
+              : make_fusion_tables(options, *data.images->store, data.train, resolve_device(options.device));
+  Trainer trainer(options, data, fusion, folder);
 
   folder.remove_leftovers();
-  if (std::filesystem::exists(folder.last())) {
+  if (goes_on) {
     if (folder.read_classes() != data.classes) {
       fail("{}: the classes of {} are not those the run began with", folder.classes().string(), options.data);
     }
@@ -203,7 +217,8 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   // In this order: classes.csv without a config.toml is of no run.
   write_text_file(folder.config(), format_train_config(with_absolute_paths(options)));
   folder.write_classes(data.classes);
-  describe(options, data, trainer);
+  if (!goes_on) write_fusion_tables(fusion, folder);
+  describe(options, data, fusion, trainer);
   trainer.run();
   summarize(options, data, trainer, folder);
 }

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "engine/check.h"
+#include "engine/op_options.h"
 #include "models/model.h"
 #include "tools/config_file.h"
 #include "tools/option_values.h"
@@ -42,6 +43,8 @@ constexpr Setting kSettings[] = {
     {"workers", &TrainOptions::workers},
     {"cache-gib", &TrainOptions::cache_gib},
     {"fusion", &TrainOptions::fusion},
+    {"colormap", &TrainOptions::colormap, true},
+    {"components", &TrainOptions::components},
     {"shrink", &TrainOptions::shrink},
     {"crop", &TrainOptions::crop},
     {"normalize", &TrainOptions::normalize},
@@ -142,9 +145,18 @@ void declare_data(CLI::App& command, TrainOptions& o) {
 
 void declare_input(CLI::App& command, TrainOptions& o) {
   const std::string group = "Input";
-  take_choice(command.add_option("--fusion", o.fusion,
-                                 "What the network reads: all channels, RGB by colormap, or a trained 1x1"),
-              {"none", "colormap", "learned"})
+  take_choice(
+      command.add_option("--fusion", o.fusion,
+                         "What the network reads: all channels, RGB by colormap, principal components of "
+                         "the training images, or a trained 1x1 convolution"),
+      {"none", "colormap", "pca", "learned"})
+      ->group(group);
+  take_path(command.add_option("--colormap", o.colormap,
+                               "CSV of channel,colour,low,high; default: the RxRx1 utilities' six channels"),
+            "FILE")
+      ->group(group);
+  take_whole(command.add_option("--components", o.components, "Channels that fusion pca or learned makes"), 1,
+             PreprocessOptions::kMaxChannels)
       ->group(group);
   take_whole(command.add_option("--shrink", o.shrink, "Average N x N pixels"), 1, 64)->group(group);
   take_whole(

@@ -29,6 +29,8 @@ struct TrainOptions {
 
   // Input.
   std::string fusion = "none";
+  std::string colormap;  ///< file; "": the RxRx1 utilities' colours
+  int64_t components = 3;
   int64_t shrink = 1;
   int64_t crop = 0;
   std::string normalize = "image";

@@ -11,12 +11,13 @@
 
 namespace cytograd {
 
-ModelOptions model_options(const TrainOptions& options, int64_t channels, int64_t classes) {
+ModelOptions model_options(const TrainOptions& options, const FusionTables& fusion, int64_t channels,
+                           int64_t classes) {
   ModelOptions model;
   model.name = options.model;
-  model.channels = fused_channels(options, channels);
+  model.channels = fused_channels(fusion, channels);
   model.classes = classes;
-  model.learned_fusion = options.fusion == "learned" ? 3 : 0;
+  model.learned_fusion = options.fusion == "learned" ? options.components : 0;
   model.stem = options.stem == "3x3" ? Stem::conv3x3 : Stem::conv7x7;
   model.zero_init_last = options.zero_init_last;
   model.dropout = static_cast<float>(options.dropout);
@@ -39,18 +40,21 @@ TrainedRun load_trained_run(const std::string& path, Device device) {
   TrainedRun run;
   run.options = read_train_config(folder.config());
   run.classes = folder.read_classes();
-  run.files = {folder.config(), folder.classes(), folder.metrics(), folder.best(), folder.last(), weights};
+  run.fusion = read_fusion_tables(run.options, folder);
+  run.files = {folder.config(),  folder.classes(), folder.colormap(), folder.pca(),
+               folder.metrics(), folder.best(),    folder.last(),     weights};
   const SafetensorsFile file = read_safetensors(weights);
-  require_metadata(file, weights.string(), evaluation_metadata(run.options, run.classes));
-  run.channels = checkpoint_channels(file, weights.string(), run.options.fusion == "colormap");
-  run.model = make_model(model_options(run.options, run.channels, static_cast<int64_t>(run.classes.size())));
+  require_metadata(file, weights.string(), evaluation_metadata(run.options, run.classes, run.fusion));
+  run.channels = checkpoint_channels(file, weights.string(), run.fusion);
+  run.model = make_model(
+      model_options(run.options, run.fusion, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
   move_to(*run.model, device);
   return run;
 }
 
 EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& options, Device device) {
-  return {.preprocess = preprocess_options(options, run.channels, device),
+  return {.preprocess = preprocess_options(options, run.fusion, run.channels, device),
           .device = device,
           .classes = static_cast<int64_t>(run.classes.size())};
 }

@@ -8,16 +8,19 @@
 
 #include "models/model.h"
 #include "tools/evaluator.h"
+#include "tools/fusion_tables.h"
 #include "tools/train_options.h"
 
 namespace cytograd {
 
 /// The model that the settings describe, for images of `channels` channels. The stem is resolved already.
-ModelOptions model_options(const TrainOptions& options, int64_t channels, int64_t classes);
+ModelOptions model_options(const TrainOptions& options, const FusionTables& fusion, int64_t channels,
+                           int64_t classes);
 
 struct TrainedRun {
   TrainOptions options;
   std::vector<std::string> classes;
+  FusionTables fusion;
   int64_t channels = 0;  ///< of the raw images
   std::unique_ptr<Model> model;
   std::vector<std::filesystem::path> files;  ///< of the run folder, there or not, and the weights

@@ -54,16 +54,20 @@ std::string resolve_stem(const TrainOptions& options, int64_t side) {
   return side <= kAutoStemSide ? "3x3" : "7x7";
 }
 
-Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder folder)
-    : options_(options), data_(data), folder_(std::move(folder)), device_(resolve_device(options.device)) {
+Trainer::Trainer(const TrainOptions& options, TrainingData& data, FusionTables fusion, RunFolder folder)
+    : options_(options),
+      data_(data),
+      fusion_(std::move(fusion)),
+      folder_(std::move(folder)),
+      device_(resolve_device(options.device)) {
   const auto images = static_cast<int64_t>(data_.train.size());
   if (options_.batch > images)
     fail("--batch {} is larger than the {} training images; use a smaller one", options_.batch, images);
 
   const int64_t channels = data_.images->store->reference().channels;
   backend(device_).set_options({.deterministic = options_.deterministic, .autotune = options_.autotune});
-  preprocess_ = preprocess_options(options_, channels, device_);
-  model_ = make_model(model_options(options_, channels, static_cast<int64_t>(data_.classes.size())));
+  preprocess_ = preprocess_options(options_, fusion_, channels, device_);
+  model_ = make_model(model_options(options_, fusion_, channels, static_cast<int64_t>(data_.classes.size())));
   if (!options_.init_weights.empty()) {
     const auto left = import_pretrained(*model_, read_safetensors(options_.init_weights),
                                         options_.init_weights, training_state_prefixes());
@@ -111,7 +115,7 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, RunFolder fold
 
 CheckpointInfo Trainer::info() const {
   return {options_.model, data_.images->store->reference().channels,
-          static_cast<int64_t>(data_.classes.size()), evaluation_metadata(options_, data_.classes),
+          static_cast<int64_t>(data_.classes.size()), evaluation_metadata(options_, data_.classes, fusion_),
           data_.validation_fingerprint};
 }
 

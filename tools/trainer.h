@@ -19,7 +19,7 @@ namespace cytograd {
 class Trainer {
  public:
   /// `options` has its stem resolved. Throws Error where options and data do not fit each other.
-  Trainer(const TrainOptions& options, TrainingData& data, RunFolder folder);
+  Trainer(const TrainOptions& options, TrainingData& data, FusionTables fusion, RunFolder folder);
 
   /// Goes on from last.safetensors, and writes best.safetensors where that is gone. Throws Error where it is of another
   /// run, or of other validation images.
@@ -58,6 +58,7 @@ class Trainer {
 
   TrainOptions options_;
   TrainingData& data_;
+  FusionTables fusion_;
   RunFolder folder_;
   Device device_;
   PreprocessOptions preprocess_;

@@ -1,0 +1,103 @@
+#include "data/pca_file.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/check.h"
+
+namespace cytograd {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kFormat = "cytograd pca";
+constexpr size_t kMostChannels = 8;
+
+Json fit_json(const PcaFit& fit) {
+  const std::vector<int64_t> values = fit.sums.values();
+  const auto channels = static_cast<size_t>(fit.sums.channels());
+  Json products = Json::array();
+  for (size_t i = 1; i <= channels; ++i)
+    products.push_back(
+        std::vector<int64_t>(values.begin() + static_cast<std::ptrdiff_t>(i * channels),
+                             values.begin() + static_cast<std::ptrdiff_t>((i + 1) * channels)));
+  Json ranges = Json::array();
+  for (const ValueRange& range : fit.ranges) ranges.push_back({range.low, range.high});
+  return {
+      {"pixels", fit.sums.pixels()},
+      {"sums", std::vector<int64_t>(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(channels))},
+      {"products", products},
+      {"mean", fit.pca.mean},
+      {"components", fit.pca.components},
+      {"explained_variance", fit.pca.explained_variance},
+      {"explained_variance_ratio", fit.pca.explained_variance_ratio},
+      {"ranges", ranges}};
+}
+
+template <typename T>
+std::vector<T> list(const Json& json, size_t size) {
+  auto values = json.get<std::vector<T>>();
+  if (values.size() != size) fail("a list has {} numbers where {} are due", values.size(), size);
+  return values;
+}
+
+PcaFit fit_of(const Json& json) {
+  const auto sums = json.at("sums").get<std::vector<int64_t>>();
+  const size_t channels = sums.size();
+  if (channels < 1 || channels > kMostChannels) fail("there are {} channels", channels);
+  std::vector<int64_t> products;
+  if (json.at("products").size() != channels) fail("products has {} rows", json.at("products").size());
+  for (const Json& row : json.at("products")) {
+    const auto values = list<int64_t>(row, channels);
+    products.insert(products.end(), values.begin(), values.end());
+  }
+  PcaFit fit{.sums = ChannelSums(json.at("pixels").get<int64_t>(), sums, products), .pca = {}};
+  fit.pca.mean = list<double>(json.at("mean"), channels);
+  for (const Json& row : json.at("components")) fit.pca.components.push_back(list<double>(row, channels));
+  const size_t count = fit.pca.components.size();
+  if (count < 1 || count > channels) fail("there are {} components of {} channels", count, channels);
+  fit.pca.explained_variance = list<double>(json.at("explained_variance"), count);
+  fit.pca.explained_variance_ratio = list<double>(json.at("explained_variance_ratio"), count);
+  for (const Json& range : json.at("ranges")) {
+    const auto ends = list<double>(range, 2);
+    if (!(ends[1] > ends[0])) fail("a range goes from {} to {}", ends[0], ends[1]);
+    fit.ranges.push_back({ends[0], ends[1]});
+  }
+  if (!fit.ranges.empty() && fit.ranges.size() != count) fail("there are {} ranges", fit.ranges.size());
+  return fit;
+}
+
+}  // namespace
+
+std::string format_pca(const PcaFile& file) {
+  Json json{{"format", kFormat},
+            {"scope", file.scope},
+            {"fingerprint", file.fingerprint},
+            {"fits", Json::object()}};
+  for (const auto& [key, fit] : file.fits) json["fits"][key] = fit_json(fit);
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+PcaFile read_pca(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(file, ignored)) fail("{}: no such file", file.string());
+  std::ifstream stream(file, std::ios::binary);
+  PcaFile result;
+  try {
+    const Json json = Json::parse(stream);
+    if (json.at("format").get<std::string>() != kFormat) fail("it is of another format");
+    result.scope = json.at("scope").get<std::string>();
+    result.fingerprint = json.at("fingerprint").get<std::string>();
+    if (json.at("fits").empty()) fail("there is no fit");
+    for (const auto& [key, fit] : json.at("fits").items()) result.fits[key] = fit_of(fit);
+  } catch (const Json::parse_error& error) {
+    fail("{}: is not JSON at byte {}", file.string(), error.byte);
+  } catch (const Json::exception& error) {
+    fail("{}: holds no principal components: {}", file.string(), error.what());
+  } catch (const Error& error) {
+    fail("{}: holds no principal components: {}", file.string(), error.what());
+  }
+  return result;
+}
+
+}  // namespace cytograd
