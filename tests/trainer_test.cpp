@@ -44,7 +44,10 @@ class TrainerTest : public ::testing::Test {
 
   std::string refusal() {
     TrainingData data = load_training_data(options);
-    return message_of<Error>([&] { Trainer(options, data, {}, RunFolder(dir / "run")); });
+    return message_of<Error>([&] {
+      Trainer(options, data, make_fusion_tables(options, *data.images->store, data.train, Device::cpu),
+              RunFolder(dir / "run"));
+    });
   }
 
   const test::Threads threads{1};  // a tiny model gains nothing from more
