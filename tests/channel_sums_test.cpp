@@ -30,10 +30,12 @@ TEST(ChannelSums, AreThoseOfPlainLoops) {
     for (int64_t channels = 1; channels <= 8; ++channels) {
       for (const int64_t pixels : test::kPixelCounts) {
         const Tensor x = random_bytes({pixels, channels}, 1);
-        EXPECT_EQ(channel_sums_of(x), plain_channel_sums(x)) << to_string(x.shape()) << ", " << threads << " threads";
+        EXPECT_EQ(channel_sums_of(x), plain_channel_sums(x))
+            << to_string(x.shape()) << ", " << threads << " threads";
       }
       const Tensor x = random_bytes({65'536 * 3 + 5'001, channels}, 2);
-      EXPECT_EQ(channel_sums_of(x), plain_channel_sums(x)) << to_string(x.shape()) << ", " << threads << " threads";
+      EXPECT_EQ(channel_sums_of(x), plain_channel_sums(x))
+          << to_string(x.shape()) << ", " << threads << " threads";
     }
   }
 }

@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/dataset.h"
+#include "data/pca_file.h"
+#include "data/stored_image.h"
 #include "tests/support/tiny_data.h"
 
 namespace cytograd::test {
@@ -93,6 +97,149 @@ TEST_F(CliFuse, MissingAndUnreadableImagesCountTogether) {
   EXPECT_FALSE(fs::exists(out / "labels.csv"));
   expect_ok(fuse(out, {"--max-missing", "0.5"}));
   EXPECT_EQ(read_file(out / "labels.csv"), "image,label\nc_w1.png,c0\nd_w1.png,c1\n");
+}
+
+TEST_F(CliFuse, WhatIsMissingIsListed) {
+  write_sites(data, {"a", "b", "c", "d"});
+  fs::remove(data / "a_w3.png");
+  dir.write("data/b_w2.png", "text");
+  expect_ok(fuse(out, {"--max-missing", "0.5"}));
+  const std::string missing = read_file(out / "missing.csv");
+  EXPECT_THAT(missing, HasSubstr("a_w1.png;a_w2.png;a_w3.png"));
+  EXPECT_THAT(missing, HasSubstr("a_w3.png,no such file"));
+  EXPECT_THAT(missing, HasSubstr("b_w2.png: is not a PNG"));
+}
+
+/// The pictures and tables in a folder, by name.
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(folder)] = read_file(entry.path());
+  }
+  return files;
+}
+
+TEST_F(CliFuse, StoppedItGoesOnWithWhatIsNotThere) {
+  for (const Words& method : {Words{"--method", "colormap"}, Words{"--method", "pca"},
+                              Words{"--method", "pca", "--pca-scope", "image"}}) {
+    SCOPED_TRACE(method.back());
+    write_sites(data, {"a", "b", "c", "d", "e"});
+    expect_ok(fuse(out, method));
+    const auto whole = contents(out);
+    fs::remove(out / "labels.csv");
+    fs::remove(out / "images/b_w1.png");
+    fs::resize_file(out / "images/d_w1.png", 100);  // as a machine that went down may leave it
+    dir.write("out/labels.csv.tmp.123", "half");
+    const CommandResult again = fuse(out, method);
+    expect_ok(again);
+    EXPECT_THAT(again.out, HasSubstr("5 RGB images and labels.csv, 3 of them from before"));
+    EXPECT_EQ(contents(out), whole);
+    fs::remove_all(out);
+    fs::remove_all(data);
+  }
+}
+
+TEST_F(CliFuse, KilledAtAnyMomentItGoesOn) {
+  write_tiny_data(data, {.images = 40, .side = 128, .channels = 3});
+  const Words pca{"--method", "pca", "--pca-scope", "group", "--workers", "1"};
+  expect_ok(fuse(dir / "whole", pca));
+  int kills = 0;
+  for (int milliseconds = 20; milliseconds < 3000; milliseconds = milliseconds * 3 / 2) {
+    const CommandResult killed =
+        run_command(Words{"fuse", "--data", data.string(), "--out", out.string()} + pca,
+                    {.kill_after = std::chrono::milliseconds(milliseconds), .kill_signal = SIGKILL});
+    if (killed.signal == SIGKILL) ++kills;
+    if (killed.code == 0) break;
+  }
+  EXPECT_GT(kills, 0);
+  expect_ok(fuse(out, pca));
+  EXPECT_EQ(contents(out), contents(dir / "whole"));
+}
+
+TEST_F(CliFuse, PicturesOfOtherSettingsAreNotMixed) {
+  write_sites(data, {"a", "b", "c", "d"});
+  expect_ok(fuse(out));
+  expect_error(fuse(out, {"--method", "pca"}), kFailed, {"made with other settings", "name another --out"});
+  const fs::path pca = dir / "pca";
+  expect_ok(fuse(pca, {"--method", "pca"}));
+  expect_error(fuse(pca, {"--method", "pca", "--pca-scope", "image"}), kFailed, {"made with other settings"});
+  expect_error(fuse(pca, {"--method", "pca", "--pca-range", "deviations"}), kFailed,
+               {"made with other settings"});
+  dir.write("mine/labels.csv", "image,label\n");
+  expect_error(fuse(dir / "mine"), kFailed, {"labels.csv: is there, and not of 'cytograd fuse'"});
+  EXPECT_EQ(read_file(dir / "mine/labels.csv"), "image,label\n");
+}
+
+TEST_F(CliFuse, ComponentsOfEachScopeLieBesideThePictures) {
+  write_tiny_data(data, {.images = 16, .groups = 3, .side = 20, .channels = 3});
+  const CommandResult result = fuse(out, {"--method", "pca", "--pca-scope", "group"});
+  expect_ok(result);
+  EXPECT_THAT(result.out, HasSubstr("g0: explained variance "));
+  const PcaFile file = read_pca(out / "pca.json");
+  EXPECT_EQ(file.scope, "group");
+  ASSERT_EQ(file.fits.size(), 3U);
+  EXPECT_EQ(
+      file.fits.at("g0").sums.pixels() + file.fits.at("g1").sums.pixels() + file.fits.at("g2").sums.pixels(),
+      16 * 400);
+  const Dataset source = open_dataset(data), fused = open_dataset(out);
+  ASSERT_EQ(fused.samples.size(), 16U);
+  EXPECT_EQ(fused.group_column, "group");
+  for (size_t i = 0; i < 16; ++i) {
+    const PcaFit& fit = file.fits.at(source.samples[i].values[*source.column("group")]);
+    EXPECT_EQ(read_sample(fused.samples[i]).pixels,
+              pca_to_rgb(read_sample(source.samples[i]), fit.pca, fit.ranges).pixels);
+  }
+}
+
+TEST_F(CliFuse, TakesASiteOfEachWell) {
+  std::string table = "id_code,experiment,plate,well,sirna\n";
+  for (const char* well : {"C03", "C04"}) {
+    table += fmt::format("HUVEC-01_1_{0},HUVEC-01,1,{0},sirna_1\n", well);
+    for (int site = 1; site <= 2; ++site) {
+      for (int c = 1; c <= 6; ++c) {
+        const fs::path file = data / fmt::format("train/HUVEC-01/Plate1/{}_s{}_w{}.png", well, site, c);
+        fs::create_directories(file.parent_path());
+        write_png(file, tiny_image({}, c));
+      }
+    }
+  }
+  dir.write("data/train.csv", table);
+  expect_ok(fuse(out, {"--sites", "1", "--method", "pca", "--pca-scope", "plate"}));
+  EXPECT_THAT(listing(out / "images"), ElementsAre("HUVEC-01_1_C03_s1.png", "HUVEC-01_1_C04_s1.png"));
+  EXPECT_EQ(read_pca(out / "pca.json").fits.begin()->first, "HUVEC-01_Plate1");
+  expect_error(fuse(dir / "none", {"--sites", "3"}), kFailed, {"site '3'"});
+}
+
+TEST_F(CliFuse, ColoursOfOnesOwn) {
+  write_tiny_data(data, {.images = 4, .channels = 3});
+  expect_error(fuse(dir / "six"), kFailed,
+               {"the colormap is for 6 channels and the image has 3", "--colormap"});
+  const fs::path colours =
+      dir.write("colours.csv", "channel,colour,low,high\n1,#FF0000,0,200\n3,#00FF80,10,110\n");
+  expect_ok(fuse(out, {"--colormap", colours.string()}));
+  const Image source = read_image(data / "i1.png"), fused = read_image(out / "images/i1.png");
+  for (size_t i = 0; i < source.pixels.size(); i += 3) {
+    const double red = std::min(1.0, source.pixels[i] / 200.0);
+    const double green = std::clamp((source.pixels[i + 2] - 10) / 100.0, 0.0, 1.0);
+    ASSERT_NEAR(fused.pixels[i], std::floor(red * 255.0 + 1e-9), 1e-9) << i;
+    ASSERT_NEAR(fused.pixels[i + 1], std::floor(green * 255.0 + 1e-9), 1e-9) << i;
+    ASSERT_NEAR(fused.pixels[i + 2], std::floor(green * 128.0 + 1e-9), 1e-9) << i;
+  }
+  expect_error(
+      fuse(dir / "other", {"--colormap", dir.write("bad.csv", "channel,colour,low,high\n1,red,0,9\n")}),
+      kFailed, {"bad.csv:2: colour is 'red'; expected #RRGGBB"});
+}
+
+TEST_F(CliFuse, PreviewsAnyNumberOfChannels) {
+  for (const int channels : {1, 3}) {
+    const fs::path folder =
+        write_tiny_data(dir / fmt::format("c{}", channels), {.images = 4, .channels = channels});
+    const fs::path sheet = dir / "sheet.png";
+    expect_ok(run_command({"fuse", "--data", folder.string(), "--preview", sheet.string()}));
+    const Image image = read_image(sheet);
+    EXPECT_EQ(image.width, (channels + 2) * 20 - 4) << "channels and two kinds of components";
+    EXPECT_EQ(image.height, 4 * 20 - 4);
+  }
 }
 
 TEST_F(CliFuse, ADatasetIsNotWrittenInto) {

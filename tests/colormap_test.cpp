@@ -44,6 +44,32 @@ TEST(Colormap, OtherThanSixChannelsAreAnError) {
               HasSubstr("the colormap is for 6 channels and the image has 3"));
 }
 
+TEST(Colormap, ComesBackFromItsFile) {
+  const test::TempDir dir;
+  const Colormap back = read_colormap(dir.write("c.csv", Colormap::rxrx1().csv()));
+  EXPECT_EQ(back.csv(), Colormap::rxrx1().csv());
+  EXPECT_EQ(back.table().to_vector<uint8_t>(), Colormap::rxrx1().table().to_vector<uint8_t>());
+}
+
+TEST(Colormap, AFileThatMakesNoSenseIsAnErrorThatNamesTheLine) {
+  const test::TempDir dir;
+  const auto error = [&](const std::string& rows) {
+    const auto file = dir.write("c.csv", "channel,colour,low,high\n" + rows);
+    return test::message_of<Error>([&] { read_colormap(file); });
+  };
+  EXPECT_EQ(error("2,#0a0B0c,3,4\n"), "");
+  EXPECT_THAT(error(""), HasSubstr("names no channel"));
+  EXPECT_THAT(error("0,#000000,0,255\n"),
+              HasSubstr("c.csv:2: channel is '0', not a whole number from 1 to 8"));
+  EXPECT_THAT(error("1,#000000,0,255\n9,#000000,0,255\n"), HasSubstr("c.csv:3: channel is '9'"));
+  EXPECT_THAT(error("1,#00000,0,255\n"), HasSubstr("colour is '#00000'"));
+  EXPECT_THAT(error("1,#00000g,0,255\n"), HasSubstr("colour is '#00000g'"));
+  EXPECT_THAT(error("1,#000000,0,256\n"), HasSubstr("high is '256'"));
+  EXPECT_THAT(error("1,#000000,-1,25\n"), HasSubstr("low is '-1'"));
+  EXPECT_THAT(error("1,#000000,9,9\n"), HasSubstr("channel 1 goes from 9 to 9"));
+  EXPECT_THAT(error("1,#000000,0,9\n1,#000000,0,9\n"), HasSubstr("names channel 1 twice"));
+}
+
 // Promised: bit for bit what numpy makes of the utilities' formula (golden/make_colormap_golden.py).
 TEST(Colormap, IsBitExactOnRealSites) {
   CYTOGRAD_NEEDS_SAMPLES();
