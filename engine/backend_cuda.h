@@ -15,6 +15,10 @@ namespace cytograd {
 class CudaLibraries;
 struct StepTerm;
 
+/// How channel_sums comes about on a GPU; equal results. The op takes the kernel, which reads a pixel of six channels
+/// once; the matrix product of bytes moves some 40 bytes for it, and is here to compare.
+enum class ChannelSumsMethod : uint8_t { kernel, gemm };
+
 /// Gives pinned memory back.
 struct PinnedDelete {
   size_t bytes = 0;
@@ -78,6 +82,10 @@ class CudaBackend final : public Backend {
 
   void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
                   Tensor& y) override;
+  void channel_sums(const Tensor& x, Tensor& sums) override {
+    channel_sums_by(ChannelSumsMethod::kernel, x, sums);
+  }
+  void channel_sums_by(ChannelSumsMethod method, const Tensor& x, Tensor& sums);
 
   void begin_step(std::span<const Tensor> gradients, const StepState& state, const StepRules& rules) override;
   void sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,
@@ -94,6 +102,9 @@ class CudaBackend final : public Backend {
 
   /// x w^T in f32, with w rounded to x's type.
   Tensor linear_product(const Tensor& x, const Tensor& w);
+
+  /// grams i32 [B, M, M] = planes planes^T of signed bytes [B, M, K].
+  void multiply_planes(const Tensor& planes, Tensor& grams);
 
   /// Host memory on the device, for work that is queued before the result goes: kernels' tables. Captured work reads
   /// the same bytes at each launch.

@@ -57,11 +57,51 @@ void make_layout(Layout& layout, const Tensor& t) {
         "cublasLtMatrixLayoutCreate");
 }
 
+/// As many column-major [rows, columns] matrices as `t` has.
+void make_batch_layout(Layout& layout, const Tensor& t, cudaDataType_t type, int64_t rows, int64_t columns) {
+  const auto count = static_cast<int32_t>(t.dim(0));
+  const int64_t stride = rows * columns;
+  check(cublasLtMatrixLayoutCreate(layout.address(), type, static_cast<uint64_t>(rows),
+                                   static_cast<uint64_t>(columns), rows),
+        "cublasLtMatrixLayoutCreate");
+  check(cublasLtMatrixLayoutSetAttribute(layout.get(), CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                         sizeof(count)),
+        "cublasLtMatrixLayoutSetAttribute");
+  check(cublasLtMatrixLayoutSetAttribute(layout.get(), CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride,
+                                         sizeof(stride)),
+        "cublasLtMatrixLayoutSetAttribute");
+}
+
+void make_operation(Operation& operation, cublasComputeType_t compute, cudaDataType_t scale, bool transpose_a,
+                    bool transpose_b) {
+  check(cublasLtMatmulDescCreate(operation.address(), compute, scale), "cublasLtMatmulDescCreate");
+  const auto set_transpose = [&](cublasLtMatmulDescAttributes_t attribute, bool transpose) {
+    const cublasOperation_t value = transpose ? CUBLAS_OP_T : CUBLAS_OP_N;
+    check(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof(value)),
+          "cublasLtMatmulDescSetAttribute");
+  };
+  set_transpose(CUBLASLT_MATMUL_DESC_TRANSA, transpose_a);
+  set_transpose(CUBLASLT_MATMUL_DESC_TRANSB, transpose_b);
+}
+
 /// The alignment that heuristics may rely on: another one of a shape is another key.
-uint32_t alignment(const Tensor& t) {
-  const auto address = reinterpret_cast<uintptr_t>(t.raw());
+uint32_t alignment(const void* p) {
+  const auto address = reinterpret_cast<uintptr_t>(p);
   return address % 256 == 0 ? 256 : address % 16 == 0 ? 16 : 4;
 }
+
+/// c = op(a) op(b), column-major.
+struct Call {
+  const Operation& operation;
+  const void* a;
+  const Layout& a_layout;
+  const void* b;
+  const Layout& b_layout;
+  void* c;
+  const Layout& c_layout;
+};
+
+using Key = std::array<int64_t, 10>;
 
 }  // namespace
 
@@ -69,8 +109,47 @@ struct CublasLt::State {
   cublasLtHandle_t handle = nullptr;
   device::Stream stream = nullptr;
   std::mutex mutex;
-  std::map<std::array<int64_t, 10>, cublasLtMatmulAlgo_t> algorithms;
+  std::map<Key, cublasLtMatmulAlgo_t> algorithms;
+
+  const cublasLtMatmulAlgo_t& algorithm(const Key& key, const Call& call);
+  /// alpha and beta have the operation's type.
+  void run(const Key& key, const Call& call, const void* alpha, const void* beta);
 };
+
+const cublasLtMatmulAlgo_t& CublasLt::State::algorithm(const Key& key, const Call& call) {
+  const auto found = algorithms.find(key);
+  if (found != algorithms.end()) return found->second;
+  Preference preference;
+  check(cublasLtMatmulPreferenceCreate(preference.address()), "cublasLtMatmulPreferenceCreate");
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)),
+          "cublasLtMatmulPreferenceSetAttribute");
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(call.a));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(call.b));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(call.c));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(call.c));
+  cublasLtMatmulHeuristicResult_t result{};
+  int count = 0;
+  check(cublasLtMatmulAlgoGetHeuristic(handle, call.operation.get(), call.a_layout.get(), call.b_layout.get(),
+                                       call.c_layout.get(), call.c_layout.get(), preference.get(), 1, &result,
+                                       &count),
+        "cublasLtMatmulAlgoGetHeuristic");
+  if (count == 0)
+    fail("cuBLASLt has no algorithm for a product of {} x {} and {} x {}", key[0], key[1], key[2], key[3]);
+  return algorithms.emplace(key, result.algo).first->second;
+}
+
+void CublasLt::State::run(const Key& key, const Call& call, const void* alpha, const void* beta) {
+  const std::lock_guard lock(mutex);
+  const cublasLtMatmulAlgo_t& chosen = algorithm(key, call);
+  Tensor workspace = Tensor::empty({static_cast<int64_t>(kWorkspace)}, DType::u8, Device::cuda);
+  check(cublasLtMatmul(handle, call.operation.get(), alpha, call.a, call.a_layout.get(), call.b,
+                       call.b_layout.get(), beta, call.c, call.c_layout.get(), call.c, call.c_layout.get(),
+                       &chosen, workspace.raw(), kWorkspace, stream),
+        "cublasLtMatmul");
+}
 
 CublasLt::CublasLt(device::Stream stream) : state_(std::make_unique<State>()) {
   state_->stream = stream;
@@ -86,55 +165,42 @@ void CublasLt::multiply(const Product& p) {
   make_layout(b, p.b);
   make_layout(c, p.c);
   Operation operation;
-  check(cublasLtMatmulDescCreate(operation.address(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
-        "cublasLtMatmulDescCreate");
-  const auto set_transpose = [&](cublasLtMatmulDescAttributes_t attribute, bool transpose) {
-    const cublasOperation_t value = transpose ? CUBLAS_OP_T : CUBLAS_OP_N;
-    check(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof(value)),
-          "cublasLtMatmulDescSetAttribute");
-  };
-  set_transpose(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b);
-  set_transpose(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a);
-
-  const std::lock_guard lock(state_->mutex);
-  const std::array<int64_t, 10> key{p.a.dim(0),
-                                    p.a.dim(1),
-                                    p.b.dim(0),
-                                    p.b.dim(1),
-                                    static_cast<int64_t>(p.a.dtype()),
-                                    static_cast<int64_t>(p.c.dtype()),
-                                    int64_t{p.transpose_a} * 2 + int64_t{p.transpose_b},
-                                    alignment(p.a),
-                                    alignment(p.b),
-                                    alignment(p.c)};
-  auto found = state_->algorithms.find(key);
-  if (found == state_->algorithms.end()) {
-    Preference preference;
-    check(cublasLtMatmulPreferenceCreate(preference.address()), "cublasLtMatmulPreferenceCreate");
-    const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)),
-            "cublasLtMatmulPreferenceSetAttribute");
-    };
-    set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p.b));
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a));
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.c));
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
-    cublasLtMatmulHeuristicResult_t result{};
-    int count = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(state_->handle, operation.get(), b.get(), a.get(), c.get(), c.get(),
-                                         preference.get(), 1, &result, &count),
-          "cublasLtMatmulAlgoGetHeuristic");
-    if (count == 0) fail("cuBLASLt has no algorithm for {} x {}", p.a.shape(), p.b.shape());
-    found = state_->algorithms.emplace(key, result.algo).first;
-  }
+  make_operation(operation, CUBLAS_COMPUTE_32F, CUDA_R_32F, p.transpose_b, p.transpose_a);
+  const Key key{p.a.dim(0),
+                p.a.dim(1),
+                p.b.dim(0),
+                p.b.dim(1),
+                static_cast<int64_t>(p.a.dtype()),
+                static_cast<int64_t>(p.c.dtype()),
+                int64_t{p.transpose_a} * 2 + int64_t{p.transpose_b},
+                alignment(p.a.raw()),
+                alignment(p.b.raw()),
+                alignment(p.c.raw())};
   const float one = 1.0f, zero = 0.0f;
-  Tensor workspace = Tensor::empty({static_cast<int64_t>(kWorkspace)}, DType::u8, Device::cuda);
   void* out = const_cast<void*>(p.c.raw());  // the product's tensors are handles
-  check(
-      cublasLtMatmul(state_->handle, operation.get(), &one, p.b.raw(), b.get(), p.a.raw(), a.get(), &zero,
-                     out, c.get(), out, c.get(), &found->second, workspace.raw(), kWorkspace, state_->stream),
-      "cublasLtMatmul");
+  state_->run(key, {operation, p.b.raw(), b, p.a.raw(), a, out, c}, &one, &zero);
+}
+
+void CublasLt::multiply_bytes(const Tensor& a, Tensor& c) {
+  // Rows of a are columns of its view, so that the product is "TN", the only form for bytes in this order; c is
+  // symmetric.
+  Layout views, products;
+  make_batch_layout(views, a, CUDA_R_8I, a.dim(2), a.dim(1));
+  make_batch_layout(products, c, CUDA_R_32I, c.dim(2), c.dim(1));
+  Operation operation;
+  make_operation(operation, CUBLAS_COMPUTE_32I, CUDA_R_32I, true, false);
+  const Key key{a.dim(1),
+                a.dim(2),
+                a.dim(2),
+                a.dim(1),
+                static_cast<int64_t>(a.dtype()),
+                static_cast<int64_t>(c.dtype()),
+                a.dim(0),
+                alignment(a.raw()),
+                alignment(a.raw()),
+                alignment(c.raw())};
+  const int32_t one = 1, zero = 0;
+  state_->run(key, {operation, a.raw(), views, a.raw(), views, c.raw(), products}, &one, &zero);
 }
 
 }  // namespace cytograd

@@ -27,6 +27,10 @@ class CublasLt {
   };
   void multiply(const Product& product);
 
+  /// c = a a^T for each of a batch, exact: a [B, M, K] in signed bytes (as u8), c i32 [B, M, M]; M and K multiples of
+  /// 16, as tensor cores ask. https://docs.nvidia.com/cuda/cublas/#cublasltmatmul has the rules. Throws as multiply.
+  void multiply_bytes(const Tensor& a, Tensor& c);
+
  private:
   struct State;
   std::unique_ptr<State> state_;

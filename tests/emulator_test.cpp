@@ -125,6 +125,22 @@ TEST_F(Emulator, VotesAndShufflesAnswerAsAGpu) {
   EXPECT_THAT(out.values(), testing::ElementsAre(0xaaaaaaaau, 30, 2, 0, 7));
 }
 
+__global__ void bytes(unsigned* out, unsigned long long* total) {
+  out[0] = __byte_perm(0x33221100u, 0x77665544u, 0x7250u);
+  out[1] = __byte_perm(0x33221100u, 0x77665544u, 0xf123u);  // three bits of each digit count
+  out[2] = __dp4a(0xff020304u, 0xff060708u, 10u);
+  atomicAdd(total, 1ull << 40);
+}
+
+TEST_F(Emulator, BytesAndSumsOf64Bits) {
+  const Buffer<unsigned> out(3);
+  const Buffer<unsigned long long> total(std::vector<unsigned long long>{7});
+  launch("bytes", bytes, {.grid = {3}, .block = {1}}, out.data(), total.data());
+  EXPECT_THAT(out.values(),
+              testing::ElementsAre(0x77225500u, 0x77112233u, 255 * 255 + 2 * 6 + 3 * 7 + 4 * 8 + 10));
+  EXPECT_EQ(total.values()[0], (3ull << 40) + 7);
+}
+
 struct Scratch {
   float v[64];
 };

@@ -15,6 +15,7 @@ from pathlib import Path
 
 # Kernels without an access of 16 bytes, and why.
 NARROW = {
+    "add_channel_grams_kernel": "one small matrix a chunk, in one block",
     "column_sum_finish_kernel": "partial sums, eight columns a block",
     "finish_moments_kernel": "partial sums, eight channels a block",
     "finish_sums_kernel": "partial sums, eight channels a block",
