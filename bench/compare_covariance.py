@@ -72,8 +72,8 @@ def main():
         difference = numpy.max(numpy.abs(numpy.array(runs[0]["variances"]) / variances - 1))
         print(
             f"scikit-learn {runs[0]['sklearn']} {solver}: {1e3 * theirs:.0f} ms; cytograd is "
-            f"{statistics.median(ratios):.1f} times as fast ({ratios[0]:.1f} to {ratios[-1]:.1f} in {args.rounds} rounds); "
-            f"variances differ by {difference:.1e}"
+            f"{statistics.median(ratios):.1f} times as fast ({ratios[0]:.1f} to {ratios[-1]:.1f} in {args.rounds} "
+            f"rounds); variances differ by {difference:.1e}"
         )
 
 

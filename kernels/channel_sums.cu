@@ -21,8 +21,8 @@ constexpr int kThreadPixels = 16;
 constexpr int kTilePixels = kSumsBlock * kThreadPixels;
 constexpr uint32_t kOnes = 0x01010101u;
 
-/// The first pixel's bytes on, as 16 bytes, of each thread's pixels are an odd number of 16 bytes apart: eight threads,
-/// which shared memory serves at once, read from different banks.
+/// Raw pixels in shared memory. One thread's are an odd number of 16 bytes from the next one's: eight threads, whose
+/// 16 bytes each are served at once, read from different banks.
 template <int kChannels>
 struct Tile {
   static constexpr int kBytes = kTilePixels * kChannels;
