@@ -37,14 +37,33 @@ inline Image tiny_image(const TinyData& data, int index) {
   return image;
 }
 
+/// Writes an image of 1 or 3 channels as name.png, of others as grey files name_w1.png, ...; returns the `image` of a
+/// labels.csv.
+inline std::string write_channels(const std::filesystem::path& folder, const std::string& name,
+                                  const Image& image) {
+  if (image.channels == 1 || image.channels == 3) {
+    write_png(folder / (name + ".png"), image);
+    return name + ".png";
+  }
+  std::string files;
+  for (int64_t c = 0; c < image.channels; ++c) {
+    Image plane{image.height, image.width, 1, {}};
+    for (auto i = static_cast<size_t>(c); i < image.pixels.size(); i += static_cast<size_t>(image.channels))
+      plane.pixels.push_back(image.pixels[i]);
+    const std::string file = fmt::format("{}_w{}.png", name, c + 1);
+    write_png(folder / file, plane);
+    files += (c > 0 ? ";" : "") + file;
+  }
+  return files;
+}
+
 /// i0.png, i1.png, ... of the classes c0, c1, ... and the groups g0, g1, ... beside their labels.csv.
 inline std::filesystem::path write_tiny_data(const std::filesystem::path& folder, const TinyData& data = {}) {
   std::filesystem::create_directories(folder);
   std::ofstream table(folder / "labels.csv");
   table << (data.groups > 0 ? "image,label,group\n" : "image,label\n");
   for (int i = 0; i < data.images; ++i) {
-    write_png(folder / fmt::format("i{}.png", i), tiny_image(data, i));
-    table << "i" << i << ".png,c" << i % data.classes;
+    table << write_channels(folder, fmt::format("i{}", i), tiny_image(data, i)) << ",c" << i % data.classes;
     if (data.groups > 0) table << ",g" << i / data.classes % data.groups;
     table << "\n";
   }
