@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
+#include "engine/backend.h"
 #include "engine/check.h"
 #include "engine/philox.h"
 
@@ -20,11 +22,26 @@ void shuffle(std::vector<T>& values, Philox& philox) {
   for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[philox.below(i)]);
 }
 
+int64_t batches_of(int64_t count, const LoaderOptions& options) {
+  const int64_t batches = (count + options.batch - 1) / options.batch;
+  return options.drop_single && batches > 1 && count % options.batch == 1 ? batches - 1 : batches;
+}
+
+int64_t domain_batches(int64_t count, const LoaderOptions& options) {
+  const int64_t full = count / options.batch, rest = count % options.batch;
+  if (full == 0) return options.drop_single && rest == 1 ? 0 : 1;
+  return 2 * rest >= options.batch ? full + 1 : full;
+}
+
 }  // namespace
 
 int64_t epoch_batches(int64_t count, const LoaderOptions& options) {
-  const int64_t batches = (count + options.batch - 1) / options.batch;
-  return options.drop_single && batches > 1 && count % options.batch == 1 ? batches - 1 : batches;
+  if (options.domains.empty()) return batches_of(count, options);
+  std::map<int64_t, int64_t> sizes;
+  for (const int64_t domain : options.domains) ++sizes[domain];
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{0}, [&](int64_t sum, const auto& domain) {
+    return sum + domain_batches(domain.second, options);
+  });
 }
 
 Loader::Loader(ImageStore& store, std::vector<int64_t> samples, std::vector<int64_t> labels,
@@ -37,28 +54,41 @@ Loader::Loader(ImageStore& store, std::vector<int64_t> samples, std::vector<int6
   CHECK(options_.batch > 0 && options_.shrink > 0 && options_.crop >= 0 && options_.prefetch > 0);
   CHECK(labels_.empty() || labels_.size() == samples_.size(), "{} labels of {} samples", labels_.size(),
         samples_.size());
+  CHECK(options_.domains.empty() || options_.domains.size() == samples_.size(), "{} domains of {} samples",
+        options_.domains.size(), samples_.size());
   if (samples_.empty()) fail("there are no images to load");
-  if (options_.shuffle) {
-    std::vector<size_t> order(samples_.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    Philox philox(options_.seed, static_cast<uint64_t>(epoch_), kShuffleStream);
-    shuffle(order, philox);
-    std::vector<int64_t> shuffled_samples(order.size());
-    std::vector<int64_t> shuffled_labels(labels_.size());
-    for (size_t i = 0; i < order.size(); ++i) {
-      shuffled_samples[i] = samples_[order[i]];
-      if (!labels_.empty()) shuffled_labels[i] = labels_[order[i]];
-    }
-    samples_ = std::move(shuffled_samples);
-    labels_ = std::move(shuffled_labels);
-  }
-  batches_ = epoch_batches(static_cast<int64_t>(samples_.size()), options_);
+  draw_batches();
   try {
     for (int i = 0; i < std::max(options_.workers, 1); ++i) workers_.emplace_back([this] { work(); });
   } catch (...) {
     stop();  // those that run already, or joining them would take for ever
     throw;
   }
+}
+
+void Loader::draw_batches() {
+  order_.resize(samples_.size());
+  std::iota(order_.begin(), order_.end(), size_t{0});
+  Philox philox(options_.seed, static_cast<uint64_t>(epoch_), kShuffleStream);
+  if (options_.shuffle) shuffle(order_, philox);
+  const auto batch = static_cast<size_t>(options_.batch);
+  if (options_.domains.empty()) {
+    const auto count = static_cast<size_t>(batches_of(static_cast<int64_t>(order_.size()), options_));
+    for (size_t i = 0; i < count; ++i)
+      batch_ends_.emplace_back(i * batch, std::min((i + 1) * batch, order_.size()));
+    return;
+  }
+  std::map<int64_t, std::vector<size_t>> members;
+  for (const size_t i : order_) members[options_.domains[i]].push_back(i);
+  order_.clear();
+  for (const auto& [domain, images] : members) {
+    const auto count = static_cast<size_t>(domain_batches(static_cast<int64_t>(images.size()), options_));
+    for (size_t i = 0; i < count; ++i)
+      batch_ends_.emplace_back(order_.size() + i * batch,
+                               order_.size() + std::min((i + 1) * batch, images.size()));
+    order_.insert(order_.end(), images.begin(), images.end());
+  }
+  if (options_.shuffle) shuffle(batch_ends_, philox);
 }
 
 Loader::~Loader() { stop(); }
@@ -75,8 +105,8 @@ void Loader::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(
-        lock, [this] { return stop_ || claimed_ >= batches_ || claimed_ < consumed_ + options_.prefetch; });
-    if (stop_ || claimed_ >= batches_) return;
+        lock, [this] { return stop_ || claimed_ >= batches() || claimed_ < consumed_ + options_.prefetch; });
+    if (stop_ || claimed_ >= batches()) return;
     const int64_t index = claimed_++;
     lock.unlock();
     Slot slot;
@@ -93,7 +123,7 @@ void Loader::work() {
 
 std::optional<Batch> Loader::next() {
   while (true) {
-    if (consumed_ >= batches_) return std::nullopt;
+    if (consumed_ >= batches()) return std::nullopt;
     const auto start = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return ready_.contains(consumed_); });
@@ -139,14 +169,13 @@ View Loader::draw_view(const StoredImage& image, int64_t sample, int64_t& top, i
 }
 
 void Loader::assemble(int64_t index, Slot& slot) const {
-  const auto count = static_cast<int64_t>(samples_.size());
-  const int64_t begin = index * options_.batch;
-  const int64_t end = std::min(begin + options_.batch, count);
   std::vector<StoredImage> images;
   std::vector<int64_t> labels;
   Batch batch;
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t sample = samples_[static_cast<size_t>(i)];
+  const auto [begin, end] = batch_ends_[static_cast<size_t>(index)];
+  for (size_t at = begin; at < end; ++at) {
+    const size_t i = order_[at];
+    const int64_t sample = samples_[i];
     try {
       images.push_back(store_.get(sample));
     } catch (const UnskippableError&) {
@@ -156,7 +185,7 @@ void Loader::assemble(int64_t index, Slot& slot) const {
       continue;
     }
     batch.samples.push_back(sample);
-    labels.push_back(labels_.empty() ? -1 : labels_[static_cast<size_t>(i)]);
+    labels.push_back(labels_.empty() ? -1 : labels_[i]);
   }
   if (images.empty()) return;
 
@@ -165,7 +194,7 @@ void Loader::assemble(int64_t index, Slot& slot) const {
   const int64_t height = side > 0 ? side : first.height;  // the store has checked every image's size
   const int64_t width = side > 0 ? side : first.width;
   const auto n = static_cast<int64_t>(images.size());
-  batch.images = Tensor::empty({n, height, width, first.channels}, DType::u8);
+  batch.images = backend(options_.device).staging({n, height, width, first.channels}, DType::u8);
   batch.labels = Tensor::from(labels, {n});
   auto* destination = batch.images.data<uint8_t>();
   const auto row_bytes = static_cast<size_t>(width * first.channels);

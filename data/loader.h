@@ -34,6 +34,9 @@ struct LoaderOptions {
   bool drop_single = false;  ///< drops a last batch of one image, which has no batch statistics
   uint64_t seed = 0;
   std::optional<Augmentation> augmentation = {};  ///< none: centre crops, as in evaluation
+  std::vector<int64_t> domains =
+      {};                       ///< aligned with the samples: all images of a batch are of one; empty: of any
+  Device device = Device::cpu;  ///< that batches will be uploaded to
 };
 
 struct Batch {
@@ -43,10 +46,12 @@ struct Batch {
   std::vector<int64_t> samples;  ///< indices into the dataset
 };
 
-/// Batches that a loader makes of `count` images.
+/// Batches that a loader makes of `count` images, the same in every epoch.
 int64_t epoch_batches(int64_t count, const LoaderOptions& options);
 
-/// Batches of one epoch, the same whatever the number of workers. An image that turns out to be unreadable is
+/// Batches of one epoch, the same whatever the number of workers. With domains, what is left of one after its full
+/// batches is a smaller batch where it is half full at least, or the domain has no other; else it is left out of this
+/// epoch, and which images those are is drawn anew in each. An image that turns out to be unreadable is
 /// left out of its batch and reported by unreadable().
 class Loader {
  public:
@@ -62,7 +67,7 @@ class Loader {
   /// the others' (without a crop) or is smaller than the crop is an Error naming it.
   std::optional<Batch> next();
 
-  int64_t batches() const { return batches_; }
+  int64_t batches() const { return static_cast<int64_t>(batch_ends_.size()); }
   /// Seconds that next() has waited for the workers.
   double stall_seconds() const { return stall_seconds_; }
   const std::vector<UnreadableImage>& unreadable() const { return unreadable_; }
@@ -76,6 +81,7 @@ class Loader {
 
   void work();
   void stop();
+  void draw_batches();
   void assemble(int64_t index, Slot& slot) const;
   View draw_view(const StoredImage& image, int64_t sample, int64_t& top, int64_t& left) const;
 
@@ -84,7 +90,8 @@ class Loader {
   std::vector<int64_t> labels_;
   LoaderOptions options_;
   int64_t epoch_;
-  int64_t batches_ = 0;
+  std::vector<size_t> order_;                          // of the samples, batch after batch
+  std::vector<std::pair<size_t, size_t>> batch_ends_;  // first and last + 1 in `order_`
   double stall_seconds_ = 0.0;
   std::vector<UnreadableImage> unreadable_;
 

@@ -51,7 +51,8 @@ ChannelSums::ChannelSums(int64_t pixels, std::span<const int64_t> sums, std::spa
 void ChannelSums::add(const StoredImage& image) {
   CHECK(image.channels == channels(), "{} channels and {}", image.channels, channels());
   const Shape shape{image.height, image.width, image.channels};
-  const Tensor x = Tensor::share(image.pixels, shape, DType::u8);
+  const Tensor x =
+      Tensor::wrap(std::const_pointer_cast<uint8_t[]>(image.pixels), shape, DType::u8);  // read alone
   channel_sums(x.to(sums_.device()), sums_);
   pixels_ += image.height * image.width;
 }

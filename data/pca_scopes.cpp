@@ -118,34 +118,7 @@ class ScopeFitter {
   std::vector<UnreadableImage> unreadable_;
 };
 
-std::vector<std::string> values_of(const Dataset& dataset, size_t column) {
-  std::vector<std::string> values;
-  for (const Sample& sample : dataset.samples) values.push_back(sample.values[column]);
-  return values;
-}
-
 }  // namespace
-
-const std::vector<std::string>& pca_scopes() {
-  static const std::vector<std::string> scopes{"image", "plate", "experiment", "group", "dataset"};
-  return scopes;
-}
-
-std::vector<std::string> pca_scope_keys(const Dataset& dataset, const std::string& scope) {
-  std::vector<std::string> keys;
-  if (scope == "dataset") return std::vector<std::string>(dataset.samples.size(), scope);
-  if (scope == "image") {
-    for (const Sample& sample : dataset.samples) keys.push_back(sample.name);
-    return keys;
-  }
-  if (scope == "group") {
-    if (dataset.group_column.empty()) fail("{}: its images have no groups", dataset.root.string());
-    return values_of(dataset, dataset.require_column(dataset.group_column));
-  }
-  // A plate's number alone recurs in every experiment.
-  const auto own = scope == "plate" ? dataset.column("experiment_plate") : std::nullopt;
-  return values_of(dataset, own ? *own : dataset.require_column(scope));
-}
 
 PcaFits fit_pca_scopes(ImageStore& store, const std::vector<int64_t>& samples,
                        const std::vector<std::string>& keys, const PcaFitOptions& options) {

@@ -11,13 +11,6 @@
 
 namespace cytograd {
 
-/// The scopes by name: image, plate, experiment, group (the dataset's own group column), dataset.
-const std::vector<std::string>& pca_scopes();
-
-/// The key of each sample, aligned: those of one key share their components. Throws Error where the dataset lacks the
-/// column that the scope goes by.
-std::vector<std::string> pca_scope_keys(const Dataset& dataset, const std::string& scope);
-
 enum class PcaRange { none, percentile, deviations };
 
 struct PcaFitOptions {
@@ -37,7 +30,7 @@ struct PcaFits {
 inline constexpr int64_t kRangePixels = 65536;
 inline constexpr int64_t kRangeImages = 128;
 
-/// Fits the components of `samples`, whose keys are aligned with them. The result does not depend on the workers.
+/// Fits the components of `samples`, whose keys (domain_keys) are aligned with them. The result does not depend on the workers.
 PcaFits fit_pca_scopes(ImageStore& store, const std::vector<int64_t>& samples,
                        const std::vector<std::string>& keys, const PcaFitOptions& options);
 

@@ -7,7 +7,9 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <unordered_map>
 
+#include "data/domains.h"
 #include "data/natural_order.h"
 #include "engine/check.h"
 #include "engine/philox.h"
@@ -39,6 +41,20 @@ Groups group_samples(const Dataset& dataset, const std::string& column) {
   return groups;
 }
 
+/// Sites of one well show the same cells' neighbours: on both sides, they would flatter the accuracy.
+void require_whole_wells(const Dataset& dataset, const std::vector<bool>& held_out) {
+  std::unordered_map<std::string, bool> side;
+  const std::vector<std::string> wells = well_keys(dataset);
+  for (size_t i = 0; i < wells.size(); ++i) {
+    if (side.emplace(wells[i], held_out[i]).first->second == held_out[i]) continue;
+    fail(
+        "{}: sites of one well ({}) would be trained on and held out; hold out whole wells, plates or "
+        "experiments with "
+        "--group",
+        dataset.root.string(), wells[i]);
+  }
+}
+
 Split split_at(const Dataset& dataset, std::vector<std::string> held_out_groups, const Indices& validation) {
   Split split;
   split.held_out_groups = std::move(held_out_groups);
@@ -46,6 +62,7 @@ Split split_at(const Dataset& dataset, std::vector<std::string> held_out_groups,
   for (const int64_t i : validation) held_out[static_cast<size_t>(i)] = true;
   for (size_t i = 0; i < held_out.size(); ++i)
     (held_out[i] ? split.validation : split.train).push_back(static_cast<int64_t>(i));
+  require_whole_wells(dataset, held_out);
   return split;
 }
 
@@ -98,19 +115,31 @@ std::vector<size_t> class_shares(const std::vector<Indices>& of_class, double fr
 }
 
 Indices draw_images(const Dataset& dataset, const Classes& classes, const FractionSplit& options) {
-  std::vector<Indices> of_class(classes.names.size());
-  for (size_t i = 0; i < classes.of_sample.size(); ++i)
-    of_class[static_cast<size_t>(classes.of_sample[i])].push_back(static_cast<int64_t>(i));
-  const std::vector<size_t> shares = class_shares(of_class, options.fraction);
+  // What is drawn is a well, by the name of its first site, or where there are none an image.
+  const std::vector<std::string> wells = well_keys(dataset);
   const auto by_name = [&](int64_t a, int64_t b) {
     return dataset.samples[static_cast<size_t>(a)].name < dataset.samples[static_cast<size_t>(b)].name;
   };
+  Indices order(classes.of_sample.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::sort(order.begin(), order.end(), by_name);
+  std::vector<Indices> of_class(classes.names.size());  // the first image of each well
+  std::unordered_map<std::string, Indices> sites;
+  for (const int64_t i : order) {
+    const auto at = static_cast<size_t>(i);
+    Indices& others = sites[wells.empty() ? dataset.samples[at].name : wells[at]];
+    if (others.empty()) of_class[static_cast<size_t>(classes.of_sample[at])].push_back(i);
+    others.push_back(i);
+  }
+  const std::vector<size_t> shares = class_shares(of_class, options.fraction);
   Indices validation;
   for (size_t k = 0; k < of_class.size(); ++k) {
-    std::sort(of_class[k].begin(), of_class[k].end(), by_name);
     shuffle(of_class[k], Philox(options.seed, k, kDrawImages));
-    validation.insert(validation.end(), of_class[k].begin(),
-                      of_class[k].begin() + static_cast<std::ptrdiff_t>(shares[k]));
+    for (size_t j = 0; j < shares[k]; ++j) {
+      const auto first = static_cast<size_t>(of_class[k][j]);
+      const Indices& well = sites.at(wells.empty() ? dataset.samples[first].name : wells[first]);
+      validation.insert(validation.end(), well.begin(), well.end());
+    }
   }
   return validation;
 }

@@ -39,8 +39,11 @@ class Backend {
   virtual void copy_from_host(Tensor& destination, const void* source) = 0;
   virtual void copy_to_host(const Tensor& source, void* destination) = 0;
 
+  /// A host tensor whose elements are not initialised, in memory that upload copies from without a detour: on a GPU,
+  /// pinned. Threads may ask for it at once.
+  virtual Tensor staging(const Shape& shape, DType dtype) = 0;
   /// A host tensor on the device, for batches that follow each other: on a GPU the copy runs beside the computation
-  /// queued before it, from pinned memory. The result is overwritten by the second upload after this one, once what
+  /// queued before it, from pinned memory; what is not staged is copied there first. The result is overwritten by the second upload after this one, once what
   /// was queued until the next upload has read it.
   virtual Tensor upload(const Tensor& host) = 0;
   /// Begins to copy f32 tensors of this device to the host, to look at them later: the function it returns waits for

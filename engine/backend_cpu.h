@@ -25,6 +25,7 @@ class CpuBackend final : public Backend {
   void copy(Tensor& destination, const Tensor& source) override;
   void copy_from_host(Tensor& destination, const void* source) override;
   void copy_to_host(const Tensor& source, void* destination) override;
+  Tensor staging(const Shape& shape, DType dtype) override { return Tensor::empty(shape, dtype); }
   Tensor upload(const Tensor& host) override { return host; }
   std::function<std::vector<float>()> read_later(std::span<const Tensor> tensors) override;
 

@@ -5,6 +5,8 @@
 
 #include <array>
 #include <memory>
+#include <mutex>
+#include <set>
 
 #include "engine/backend.h"
 #include "kernels/element_type.h"
@@ -42,6 +44,7 @@ class CudaBackend final : public Backend {
   void copy(Tensor& destination, const Tensor& source) override;
   void copy_from_host(Tensor& destination, const void* source) override;
   void copy_to_host(const Tensor& source, void* destination) override;
+  Tensor staging(const Shape& shape, DType dtype) override;
   Tensor upload(const Tensor& host) override;
   std::function<std::vector<float>()> read_later(std::span<const Tensor> tensors) override;
 
@@ -120,11 +123,17 @@ class CudaBackend final : public Backend {
     device::Event copied;
   };
 
+  /// Pinned memory of tensors on the host.
+  struct Staging {
+    BufferPool pool{device::pinned_memory()};
+    std::mutex mutex;
+    std::set<const void*> live;  // what is given out
+  };
+
   /// One of the two batches that are in flight.
   struct UploadSlot {
-    std::unique_ptr<void, PinnedDelete> pinned{nullptr, {}};
-    size_t capacity = 0;
-    Tensor memory;         // on the device, of `capacity` bytes
+    Tensor source;         // pinned; kept until it is copied
+    Tensor memory;         // on the device, as many bytes as the largest batch has
     device::Event copied;  // to the device
     device::Event used;    // by all that may have read it
   };
@@ -135,6 +144,7 @@ class CudaBackend final : public Backend {
   BufferPool graph_pool_;  // of captured work, which uses its buffers again at each launch
   BufferPool* current_pool_ = &pool_;
   std::vector<Tensor>* captured_constants_ = nullptr;  // while work is captured: what its graph keeps
+  Staging staging_;
   std::array<UploadSlot, 2> uploads_;
   size_t next_upload_ = 0;
   std::vector<std::unique_ptr<Reading>> idle_readings_;

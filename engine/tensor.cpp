@@ -36,11 +36,11 @@ Tensor Tensor::from_host(const void* values, const Shape& shape, DType dtype, De
   return tensor;
 }
 
-Tensor Tensor::share(std::shared_ptr<const void> memory, const Shape& shape, DType dtype) {
+Tensor Tensor::wrap(std::shared_ptr<void> memory, const Shape& shape, DType dtype) {
   Tensor tensor;
   tensor.shape_ = shape;
   tensor.dtype_ = dtype;
-  tensor.storage_ = std::const_pointer_cast<void>(std::move(memory));
+  tensor.storage_ = std::move(memory);
   return tensor;
 }
 

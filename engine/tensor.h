@@ -38,8 +38,8 @@ class Tensor {
     return from(std::span<const T>(values), shape, device);
   }
 
-  /// Host memory that others own, as a tensor that must not be written to.
-  static Tensor share(std::shared_ptr<const void> memory, const Shape& shape, DType dtype);
+  /// Host memory from elsewhere as a tensor that keeps it.
+  static Tensor wrap(std::shared_ptr<void> memory, const Shape& shape, DType dtype);
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/domains.h"
 #include "data/pca_scopes.h"
 #include "engine/check.h"
 #include "engine/philox.h"
@@ -178,7 +179,7 @@ class PcaScopes : public ::testing::Test {
 
   std::map<std::string, PcaFit, NaturalLess> fit(const std::string& scope, int workers = 2) {
     ImageStore store(dataset, {});
-    const PcaFits fits = fit_pca_scopes(store, samples, pca_scope_keys(dataset, scope), {.workers = workers});
+    const PcaFits fits = fit_pca_scopes(store, samples, domain_keys(dataset, scope), {.workers = workers});
     unreadable = fits.unreadable;
     return fits.fits;
   }
@@ -222,8 +223,8 @@ TEST_F(PcaScopes, UnreadableImagesAreLeftOut) {
 TEST_F(PcaScopes, AColumnThatIsNotThereIsNamed) {
   dataset.columns = {"a", "b"};
   dataset.group_column = "";
-  EXPECT_THAT(message_of<Error>([&] { pca_scope_keys(dataset, "plate"); }), HasSubstr("no column 'plate'"));
-  EXPECT_THAT(message_of<Error>([&] { pca_scope_keys(dataset, "group"); }), HasSubstr("no groups"));
+  EXPECT_THAT(message_of<Error>([&] { domain_keys(dataset, "plate"); }), HasSubstr("no column 'plate'"));
+  EXPECT_THAT(message_of<Error>([&] { domain_keys(dataset, "group"); }), HasSubstr("no groups"));
 }
 
 TEST_F(PcaScopes, ComeBackFromTheirFileAsTheyWere) {

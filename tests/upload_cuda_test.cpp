@@ -33,6 +33,25 @@ TEST_P(Upload, EachBatchArrivesAndTheOneBeforeIsStillThere) {
   }
 }
 
+// What was staged is copied from where it is, and its memory is not given away before.
+TEST_P(Upload, StagedBatchesArriveThoughTheyAreLetGo) {
+  Backend& device = backend(GetParam());
+  Tensor sum = Tensor::zeros({5000}, DType::f32, GetParam());
+  std::vector<float> due(5000);
+  for (int i = 0; i < 20; ++i) {
+    Tensor staged = device.staging({5000}, DType::f32);
+    EXPECT_EQ(staged.device(), Device::cpu);
+    for (size_t j = 0; j < 5000; ++j) {
+      staged.data<float>()[j] = static_cast<float>(i * 7 + static_cast<int>(j) % 11);
+      due[j] += staged.data<float>()[j];
+    }
+    const Tensor here = device.upload(staged);
+    staged = Tensor();
+    sum = device.add(sum, here);
+  }
+  EXPECT_EQ(sum.to_vector<float>(), due);
+}
+
 TEST_P(Upload, WhatIsReadLaterIsWhatItWasWhenItWasAskedFor) {
   Backend& device = backend(GetParam());
   Tensor a = Tensor::zeros({}, DType::f32, GetParam());

@@ -68,7 +68,7 @@ void evaluate(const EvalSettings& settings) {
   std::vector<UnreadableImage> lost;
   {
     Progress progress("evaluating", static_cast<int64_t>(samples.size()), "images");
-    Loader loader(*data->store, samples, known, evaluation_loader_options(options), 0);
+    Loader loader(*data->store, samples, known, evaluation_loader_options(options, device), 0);
     predictions = run_model(*run.model, loader, evaluator, &progress);
     lost = loader.unreadable();
   }

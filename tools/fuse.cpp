@@ -9,6 +9,7 @@
 #include "data/colormap.h"
 #include "data/contact_sheet.h"
 #include "data/csv.h"
+#include "data/domains.h"
 #include "data/natural_order.h"
 #include "data/pca_scopes.h"
 #include "data/workers.h"
@@ -214,7 +215,7 @@ class Fuser {
   }
 
   void fit() {
-    keys_ = pca_scope_keys(dataset_, settings_.pca_scope);
+    keys_ = domain_keys(dataset_, settings_.pca_scope);
     pca_.scope = settings_.pca_scope;
     pca_.fingerprint = fingerprint_;
     std::error_code ignored;
@@ -396,7 +397,7 @@ void add_fuse(CLI::App& app) {
                                 "CSV of channel,colour,low,high; default: the RxRx1 utilities' six channels"),
             "FILE");
   take_choice(command->add_option("--pca-scope", settings->pca_scope, "What shares its components"),
-              pca_scopes());
+              {"image", "plate", "experiment", "group", "dataset"});
   take_choice(
       command->add_option("--pca-range", settings->pca_range,
                           "What is black and full colour: the 0.5 and 99.5 percentiles of the scope, or 3 "

@@ -171,13 +171,14 @@ int64_t fused_channels(const FusionTables& fusion, int64_t channels) {
   return fusion.colormap ? 3 : fusion.pca ? fusion.pca->pca.count() : channels;
 }
 
-LoaderOptions evaluation_loader_options(const TrainOptions& options) {
+LoaderOptions evaluation_loader_options(const TrainOptions& options, Device device) {
   return {.batch = options.batch,
           .crop = options.crop,
           .shrink = options.shrink,
           .workers = static_cast<int>(options.workers),
           .seed = options.seed,
-          .augmentation = {}};
+          .augmentation = {},
+          .device = device};
 }
 
 }  // namespace cytograd

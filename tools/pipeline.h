@@ -49,8 +49,8 @@ PreprocessOptions preprocess_options(const TrainOptions& options, const FusionTa
 /// Channels that `preprocess` returns.
 int64_t fused_channels(const FusionTables& fusion, int64_t channels);
 
-/// Loader settings without shuffling or augmentation.
-LoaderOptions evaluation_loader_options(const TrainOptions& options);
+/// Loader settings for batches on `device`, without shuffling or augmentation.
+LoaderOptions evaluation_loader_options(const TrainOptions& options, Device device);
 
 /// Whether `path` is `folder` or lies in it, whatever links lead there. Neither needs to exist.
 bool is_within(const std::filesystem::path& path, const std::filesystem::path& folder);

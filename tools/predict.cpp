@@ -162,7 +162,7 @@ void predict(const PredictSettings& settings) {
   std::vector<UnreadableImage> lost;
   {
     Progress progress("predicting", static_cast<int64_t>(samples.size()), "images");
-    Loader loader(*data->store, samples, {}, evaluation_loader_options(options), 0);
+    Loader loader(*data->store, samples, {}, evaluation_loader_options(options, device), 0);
     predictions = run_model(*run.model, loader, evaluator_options(run, options, device), &progress);
     lost = loader.unreadable();
   }

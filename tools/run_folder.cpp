@@ -21,14 +21,15 @@ struct Column {
   std::string_view name;
   double EpochMetrics::*value;
 };
-constexpr std::array<Column, 8> kColumns{{{"train_loss", &EpochMetrics::train_loss},
+constexpr std::array<Column, 9> kColumns{{{"train_loss", &EpochMetrics::train_loss},
                                           {"train_accuracy", &EpochMetrics::train_accuracy},
                                           {"val_loss", &EpochMetrics::val_loss},
                                           {"val_accuracy", &EpochMetrics::val_accuracy},
                                           {"val_macro_accuracy", &EpochMetrics::val_macro_accuracy},
                                           {"learning_rate", &EpochMetrics::learning_rate},
                                           {"images_per_second", &EpochMetrics::images_per_second},
-                                          {"stall_seconds", &EpochMetrics::stall_seconds}}};
+                                          {"stall_seconds", &EpochMetrics::stall_seconds},
+                                          {"stall_seconds_per_step", &EpochMetrics::stall_seconds_per_step}}};
 
 template <typename T>
 T parse_number(const std::string& text, const std::string& place) {

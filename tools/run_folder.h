@@ -20,6 +20,7 @@ struct EpochMetrics {
   double learning_rate = 0.0;      ///< of the epoch's last step
   double images_per_second = 0.0;  ///< of training
   double stall_seconds = 0.0;      ///< the training steps waited so long for images
+  double stall_seconds_per_step = 0.0;
 };
 
 /// metrics.csv as text, and back. Throws Error naming `source` where the text is malformed.

@@ -156,7 +156,7 @@ void summarize(const TrainOptions& options, TrainingData& data, const Trainer& t
   const Device device = resolve_device(options.device);
   TrainedRun run = load_trained_run(folder.path().string(), device);
   Loader loader(*data.validation_data().store, data.validation, data.validation_labels,
-                evaluation_loader_options(options), 0);
+                evaluation_loader_options(options, device), 0);
   const Predictions predictions =
       run_model(*run.model, loader, evaluator_options(run, options, device), nullptr);
   const Evaluation evaluation = evaluate_predictions(

@@ -58,6 +58,7 @@ constexpr Setting kSettings[] = {
     {"init-weights", &TrainOptions::init_weights, true},
     {"epochs", &TrainOptions::epochs},
     {"batch", &TrainOptions::batch},
+    {"sampler", &TrainOptions::sampler},
     {"optimizer", &TrainOptions::optimizer},
     {"lr", &TrainOptions::lr},
     {"momentum", &TrainOptions::momentum},
@@ -203,6 +204,12 @@ void declare_optimization(CLI::App& command, TrainOptions& o) {
   take_whole(command.add_option("--epochs", o.epochs, "Times that every training image is seen"), 1, 1000000)
       ->group(group);
   take_whole(command.add_option("--batch", o.batch, "Images a step"), 2, 65536)->group(group);
+  take_choice(
+      command.add_option("--sampler", o.sampler,
+                         "Images of a batch: any, or those of one plate, experiment or group, whose batch "
+                         "effect the batch norm then takes out"),
+      {"random", "plate", "experiment", "group"})
+      ->group(group);
   take_choice(command.add_option("--optimizer", o.optimizer, "SGD with momentum, or AdamW"), {"sgd", "adamw"})
       ->group(group);
   take_number(command.add_option("--lr", o.lr, "Highest learning rate; 0: 0.1 for sgd, 0.001 for adamw"), 0.0,

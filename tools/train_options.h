@@ -48,6 +48,7 @@ struct TrainOptions {
   // Optimization.
   int64_t epochs = 30;
   int64_t batch = 64;
+  std::string sampler = "random";
   std::string optimizer = "sgd";
   double lr = 0.0;  ///< 0: 0.1 for sgd, 0.001 for adamw
   double momentum = 0.9;

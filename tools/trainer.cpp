@@ -97,7 +97,8 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, FusionTables f
                          .seed = options_.seed,
                          .batch = options_.batch});
 
-  loader_ = evaluation_loader_options(options_);
+  loader_ = evaluation_loader_options(options_, device_);
+  loader_.domains = data_.train_domains;
   loader_.shuffle = true;
   loader_.drop_single = true;
   loader_.augmentation = Augmentation{.mirror = options_.mirror,
@@ -177,6 +178,7 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
       const auto count = static_cast<int64_t>(batch->samples.size());
       if (count < 2) continue;  // the rest of its batch was unreadable; one image has no batch statistics
       totals.learning_rate = learning_rate(schedule_, step++);
+      ++totals.steps;
       pending.push_back({step, count, step_->run(*batch, static_cast<float>(totals.learning_rate))});
       if (pending.size() > kStepsAhead) finish_first();
     }
@@ -194,7 +196,7 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
 Evaluation Trainer::validate() {
   if (ema_) ema_->swap();
   Loader loader(*data_.validation_data().store, data_.validation, data_.validation_labels,
-                evaluation_loader_options(options_), 0);
+                evaluation_loader_options(options_, device_), 0);
   const EvaluatorOptions evaluator{
       .preprocess = preprocess_, .device = device_, .classes = static_cast<int64_t>(data_.classes.size())};
   Predictions predictions;
@@ -213,15 +215,17 @@ void Trainer::run() {
     const Evaluation validation = validate();
     const auto images = static_cast<double>(totals.images);
     const auto seen = static_cast<double>(totals.images + totals.skipped);
-    const EpochMetrics row{.epoch = epoch,
-                           .train_loss = totals.loss_sum / images,
-                           .train_accuracy = static_cast<double>(totals.correct) / images,
-                           .val_loss = validation.loss,
-                           .val_accuracy = validation.accuracy,
-                           .val_macro_accuracy = validation.macro_accuracy,
-                           .learning_rate = totals.learning_rate,
-                           .images_per_second = seen / totals.seconds,
-                           .stall_seconds = totals.stall_seconds};
+    const EpochMetrics row{
+        .epoch = epoch,
+        .train_loss = totals.loss_sum / images,
+        .train_accuracy = static_cast<double>(totals.correct) / images,
+        .val_loss = validation.loss,
+        .val_accuracy = validation.accuracy,
+        .val_macro_accuracy = validation.macro_accuracy,
+        .learning_rate = totals.learning_rate,
+        .images_per_second = seen / totals.seconds,
+        .stall_seconds = totals.stall_seconds,
+        .stall_seconds_per_step = totals.stall_seconds / static_cast<double>(totals.steps)};
     progress_.history.push_back(row);
     if (row.val_accuracy > progress_.best_accuracy) {
       progress_.best_accuracy = row.val_accuracy;

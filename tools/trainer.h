@@ -37,6 +37,7 @@ class Trainer {
     int64_t correct = 0;
     int64_t images = 0;
     int64_t skipped = 0;  // images of steps whose gradients overflowed f16
+    int64_t steps = 0;
     double seconds = 0.0;
     double stall_seconds = 0.0;
     double learning_rate = 0.0;

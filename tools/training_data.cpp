@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "data/domains.h"
 #include "data/natural_order.h"
 #include "engine/check.h"
 #include "tools/checkpoint_file.h"
@@ -121,6 +122,34 @@ std::vector<int64_t> labels_of(const std::vector<int64_t>& all, const std::vecto
   return labels;
 }
 
+/// The domain of each of `samples` as a number.
+std::vector<int64_t> domains_of(const Dataset& dataset, const std::string& kind,
+                                const std::vector<int64_t>& samples) {
+  const std::vector<std::string> keys = domain_keys(dataset, kind);
+  std::map<std::string, int64_t> numbers;
+  std::vector<int64_t> domains;
+  for (const int64_t sample : samples) {
+    const auto next = static_cast<int64_t>(numbers.size());
+    domains.push_back(numbers.emplace(keys[static_cast<size_t>(sample)], next).first->second);
+  }
+  return domains;
+}
+
+/// Leaves out of training what shows a well that is validated on, and says so: a dataset's own split, or the folder of
+/// --val, may part the sites of a well.
+void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
+                          const Dataset& validation_dataset, const std::vector<int64_t>& validation) {
+  const std::vector<std::string> ours = well_keys(dataset), theirs = well_keys(validation_dataset);
+  if (ours.empty() || theirs.empty()) return;
+  std::set<std::string> validated;
+  for (const int64_t sample : validation) validated.insert(theirs[static_cast<size_t>(sample)]);
+  const size_t dropped = std::erase_if(
+      train, [&](int64_t sample) { return validated.contains(ours[static_cast<size_t>(sample)]); });
+  if (dropped == 0) return;
+  say(fmt::format("{}: {} training images are left out, since other sites of their wells are validated on",
+                  dataset.root.string(), dropped));
+}
+
 }  // namespace
 
 void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
@@ -159,11 +188,11 @@ TrainingData load_training_data(const TrainOptions& options) {
   }
   result.held_out_groups = split.held_out_groups;
   result.validation_fingerprint = validation_fingerprint(dataset, result.group_column, split);
-  if (result.own_split) warn_of_straddling_groups(dataset, result.group_column, split);
+  if (result.own_split) {
+    drop_validated_wells(dataset, split.train, dataset, split.validation);
+    warn_of_straddling_groups(dataset, result.group_column, split);
+  }
   result.images = load_images(std::move(dataset), options, Use::training);
-  result.train = result.images->readable(split.train);
-  result.train_labels = labels_of(classes.of_sample, result.train);
-
   if (options.val.empty()) {
     result.validation = result.images->readable(split.validation);
     result.validation_labels = labels_of(classes.of_sample, result.validation);
@@ -175,6 +204,7 @@ TrainingData load_training_data(const TrainOptions& options) {
       if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
     }
     result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
+    drop_validated_wells(result.images->dataset, split.train, validation, result.validation);
     result.validation_images = load_images(std::move(validation), options, Use::training);
     result.validation = result.validation_images->readable(result.validation);
     result.validation_labels = labels_of(labels, result.validation);
@@ -183,6 +213,10 @@ TrainingData load_training_data(const TrainOptions& options) {
     if (ours != theirs)
       fail("{}: images of {} channels, but {} has {}", options.val, theirs, options.data, ours);
   }
+  result.train = result.images->readable(split.train);
+  result.train_labels = labels_of(classes.of_sample, result.train);
+  if (options.sampler != "random")
+    result.train_domains = domains_of(result.images->dataset, options.sampler, result.train);
   if (result.train.empty()) fail("{}: no training image can be read", options.data);
   if (result.validation.empty()) fail("no validation image can be read");
   return result;

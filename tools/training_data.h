@@ -19,6 +19,8 @@ struct TrainingData {
   std::vector<int64_t> train;       ///< readable samples of `images`
   std::vector<int64_t> validation;  ///< readable samples of `validation_data()`
   std::vector<int64_t> train_labels;
+  std::vector<int64_t>
+      train_domains;  ///< aligned with `train`, of --sampler; empty: batches are of any images
   std::vector<int64_t> validation_labels;
   std::vector<std::string> held_out_groups;
   std::string validation_fingerprint;  ///< of the groups held out, or of the names of the validation images

@@ -51,24 +51,42 @@ void CudaBackend::copy_to_host(const Tensor& source, void* destination) {
   synchronize();
 }
 
+Tensor CudaBackend::staging(const Shape& shape, DType dtype) {
+  const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+  void* const memory = staging_.pool.allocate(bytes);
+  const std::lock_guard lock(staging_.mutex);
+  staging_.live.insert(memory);
+  return Tensor::wrap(std::shared_ptr<void>(memory,
+                                            [this, bytes](void* p) {
+                                              {
+                                                const std::lock_guard gone(staging_.mutex);
+                                                staging_.live.erase(p);
+                                              }
+                                              staging_.pool.deallocate(p, bytes);
+                                            }),
+                      shape, dtype);
+}
+
 Tensor CudaBackend::upload(const Tensor& host) {
   CHECK(host.device() == Device::cpu, "{} on {}", host.shape(), device_name(host.device()));
   const device::Range range("upload");
   uploads_[1 - next_upload_].used.record(stream());  // its readers are queued by now
   UploadSlot& slot = uploads_[next_upload_];
   next_upload_ = 1 - next_upload_;
-  if (slot.capacity < host.bytes()) {
-    slot.copied.wait();
-    slot.capacity = host.bytes();
-    slot.pinned = {device::pinned_memory().allocate(slot.capacity), PinnedDelete{slot.capacity}};
+  slot.copied.wait();
+  if (!slot.memory.defined() || slot.memory.bytes() < host.bytes()) {
     // The buffer may have been used by work still queued on the computing stream: the copy waits for all of it.
-    slot.memory = empty({static_cast<int64_t>(slot.capacity)}, DType::u8);
+    slot.memory = empty({static_cast<int64_t>(host.bytes())}, DType::u8);
     slot.used.record(stream());
   }
-  slot.copied.wait();
-  std::memcpy(slot.pinned.get(), host.raw(), host.bytes());
+  const bool is_staged = [&] {
+    const std::lock_guard lock(staging_.mutex);
+    return staging_.live.contains(host.raw());
+  }();
+  slot.source = is_staged ? host : staging(host.shape(), host.dtype());
+  if (!is_staged && host.bytes() > 0) std::memcpy(slot.source.raw(), host.raw(), host.bytes());
   slot.used.hold(copy_stream_.get());
-  device::copy(slot.memory.raw(), slot.pinned.get(), host.bytes(), copy_stream_.get());
+  device::copy(slot.memory.raw(), slot.source.raw(), host.bytes(), copy_stream_.get());
   slot.copied.record(copy_stream_.get());
   slot.copied.hold(stream());
   return slot.memory.view_as(host.shape(), host.dtype());

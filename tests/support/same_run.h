@@ -16,7 +16,7 @@ namespace cytograd::test {
 /// Metrics without what depends on the clock.
 inline std::string lasting(const std::string& text) {
   std::vector<EpochMetrics> rows = parse_metrics(text, "metrics");
-  for (EpochMetrics& row : rows) row.images_per_second = row.stall_seconds = 0.0;
+  for (EpochMetrics& row : rows) row.images_per_second = row.stall_seconds = row.stall_seconds_per_step = 0.0;
   return format_metrics(rows);
 }
 
