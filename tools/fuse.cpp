@@ -4,6 +4,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "data/checksum.h"
 #include "data/colormap.h"
@@ -195,7 +196,16 @@ class Fuser {
 
   /// Fails where the folder has pictures that were made in another way.
   void begin() const {
-    remove_leftovers(folder_.path, [](const std::string&) { return true; });
+    const auto tables = {folder_.labels(), folder_.missing(), folder_.pca(), folder_.settings(),
+                         folder_.colormap()};
+    remove_leftovers(folder_.path, [&](const std::string& name) {
+      return std::any_of(tables.begin(), tables.end(),
+                         [&](const fs::path& file) { return file.filename() == name; });
+    });
+    std::set<fs::path> folders;
+    for (const std::string& name : names_) folders.insert((folder_.images() / name).parent_path());
+    for (const fs::path& pictures : folders)
+      remove_leftovers(pictures, [](const std::string& name) { return name.ends_with(".png"); });
     const std::string text = fmt::format("{{\n \"method\": \"{}\",\n \"fingerprint\": \"{}\"\n}}\n",
                                          settings_.method, fingerprint_);
     std::error_code ignored;
