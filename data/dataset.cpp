@@ -35,9 +35,9 @@ constexpr LayoutReader kReaders[] = {
      layouts::is_rxrx_ai, layouts::open_rxrx_ai},
     {Layout::kaggle_rxrx1, "RxRx1 (Kaggle)", "train.csv or test.csv (id_code,experiment,plate,well[,sirna])",
      layouts::is_kaggle, layouts::open_kaggle},
-    {Layout::class_folders, "class folders", "one folder of PNG, JPEG or BMP images a class",
+    {Layout::class_folders, "class folders", "one folder of PNG, JPEG, BMP or TIFF images a class",
      layouts::is_class_folders, layouts::open_class_folders},
-    {Layout::plain_images, "images", "PNG, JPEG or BMP images in the folder itself", layouts::is_plain_images,
+    {Layout::plain_images, "images", "PNG, JPEG, BMP or TIFF images in the folder itself", layouts::is_plain_images,
      layouts::open_plain_images},
 };
 

@@ -11,7 +11,10 @@
 #include <string_view>
 
 #include "data/image_format.h"
+#include "data/raw_image.h"
 #include "data/stb.h"
+#include "data/tiff.h"
+#include "data/white_table.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 
@@ -21,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kPngHeaderBytes = 26;  // up to bit depth and colour type, the last two
-constexpr int64_t kMostPixels = int64_t{1} << 28;
 
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
@@ -29,7 +31,7 @@ struct CloseFile {
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
 struct FreePixels {
-  void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
+  void operator()(void* pixels) const { stbi_image_free(pixels); }
 };
 
 /// Opens a regular file of at least one byte for reading.
@@ -67,16 +69,46 @@ ImageInfo checked_info(const fs::path& file, int width, int height, int channels
   return info;
 }
 
-// A camera of 12 bits stores 0 to 4095 in 16: the high byte alone, which stb_image would keep, is 0 to 15.
-void require_eight_bits(const fs::path& file, ImageFormat format, std::span<const uint8_t> start) {
-  if (format != ImageFormat::png || start.size() < kPngHeaderBytes || start[kPngHeaderBytes - 2] != 16)
-    return;
-  fail("{}: is a 16-bit image; convert to 8 bits, with one scale for all images of a channel", file.string());
+int64_t bits_of(ImageFormat format, std::span<const uint8_t> start) {
+  return format == ImageFormat::png && start.size() >= kPngHeaderBytes && start[kPngHeaderBytes - 2] == 16
+             ? 16
+             : 8;
 }
 
 // stb_image's own reason is left out: it tries one format after the other and often names another's complaint.
 [[noreturn]] void fail_to_decode(const fs::path& file) {
   fail("{}: is corrupted, or a kind of picture that is not supported", file.string());
+}
+
+RawImage decode_by_stb(const fs::path& file, ImageFormat format, std::span<const uint8_t> bytes) {
+  const int length = static_cast<int>(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
+  RawImage image{.info = checked_info(file, width, height, channels), .bytes = {}, .levels = {}};
+  image.info.bits = bits_of(format, bytes);
+  const auto wanted = static_cast<int>(image.info.channels);
+  const auto take = [&](auto* decoded, auto& values) {
+    const std::unique_ptr<std::remove_pointer_t<decltype(decoded)>, FreePixels> pixels(decoded);
+    if (!pixels) fail_to_decode(file);
+    CHECK(width == image.info.width && height == image.info.height, "{}: {}x{}", file.string(), width,
+          height);
+    values.assign(decoded, decoded + image.info.height * image.info.width * wanted);
+  };
+  if (image.info.bits == 16)
+    take(stbi_load_16_from_memory(bytes.data(), length, &width, &height, &channels, wanted), image.levels);
+  else
+    take(stbi_load_from_memory(bytes.data(), length, &width, &height, &channels, wanted), image.bytes);
+  return image;
+}
+
+RawImage decode(const fs::path& file) {
+  uintmax_t size = 0;
+  const File opened = open_picture(file, size);
+  const std::vector<uint8_t> bytes = read_bytes(file, opened.get(), size);
+  const ImageFormat format = image_format(bytes);
+  if (const std::string flaw = picture_flaw(format, bytes); !flaw.empty())
+    fail("{}: {}", file.string(), flaw);
+  return format == ImageFormat::tiff ? read_tiff(file.string(), bytes) : decode_by_stb(file, format, bytes);
 }
 
 }  // namespace
@@ -87,40 +119,46 @@ ImageInfo read_image_info(const fs::path& file) {
   const std::vector<uint8_t> start = read_bytes(file, opened.get(), kPngHeaderBytes);
   const ImageFormat format = image_format(start);
   if (format == ImageFormat::unknown) fail("{}: {}", file.string(), picture_flaw(format, start));
-  require_eight_bits(file, format, start);
+  if (format == ImageFormat::tiff) {
+    const auto read = [&](uint64_t at, void* to, size_t count) -> size_t {
+      if (fseeko(opened.get(), static_cast<off_t>(at), SEEK_SET) != 0) return 0;
+      return std::fread(to, 1, count, opened.get());
+    };
+    return tiff_info(file.string(), {size, read});
+  }
   std::rewind(opened.get());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_file(opened.get(), &width, &height, &channels) == 0) fail_to_decode(file);
-  return checked_info(file, width, height, channels);
+  ImageInfo info = checked_info(file, width, height, channels);
+  info.bits = bits_of(format, start);
+  return info;
 }
 
-Image read_image(const fs::path& file) {
-  uintmax_t size = 0;
-  const File opened = open_picture(file, size);
-  const std::vector<uint8_t> bytes = read_bytes(file, opened.get(), size);
-  const ImageFormat format = image_format(bytes);
-  if (const std::string flaw = picture_flaw(format, bytes); !flaw.empty())
-    fail("{}: {}", file.string(), flaw);
-  require_eight_bits(file, format, bytes);
-  const int length = static_cast<int>(bytes.size());
-  int width = 0, height = 0, channels = 0;
-  if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
-  const ImageInfo info = checked_info(file, width, height, channels);
-  const std::unique_ptr<stbi_uc, FreePixels> pixels(stbi_load_from_memory(
-      bytes.data(), length, &width, &height, &channels, static_cast<int>(info.channels)));
-  if (!pixels) fail_to_decode(file);
-  CHECK(width == info.width && height == info.height, "{}: {}x{}", file.string(), width, height);
-  return {info.height, info.width, info.channels,
-          std::vector<uint8_t>(pixels.get(), pixels.get() + info.height * info.width * info.channels)};
+Image read_image(const fs::path& file, const ReadOptions& options) {
+  CHECK(options.white >= 1 && options.white <= 65535, "white is {}", options.white);
+  RawImage raw = decode(file);
+  Image image{raw.info.height, raw.info.width, raw.info.channels, std::move(raw.bytes)};
+  if (raw.info.bits == 8) return image;
+  const std::vector<uint8_t> table = white_table(options.white);
+  image.pixels.resize(raw.levels.size());
+  std::transform(raw.levels.begin(), raw.levels.end(), image.pixels.begin(),
+                 [&](uint16_t level) { return table[level]; });
+  return image;
 }
 
-Image read_planes(const std::vector<std::string>& files) {
+int32_t brightest_value(const fs::path& file) {
+  const RawImage raw = decode(file);
+  if (raw.info.bits == 8) return *std::max_element(raw.bytes.begin(), raw.bytes.end());
+  return *std::max_element(raw.levels.begin(), raw.levels.end());
+}
+
+Image read_planes(const std::vector<std::string>& files, const ReadOptions& options) {
   CHECK(!files.empty());
-  if (files.size() == 1) return read_image(files[0]);
+  if (files.size() == 1) return read_image(files[0], options);
   const size_t channels = files.size();
   Image image;
   for (size_t c = 0; c < channels; ++c) {
-    const Image plane = read_image(files[c]);
+    const Image plane = read_image(files[c], options);
     if (plane.channels != 1)
       fail("{}: is a colour picture, but one channel of {} should be grey", files[c], channels);
     if (c == 0) {
@@ -139,7 +177,7 @@ bool has_image_extension(const fs::path& name) {
   std::string extension = name.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  constexpr std::array<std::string_view, 4> known{".png", ".jpg", ".jpeg", ".bmp"};
+  constexpr std::array<std::string_view, 6> known{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"};
   return std::find(known.begin(), known.end(), extension) != known.end();
 }
 

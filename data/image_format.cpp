@@ -16,6 +16,9 @@ using Bytes = std::span<const uint8_t>;
 constexpr std::array<uint8_t, 8> kPngSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
 constexpr std::array<uint8_t, 3> kJpegSignature{0xFF, 0xD8, 0xFF};
 constexpr std::array<uint8_t, 2> kBmpSignature{'B', 'M'};
+// Of both byte orders, and those of BigTIFF.
+constexpr std::array<std::array<uint8_t, 4>, 4> kTiffSignatures{
+    {{'I', 'I', 42, 0}, {'M', 'M', 0, 42}, {'I', 'I', 43, 0}, {'M', 'M', 0, 43}}};
 
 bool starts_with(Bytes bytes, Bytes prefix) {
   return bytes.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), bytes.begin());
@@ -110,6 +113,8 @@ ImageFormat image_format(Bytes bytes) {
   if (starts_with(bytes, kPngSignature)) return ImageFormat::png;
   if (starts_with(bytes, kJpegSignature)) return ImageFormat::jpeg;
   if (starts_with(bytes, kBmpSignature)) return ImageFormat::bmp;
+  for (const auto& signature : kTiffSignatures)
+    if (starts_with(bytes, signature)) return ImageFormat::tiff;
   return ImageFormat::unknown;
 }
 
@@ -121,10 +126,12 @@ std::string picture_flaw(ImageFormat format, Bytes bytes) {
       return jpeg_flaw(bytes);
     case ImageFormat::bmp:
       return bmp_flaw(bytes);
+    case ImageFormat::tiff:
+      return "";
     case ImageFormat::unknown:
       break;
   }
-  return "is not a PNG, JPEG or BMP picture";
+  return "is not a PNG, JPEG, BMP or TIFF picture";
 }
 
 }  // namespace cytograd

@@ -8,13 +8,14 @@
 
 namespace cytograd {
 
-enum class ImageFormat { png, jpeg, bmp, unknown };
+enum class ImageFormat { png, jpeg, bmp, tiff, unknown };
 
 /// From the first bytes, whatever the file's name.
 ImageFormat image_format(std::span<const uint8_t> bytes);
 
 /// What is wrong with the file as a whole, or "". PNG: every chunk within the file and of the right CRC, up
 /// to IEND. JPEG: every segment within the file, up to the end-of-image marker. BMP: all rows there.
+/// TIFF: always "", for libtiff tells what is missing.
 std::string picture_flaw(ImageFormat format, std::span<const uint8_t> bytes);
 
 }  // namespace cytograd

@@ -24,7 +24,7 @@ ImageStore::ImageStore(const Dataset& dataset, const ImageStoreOptions& options)
   std::string first_reason = "there are no images";
   for (; reference_sample_ < dataset.samples.size(); ++reference_sample_) {
     try {  // the whole image: a header may promise what is not there
-      const StoredImage image = read_stored(dataset.samples[reference_sample_]);
+      const StoredImage image = read_stored(dataset.samples[reference_sample_], options.read);
       reference_ = {image.height, image.width, image.channels};
       return;
     } catch (const UnskippableError&) {
@@ -40,7 +40,7 @@ StoredImage ImageStore::get(int64_t sample) {
   const auto i = static_cast<size_t>(sample);
   CHECK(i < cached_.size(), "sample {} of {}", sample, cached_.size());
   if (cached_[i].pixels) return cached_[i];
-  StoredImage image = read_stored(dataset_.samples[i]);
+  StoredImage image = read_stored(dataset_.samples[i], options_.read);
   check_size(sample, {image.height, image.width, image.channels});
   return image;
 }

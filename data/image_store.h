@@ -20,6 +20,7 @@ struct UnreadableImage {
 struct ImageStoreOptions {
   size_t cache_bytes = size_t{1} << 30;  ///< of decoded pixels
   int64_t crop_side = 0;  ///< pixels every image must have at least; 0: all images are of one size
+  ReadOptions read = {};
   std::string other_size_advice = "train with --crop to cut all to one size";
   std::string small_size_advice = "train with a smaller --crop or --shrink";
 };

@@ -46,7 +46,7 @@ void add_classes(DatasetBuilder& builder, const fs::path& root, const std::strin
     const std::vector<std::string> images = images_of_class(base / name);
     if (images.empty())
       builder.warnings.push_back((base / name).string() +
-                                 ": holds no PNG, JPEG or BMP image, so there is no class of it");
+                                 ": holds no PNG, JPEG, BMP or TIFF image, so there is no class of it");
     for (const std::string& image : images) {
       Sample sample{prefix + name + "/" + image, {base / name / image}, {name}};
       if (!split.empty()) sample.values.push_back(split);

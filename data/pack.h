@@ -93,6 +93,7 @@ struct PackOptions {
   int workers = 2;
   uint64_t shard_bytes = uint64_t{128} << 20;  ///< a shard is closed once it has as many
   double max_missing = 0.05;                   ///< fraction of images that may be missing or unreadable
+  ReadOptions read = {};                       ///< how 16-bit images become the 8 bits that are packed
   std::function<void(int64_t images)> progress = {};
   std::function<void(const std::string& line)> note = {};  ///< takes what a user should know
 };
@@ -107,8 +108,8 @@ struct PackSummary {
 };
 
 /// Packs a dataset into a folder of its own, going on where an earlier call was stopped. Holds at most two shards and a
-/// few images in memory. Throws Error where the folder holds something else, or the pack of another dataset, or another
-/// process works in it.
+/// few images in memory. Throws Error where the folder holds something else, or the pack of another dataset or of
+/// other options, or another process works in it.
 PackSummary write_pack(const Dataset& dataset, const PackOptions& options);
 
 }  // namespace cytograd

@@ -237,8 +237,10 @@ std::string missing_csv(const Dataset& dataset) {
 
 }  // namespace
 
-std::string detail::pack_fingerprint(const Dataset& dataset, uint64_t shard_bytes) {
-  std::string text = fmt::format("{}\n", shard_bytes);
+std::string detail::pack_fingerprint(const Dataset& dataset, const PackOptions& options) {
+  std::string text = fmt::format("{}\n", options.shard_bytes);
+  // Not where it is the default, so that packs from before there was a choice go on.
+  if (options.read.white != ReadOptions().white) text += fmt::format("white {}\n", options.read.white);
   for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
     for (const Sample& sample : *samples) {
       text += sample.name + '\0';

@@ -16,7 +16,7 @@ struct PackIndex {
 };
 
 /// 32 bits that tell datasets and settings apart, as text.
-std::string pack_fingerprint(const Dataset& dataset, uint64_t shard_bytes);
+std::string pack_fingerprint(const Dataset& dataset, const PackOptions& options);
 
 /// Writes index.csv, missing.csv, tables/ and, last, pack.json.
 void write_pack_index(const PackFiles& files, const Dataset& dataset, const PackIndex& index);

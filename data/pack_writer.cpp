@@ -44,7 +44,7 @@ class PackWriter {
       : dataset_(dataset),
         options_(options),
         files_{options.out},
-        fingerprint_(detail::pack_fingerprint(dataset, options.shard_bytes)) {
+        fingerprint_(detail::pack_fingerprint(dataset, options)) {
     index_.fingerprint = fingerprint_;
   }
 
@@ -212,7 +212,7 @@ class PackWriter {
   DecodedImage decode(size_t i) const {
     const Sample& sample = dataset_.samples[i];
     try {
-      DecodedImage result{.image = read_stored(sample)};
+      DecodedImage result{.image = read_stored(sample, options_.read)};
       result.crc32 = crc32_of({result.image.pixels.get(), result.image.bytes()});
       return result;
     } catch (const UnskippableError&) {

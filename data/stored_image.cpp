@@ -4,15 +4,15 @@
 
 namespace cytograd {
 
-StoredImage read_stored(const Sample& sample) {
+StoredImage read_stored(const Sample& sample, const ReadOptions& options) {
   if (sample.pack) return sample.pack->read(sample.packed);
-  auto image = std::make_shared<const Image>(read_planes(sample.files));
+  auto image = std::make_shared<const Image>(read_planes(sample.files, options));
   return {image->height, image->width, image->channels,
           std::shared_ptr<const uint8_t[]>(image, image->pixels.data())};
 }
 
-Image read_sample(const Sample& sample) {
-  if (!sample.pack) return read_planes(sample.files);
+Image read_sample(const Sample& sample, const ReadOptions& options) {
+  if (!sample.pack) return read_planes(sample.files, options);
   const StoredImage image = sample.pack->read(sample.packed);
   return {image.height, image.width, image.channels,
           std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};

@@ -26,14 +26,14 @@ class UnskippableError : public Error {
   using Error::Error;
 };
 
-/// All channels of a sample. Throws Error where a file cannot be read, or could not when it was packed, and
-/// UnskippableError where the pack is damaged.
-StoredImage read_stored(const Sample& sample);
+/// All channels of a sample; a packed one is of 8 bits already and ignores the options. Throws Error where a file cannot
+/// be read, or could not when it was packed, and UnskippableError where the pack is damaged.
+StoredImage read_stored(const Sample& sample, const ReadOptions& options = {});
 
 /// The same, as a copy.
-Image read_sample(const Sample& sample);
+Image read_sample(const Sample& sample, const ReadOptions& options = {});
 
-/// Size and channels without the pixels, from the header of the sample's first file. Throws as read_stored.
+/// Size, channels and bits without the pixels, from the header of the sample's first file. Throws as read_stored.
 ImageInfo read_sample_info(const Sample& sample);
 
 }  // namespace cytograd

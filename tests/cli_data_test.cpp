@@ -147,18 +147,27 @@ TEST(CliData, TheTrainingFolderIsNoValidationFolder) {
                    {"--val", (dir / same).string()});
 }
 
-TEST(CliData, SixteenBitPicturesAreRefused) {
+TEST(CliData, SixteenBitPicturesAreReadWithTheirWhite) {
   const TempDir dir;
   write_tiny_data(dir / "data", {.images = 8});
   for (int i = 0; i < 8; ++i) {
-    const std::string row = std::string(1, '\0') + std::string(32, static_cast<char>(30 * i));
+    std::string row(1, '\0');
+    for (int x = 0; x < 16; ++x) row += {static_cast<char>(i), static_cast<char>(16 * x)};
     std::string rows;
     for (int y = 0; y < 16; ++y) rows += row;
     dir.write(fmt::format("data/i{}.png", i), make_png({.width = 16, .height = 16, .depth = 16}, rows));
   }
-  expect_refused(dir, {"i0.png: is a 16-bit image; convert to 8 bits"});
-  EXPECT_THAT(run_command({"inspect", "--data", (dir / "data").string()}).out,
-              HasSubstr("is a 16-bit image"));
+  const CommandResult inspected = run_command({"inspect", "--data", (dir / "data").string()});
+  EXPECT_THAT(inspected.out,
+              HasSubstr("  16 bits; the brightest value of the first image is 240; --white 240 "
+                        "would show it as 255\n"));
+  expect_ok(train(dir / "data", dir / "run", {"--white", "2047"}));
+  EXPECT_THAT(read_file(dir / "run/config.toml"), HasSubstr("white=2047\n"));
+  expect_error(train(dir / "data", dir / "run", {"--white", "2048", "--resume"}), kWrongUsage,
+               {"--white", "2047"});
+  for (const char* white : {"0", "65536", "-1", "1.5"})
+    expect_error(train(dir / "data", dir / "other", {"--white", white}), kWrongUsage,
+                 {"--white", "is not a whole number from 1 to 65535"});
 }
 
 /// One of 40 images (2.5%) is spoilt, then three (7.5%).
@@ -182,7 +191,7 @@ void expect_skipped_then_refused(const std::string& content, const std::string& 
 TEST(CliData, AnEmptyPictureIsSkippedOrStops) { expect_skipped_then_refused("", "is empty", {}); }
 
 TEST(CliData, ATextNamedPngIsSkippedOrStops) {
-  expect_skipped_then_refused("hello, I am text", "is not a PNG, JPEG or BMP picture", {});
+  expect_skipped_then_refused("hello, I am text", "is not a PNG, JPEG, BMP or TIFF picture", {});
 }
 
 TEST(CliData, ATruncatedPictureIsSkippedOrStops) {
@@ -198,7 +207,8 @@ TEST(CliData, APictureWhoseHeaderLiesAboutItsSizeIsSkippedOrStops) {
 }
 
 TEST(CliData, WithoutACacheTooItIsSkippedOrStops) {
-  expect_skipped_then_refused("hello, I am text", "is not a PNG, JPEG or BMP picture", {"--cache-gib", "0"});
+  expect_skipped_then_refused("hello, I am text", "is not a PNG, JPEG, BMP or TIFF picture",
+                              {"--cache-gib", "0"});
 }
 
 TEST(CliData, MissingFilesAreCountedOrStop) {

@@ -7,6 +7,7 @@
 
 #include <csignal>
 
+#include "data/white_table.h"
 #include "engine/check.h"
 #include "tests/support/png_chunks.h"
 #include "tests/support/temp_dir.h"
@@ -123,14 +124,42 @@ TEST(WritePng, AFailedWriteKeepsTheOldFileAndNoRest) {
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
 }
 
-TEST(ReadImage, SixteenBitsAreRefusedAndNotCutToEight) {
-  const TempDir dir;
-  for (const auto& [colour, samples] : {std::pair{0, 1}, {2, 3}, {4, 2}}) {
-    const std::string row = '\0' + std::string(static_cast<size_t>(2 * samples), '\x0F');
-    const auto file = dir.write("a.png", make_png({1, 1, 16, static_cast<char>(colour)}, row));
-    EXPECT_THAT(error_of(file), HasSubstr("is a 16-bit image; convert to 8 bits"));
-    EXPECT_THAT(test::message_of<Error>([&] { read_image_info(file); }), HasSubstr("is a 16-bit image"));
+TEST(WhiteTable, IsTheRoundedQuotientForEveryLevel) {
+  for (const int32_t white : {1, 2, 3, 254, 255, 256, 257, 509, 510, 511, 4095, 3212, 32767, 65534, 65535}) {
+    const std::vector<uint8_t> table = white_table(white);
+    ASSERT_EQ(table.size(), 65536U);
+    for (int64_t v = 0; v < 65536; ++v)
+      ASSERT_EQ(table[v], std::min<int64_t>(255, (2 * 255 * v + white) / (2 * white)))
+          << v << " of " << white;
   }
+  EXPECT_THROW(white_table(0), CheckError);
+  EXPECT_THROW(white_table(65536), CheckError);
+}
+
+TEST(ReadImage, SixteenBitsAreScaledByWhite) {
+  const TempDir dir;
+  // Levels 0x1234, 0x0FA0 and 0xFFFF; as grey with alpha the second is the alpha, as RGB they are one pixel.
+  const std::string row("\0\x12\x34\x0F\xA0\xFF\xFF\x00\x80", 9);
+  const auto read = [&](uint32_t width, char colour, int32_t white, size_t bytes) {
+    const auto file = dir.write("a.png", make_png({width, 1, 16, colour}, row.substr(0, 1 + bytes)));
+    EXPECT_EQ(read_image_info(file).bits, 16);
+    const Image image = read_image(file, {.white = white});
+    EXPECT_EQ(read_image_info(file).channels, image.channels);
+    return image.pixels;
+  };
+  EXPECT_THAT(read(3, 0, 65535, 6), ElementsAre(18, 16, 255));  // 18.13, 15.56
+  EXPECT_THAT(read(3, 0, 4095, 6), ElementsAre(255, 249, 255));
+  EXPECT_THAT(read(2, 4, 65535, 8), ElementsAre(18, 255));
+  EXPECT_THAT(read(1, 2, 8000, 6), ElementsAre(149, 128, 255));  // 148.5 and 127.5 and some
+  EXPECT_THAT(read(1, 6, 65535, 8), ElementsAre(18, 16, 255));
+  EXPECT_EQ(brightest_value(dir / "a.png"), 0xFFFF);
+}
+
+TEST(ReadImage, EightBitsIgnoreWhite) {
+  const TempDir dir;
+  write_png(dir / "a.png", gradient(5, 6, 3));
+  EXPECT_EQ(read_image_info(dir / "a.png").bits, 8);
+  expect_equal(read_image(dir / "a.png", {.white = 7}), gradient(5, 6, 3));
 }
 
 TEST(ReadImage, DropsAlpha) {
@@ -170,9 +199,9 @@ TEST(ReadImage, WhatIsNoPictureIsNamed) {
   EXPECT_THAT(error_of(dir.path()), EndsWith(": is a folder, not a picture"));
   EXPECT_THAT(error_of(dir.write("empty.png")), EndsWith(": is empty"));
   EXPECT_THAT(error_of(dir.write("text.png", "experiment,plate,well\n")),
-              EndsWith(": is not a PNG, JPEG or BMP picture"));
+              EndsWith(": is not a PNG, JPEG, BMP or TIFF picture"));
   EXPECT_THAT(error_of(dir.write("gif.png", "GIF89a\1\0\1\0")),
-              EndsWith(": is not a PNG, JPEG or BMP picture"));
+              EndsWith(": is not a PNG, JPEG, BMP or TIFF picture"));
   EXPECT_THAT(error_of(dir.write("text.bmp", "BM is how this text starts, and it goes on")),
               HasSubstr("text.bmp: is "));
   EXPECT_THAT(error_of("/dev/zero"), EndsWith(": is not a regular file"));
@@ -250,6 +279,20 @@ TEST(ReadPlanes, InterleavesFilesInTheirOrder) {
   const Image image = read_planes(files);
   EXPECT_EQ(image.channels, 3);
   EXPECT_THAT(image.pixels, ElementsAre(0, 10, 20, 1, 11, 21));
+}
+
+TEST(ReadPlanes, TakesOneToEightFiles) {
+  const TempDir dir;
+  std::vector<std::string> files;
+  std::vector<uint8_t> expected;
+  for (int c = 1; c <= 8; ++c) {
+    const std::string row{0, 0, static_cast<char>(10 * c)};
+    files.push_back(dir.write(fmt::format("{}.png", c), make_png({1, 1, 16, 0}, row)));
+    expected.push_back(static_cast<uint8_t>(std::min(255, 51 * c)));
+    const Image image = read_planes(files, {.white = 50});
+    EXPECT_EQ(image.channels, c);
+    EXPECT_EQ(image.pixels, expected);
+  }
 }
 
 TEST(ReadPlanes, OneFileIsReadAsItIs) {

@@ -43,6 +43,7 @@ TEST(TrainOptions, EverySettingSurvivesTheConfiguration) {
   changed.val_fraction = 0.125;
   changed.group = "plate";
   changed.max_missing = 1.0;
+  changed.white = 4095;
   changed.workers = 3;
   changed.cache_gib = 0.5;
   changed.fusion = "learned";

@@ -170,7 +170,7 @@ TEST(TrainingData, AClassFolderWithoutPicturesIsNamed) {
   testing::internal::CaptureStderr();
   EXPECT_THAT(load_training_data(options_for(dir.path())).classes, ElementsAre("x", "y"));
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("warning: " + (dir / "z").string() + ": holds no PNG, JPEG or BMP image"));
+              HasSubstr("warning: " + (dir / "z").string() + ": holds no PNG, JPEG, BMP or TIFF image"));
 }
 
 TEST(TrainingData, AFilterOnTheSplitTakesOtherImages) {

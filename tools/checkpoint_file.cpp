@@ -59,6 +59,7 @@ SafetensorsMetadata evaluation_metadata(const TrainOptions& options, const std::
   return {{"cytograd.model", options.model},
           {"cytograd.fusion", options.fusion},
           {kFusionTables, fusion_fingerprint(fusion)},
+          {"cytograd.white", std::to_string(options.white)},
           {"cytograd.shrink", std::to_string(options.shrink)},
           {"cytograd.crop", std::to_string(options.crop)},
           {"cytograd.normalize", options.normalize},

@@ -38,7 +38,10 @@ struct FuseSettings {
   std::vector<std::string> sites;
   std::vector<std::string> where;
   double max_missing = 0.05;
+  int64_t white = 65535;
   int64_t workers = 2;
+
+  ReadOptions read() const { return {.white = static_cast<int32_t>(white)}; }
 };
 
 /// A sample's name with the extension of a picture, fit for the column image of a labels.csv, where ';' parts channels.
@@ -104,7 +107,7 @@ struct FuseFolder {
 };
 
 /// The first and the last site of each cell type, else the first few; all of the first one's size.
-std::vector<Image> preview_sites(const Dataset& dataset) {
+std::vector<Image> preview_sites(const Dataset& dataset, const ReadOptions& read) {
   constexpr size_t kRows = 8;
   std::map<std::string, std::pair<size_t, size_t>, NaturalLess> chosen;
   const auto column = dataset.column("cell_type");
@@ -118,7 +121,7 @@ std::vector<Image> preview_sites(const Dataset& dataset) {
   const auto add = [&](size_t i) {
     if (sites.size() == kRows) return;
     try {
-      Image image = read_sample(dataset.samples[i]);
+      Image image = read_sample(dataset.samples[i], read);
       const bool fits = sites.empty() || (image.height == sites[0].height && image.width == sites[0].width &&
                                           image.channels == sites[0].channels);
       if (fits) sites.push_back(std::move(image));
@@ -187,6 +190,8 @@ class Fuser {
   std::string fingerprint() const {
     std::string text = settings_.method + "\n" + (colormap_ ? colormap_->csv() : "");
     if (settings_.method == "pca") text += settings_.pca_scope + "\n" + settings_.pca_range + "\n";
+    // Not where it is the default, so that folders from before there was a choice go on.
+    if (settings_.white != FuseSettings().white) text += fmt::format("white {}\n", settings_.white);
     const bool shared = settings_.method == "pca" && settings_.pca_scope != "image";
     for (const Sample& sample : dataset_.samples) {
       if (shared) text += sample.name + "\n";  // the components are of all of them
@@ -240,7 +245,8 @@ class Fuser {
     // Images are looked at twice; what fits into memory is decoded once.
     const auto total = static_cast<int64_t>(dataset_.samples.size());
     store_ = std::make_unique<ImageStore>(
-        dataset_, ImageStoreOptions{.cache_bytes = available_memory() / 2, .crop_side = 1});
+        dataset_,
+        ImageStoreOptions{.cache_bytes = available_memory() / 2, .crop_side = 1, .read = settings_.read()});
     Progress progress("fitting", total, "images");
     store_->preload(static_cast<int>(settings_.workers), [](int64_t, int64_t) {});
     std::vector<int64_t> samples(dataset_.samples.size());
@@ -275,7 +281,8 @@ class Fuser {
     if (is_there && !own_components) return mark(i, false);
     StoredImage image;
     try {
-      image = store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i]);
+      image =
+          store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i], settings_.read());
     } catch (const UnskippableError&) {
       throw;
     } catch (const Error& failure) {
@@ -365,7 +372,7 @@ void require_apart(const fs::path& out, const fs::path& data) {
 
 void draw_preview(const FuseSettings& settings, const Dataset& dataset) {
   require_no_input(settings.preview, dataset);
-  const std::vector<Image> sites = preview_sites(dataset);
+  const std::vector<Image> sites = preview_sites(dataset, settings.read());
   if (sites.empty()) fail("{}: no image can be read", dataset.root.string());
   ContactSheetOptions options;
   if (!settings.colormap.empty()) {
@@ -425,6 +432,7 @@ void add_fuse(CLI::App& app) {
             "FILE.png");
   add_where(*command, settings->where);
   add_max_missing(*command, settings->max_missing);
+  add_white(*command, settings->white);
   take_whole(command->add_option("--workers", settings->workers, "Threads"), 1, 256);
   command->footer(
       "Stopped and run again, it goes on with the pictures that are not there yet. docs/fusion.md has the "

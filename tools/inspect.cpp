@@ -35,6 +35,20 @@ std::optional<ImageInfo> first_image(const Dataset& dataset, std::string& reason
   return std::nullopt;
 }
 
+/// The greatest 16-bit value of the first image that can be read; nullopt where its values are of 8 bits.
+std::optional<int32_t> brightest_of_first(const Dataset& dataset) {
+  for (const Sample& sample : dataset.samples) {
+    try {
+      if (read_sample_info(sample).bits == 8) return std::nullopt;
+      int32_t brightest = 0;
+      for (const std::string& file : sample.files) brightest = std::max(brightest, brightest_value(file));
+      return brightest;
+    } catch (const Error&) {  // the next one, as first_image
+    }
+  }
+  return std::nullopt;
+}
+
 nlohmann::ordered_json to_json(const Dataset& dataset) {
   nlohmann::ordered_json json{{"data", dataset.root.string()},
                               {"layout", layout_name(dataset.layout)},
@@ -49,6 +63,8 @@ nlohmann::ordered_json to_json(const Dataset& dataset) {
     json["height"] = info->height;
     json["width"] = info->width;
     json["channels"] = info->channels;
+    json["bits"] = info->bits;
+    if (const auto brightest = brightest_of_first(dataset)) json["brightest"] = *brightest;
   }
   json["columns"] = nlohmann::ordered_json::object();
   for (size_t c = 0; c < dataset.columns.size(); ++c) {
@@ -101,6 +117,11 @@ void print(const Dataset& dataset) {
     fmt::print("; none can be read: {}", reason);
   }
   fmt::print("\n");
+  if (const auto brightest = brightest_of_first(dataset)) {
+    fmt::print("  16 bits; the brightest value of the first image is {}", *brightest);
+    if (*brightest > 0) fmt::print("; --white {} would show it as 255", *brightest);
+    fmt::print("\n");
+  }
   if (!dataset.label_column.empty()) fmt::print("  label column       {}\n", dataset.label_column);
   if (!dataset.group_column.empty()) fmt::print("  group column       {}\n", dataset.group_column);
   for (size_t c = 0; c < dataset.columns.size() && !dataset.samples.empty(); ++c) print_column(dataset, c);

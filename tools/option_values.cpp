@@ -114,6 +114,10 @@ CLI::Option* add_max_missing(CLI::App& command, double& max_missing) {
                      0.0, 1.0);
 }
 
+CLI::Option* add_white(CLI::App& command, int64_t& white) {
+  return take_whole(command.add_option("--white", white, "16-bit level that becomes 255"), 1, 65535);
+}
+
 CLI::Option* add_device(CLI::App& command, std::string& device) {
   return take_choice(
       command.add_option("--device", device, "Where to compute; auto: a GPU where there is one"),

@@ -36,6 +36,9 @@ CLI::Option* add_where(CLI::App& command, std::vector<std::string>& where);
 /// Declares --max-missing.
 CLI::Option* add_max_missing(CLI::App& command, double& max_missing);
 
+/// Declares --white: ReadOptions::white.
+CLI::Option* add_white(CLI::App& command, int64_t& white);
+
 /// Declares --device.
 CLI::Option* add_device(CLI::App& command, std::string& device);
 

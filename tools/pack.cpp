@@ -17,6 +17,7 @@ struct PackSettings {
   std::string verify;
   std::vector<std::string> where;
   double max_missing = 0.05;
+  int64_t white = 65535;
   int64_t shard_mib = 128;
   int64_t workers = 2;
 };
@@ -37,6 +38,7 @@ void pack(const PackSettings& settings) {
                                    .workers = static_cast<int>(settings.workers),
                                    .shard_bytes = static_cast<uint64_t>(settings.shard_mib) << 20,
                                    .max_missing = settings.max_missing,
+                                   .read = {.white = static_cast<int32_t>(settings.white)},
                                    .progress = [&](int64_t images) { progress.update(images); },
                                    .note = say});
   }
@@ -81,6 +83,7 @@ void add_pack(CLI::App& app) {
       ->excludes(out);
   add_where(*command, settings->where);
   add_max_missing(*command, settings->max_missing);
+  add_white(*command, settings->white);
   take_whole(command->add_option("--shard-mib", settings->shard_mib, "Size of a file of images, in MiB"), 1,
              4096);
   take_whole(command->add_option("--workers", settings->workers, "Threads"), 1, 256);

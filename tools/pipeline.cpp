@@ -116,7 +116,8 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
   const double half = static_cast<double>(available_memory()) / 2.0;
   const double bytes = options.cache_gib < 0.0 ? half : options.cache_gib * 0x1p30;
   ImageStoreOptions store{.cache_bytes = static_cast<size_t>(bytes),
-                          .crop_side = options.crop * options.shrink};
+                          .crop_side = options.crop * options.shrink,
+                          .read = {.white = static_cast<int32_t>(options.white)}};
   if (use == Use::inference) {
     store.other_size_advice =
         "the model takes whole images, all of one size; give those of each size by themselves";

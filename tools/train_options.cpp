@@ -40,6 +40,7 @@ constexpr Setting kSettings[] = {
     {"val-fraction", &TrainOptions::val_fraction},
     {"group", &TrainOptions::group, true},
     {"max-missing", &TrainOptions::max_missing},
+    {"white", &TrainOptions::white},
     {"workers", &TrainOptions::workers},
     {"cache-gib", &TrainOptions::cache_gib},
     {"fusion", &TrainOptions::fusion},
@@ -137,6 +138,7 @@ void declare_data(CLI::App& command, TrainOptions& o) {
       ->group(group)
       ->type_name("COLUMN");
   add_max_missing(command, o.max_missing)->group(group);
+  add_white(command, o.white)->group(group);
   take_whole(command.add_option("--workers", o.workers, "Threads that read images"), 1, 256)->group(group);
   take_number(command.add_option("--cache-gib", o.cache_gib,
                                  "Memory for decoded images; negative: half of what is free"),

@@ -24,6 +24,7 @@ struct TrainOptions {
   double val_fraction = 0.2;
   std::string group;  ///< column; "": the layout's own
   double max_missing = 0.05;
+  int64_t white = 65535;  ///< 16-bit level that becomes 255
   int64_t workers = 2;
   double cache_gib = -1.0;  ///< negative: half of the free memory
 

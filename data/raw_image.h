@@ -1,0 +1,23 @@
+// A decoded picture before its values become 8 bits. Internal to data/image.cpp and the formats it reads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "data/image.h"
+
+namespace cytograd {
+
+/// Interleaved as Image; the one of the two that `info.bits` says is filled.
+struct RawImage {
+  ImageInfo info;
+  std::vector<uint8_t> bytes;    ///< of 8 bits
+  std::vector<uint16_t> levels;  ///< of 16 bits, in this machine's byte order
+};
+
+/// Height times width of any picture.
+inline constexpr int64_t kMostPixels = int64_t{1} << 28;
+/// Those times the values of a pixel.
+inline constexpr int64_t kMostValues = int64_t{1} << 30;
+
+}  // namespace cytograd
