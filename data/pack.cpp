@@ -93,7 +93,9 @@ void Pack::verify(int workers, const std::function<void(int64_t images)>& progre
       static_cast<int64_t>(images_.size()), workers,
       [&](int64_t i) {
         const auto image = static_cast<size_t>(i);
-        if (images_[image].unreadable.empty()) check(image);
+        if (!images_[image].unreadable.empty()) return true;
+        check(image);
+        mapped_[images_[image].shard]->not_needed(images_[image].offset, images_[image].bytes());
         return true;
       },
       progress);

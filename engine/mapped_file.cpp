@@ -31,10 +31,15 @@ MappedFile::~MappedFile() {
   if (address_ != nullptr) munmap(address_, size_);
 }
 
-void MappedFile::will_need(uint64_t offset, uint64_t count) const {
+void MappedFile::will_need(uint64_t offset, uint64_t count) const { advise(offset, count, MADV_WILLNEED); }
+
+void MappedFile::not_needed(uint64_t offset, uint64_t count) const { advise(offset, count, MADV_DONTNEED); }
+
+void MappedFile::advise(uint64_t offset, uint64_t count, int advice) const {
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t first = offset / page * page;
-  (void)madvise(static_cast<uint8_t*>(address_) + first, offset + count - first, MADV_WILLNEED);  // advice
+  (void)madvise(static_cast<uint8_t*>(address_) + first, offset + count - first,
+                advice);  // no more than advice
 }
 
 }  // namespace cytograd

@@ -21,8 +21,12 @@ class MappedFile {
 
   /// Has the system read a part ahead of its use.
   void will_need(uint64_t offset, uint64_t count) const;
+  /// Lets go of a part's memory; it is read anew where it is touched again.
+  void not_needed(uint64_t offset, uint64_t count) const;
 
  private:
+  void advise(uint64_t offset, uint64_t count, int advice) const;
+
   void* address_ = nullptr;
   size_t size_ = 0;
 };

@@ -107,6 +107,54 @@ TEST(Loader, EveryImageComesOnceAnEpochWithItsLabelAndPixels) {
   EXPECT_EQ(load(images, {.batch = 4}).samples, images.samples);
 }
 
+/// The domain of image i is i % 3, or what `sizes` says: so many of domain 0, so many of 1, ...
+Indices domains_of_sizes(const Indices& sizes) {
+  Indices domains;
+  for (size_t d = 0; d < sizes.size(); ++d)
+    domains.insert(domains.end(), static_cast<size_t>(sizes[d]), static_cast<int64_t>(d));
+  return domains;
+}
+
+TEST(Loader, ABatchIsOfOneDomain) {
+  Images images(30);
+  Indices domains;
+  for (int64_t i = 0; i < 30; ++i) domains.push_back(i % 3);
+  const LoaderOptions options{.batch = 5, .shuffle = true, .seed = 1, .domains = domains};
+  const Epoch epoch = load(images, options);
+  EXPECT_EQ(std::set(epoch.samples.begin(), epoch.samples.end()).size(), 30U);
+  Indices order;
+  for (size_t i = 0; i < 30; ++i) {
+    EXPECT_EQ(epoch.samples[i] % 3, epoch.samples[i / 5 * 5] % 3) << i;
+    EXPECT_EQ(epoch.labels[i], 10 * epoch.samples[i]);
+    if (i % 5 == 0) order.push_back(epoch.samples[i] % 3);
+  }
+  EXPECT_FALSE(std::is_sorted(order.begin(), order.end())) << "batches of the domains come mixed";
+  LoaderOptions other = options;
+  other.workers = 5;
+  EXPECT_EQ(load(images, other).samples, epoch.samples);
+  EXPECT_NE(load(images, options, 2).samples, epoch.samples);
+}
+
+// Full batches; the rest where it is half a batch, or all there is of its domain; never a single image in training.
+TEST(Loader, TheRestOfADomainIsABatchWhereItIsHalfFull) {
+  Images images(34);
+  LoaderOptions options{.batch = 8, .domains = domains_of_sizes({17, 12, 4, 1})};
+  EXPECT_THAT(load(images, options).sizes, ElementsAre(8, 8, 8, 4, 4, 1));
+  EXPECT_EQ(epoch_batches(34, options), 6);
+  options.drop_single = true;
+  EXPECT_THAT(load(images, options).sizes, ElementsAre(8, 8, 8, 4, 4));
+  EXPECT_EQ(epoch_batches(34, options), 5);
+  options.shuffle = true;
+  options.seed = 3;
+  std::set<int64_t> seen;  // of domain 0, whose rest of one is another image each time
+  for (int64_t epoch = 1; epoch < 8; ++epoch) {
+    const Epoch drawn_images = load(images, options, epoch);
+    EXPECT_EQ(drawn_images.samples.size(), 32U);
+    seen.insert(drawn_images.samples.begin(), drawn_images.samples.end());
+  }
+  for (int64_t i = 0; i < 33; ++i) EXPECT_TRUE(seen.contains(i)) << i;
+}
+
 TEST(Loader, TheOrderDependsOnSeedAndEpochAlone) {
   Images images(30);
   const LoaderOptions options{.batch = 4, .workers = 1, .shuffle = true, .seed = 3};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -14,6 +15,7 @@ namespace cytograd {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -188,6 +190,49 @@ TEST(RealData, MitoCheckSplitsByPlate) {
   const Split split = split_by_fraction(dataset, classes, {.fraction = 0.2, .column = dataset.group_column});
   expect_partition(dataset, split);
   EXPECT_NEAR(static_cast<double>(split.validation.size()), 0.2 * 2194, 20);
+}
+
+/// `wells` wells of two sites each on two plates, classes dealt round; no groups.
+Dataset make_wells(int wells) {
+  Dataset dataset;
+  dataset.root = "data";
+  dataset.columns = {"label", "experiment", "plate", "well", "site"};
+  for (int i = 0; i < 2 * wells; ++i) {
+    const std::string plate = std::to_string(i % 2 + 1), well = "B" + std::to_string(i / 4),
+                      site = std::to_string(i / 2 % 2 + 1);
+    dataset.samples.push_back({"HUVEC-01_" + plate + "_" + well + "_s" + site,
+                               {"a.png"},
+                               {"c" + std::to_string(i / 4 % 3), "HUVEC-01", plate, well, site}});
+  }
+  return dataset;
+}
+
+TEST(Split, SitesOfAWellStayTogether) {
+  const Dataset dataset = make_wells(60);
+  const Classes classes = index_classes(dataset, "label");
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const Split split = split_by_fraction(dataset, classes, {.fraction = 0.25, .seed = seed});
+    expect_partition(dataset, split);
+    EXPECT_EQ(split.validation.size(), 30U);
+    const std::set<std::string> trained = names(dataset, split.train);
+    for (std::string name : names(dataset, split.validation)) {
+      name.back() = name.back() == '1' ? '2' : '1';
+      EXPECT_FALSE(trained.contains(name)) << name;
+    }
+  }
+  EXPECT_THAT(split_by_fraction(dataset, classes, {.fraction = 0.25, .column = "well"}).held_out_groups,
+              SizeIs(8));
+}
+
+TEST(Split, AColumnThatPartsAWellIsRefused) {
+  const Dataset dataset = make_wells(6);
+  const Classes classes = index_classes(dataset, "label");
+  for (const auto& split :
+       {std::function([&] { split_by_groups(dataset, "site", {"1"}); }),
+        std::function([&] { split_by_fraction(dataset, classes, {.fraction = 0.5, .column = "site"}); })}) {
+    EXPECT_THAT(test::message_of<Error>(split),
+                AllOf(HasSubstr("sites of one well (B0 HUVEC-01 1)"), HasSubstr("--group")));
+  }
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 namespace cytograd::test {
 namespace {
 
+namespace fs = std::filesystem;
+
 class TrainCuda : public testing::Test {
  protected:
   void SetUp() override {
@@ -39,6 +41,25 @@ TEST_F(TrainCuda, ASmallResNetHasTheLossesOfTheCpu) {
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_NEAR(on_cuda[i].train_loss, on_cpu[i].train_loss, 1e-3) << i;
     EXPECT_NEAR(on_cuda[i].val_loss, on_cpu[i].val_loss, 5e-3) << i;
+  }
+}
+
+// The sums that components come from are whole numbers: both devices have the same, and so the same components.
+TEST_F(TrainCuda, FusionsHaveTheLossesOfTheCpu) {
+  const Words options{"--epochs", "2", "--lr", "0.01", "--dtype", "f32", "--sampler", "group"};
+  const fs::path colours =
+      dir.write("colours.csv", "channel,colour,low,high\n1,#FF0000,0,200\n3,#00FF80,10,110\n");
+  for (const Words& fusion :
+       {Words{"--fusion", "pca", "--components", "2"}, Words{"--fusion", "learned", "--components", "2"},
+        Words{"--fusion", "colormap", "--colormap", colours.string()}}) {
+    SCOPED_TRACE(fusion[1]);
+    const std::string cpu = "cpu_" + fusion[1], cuda = "cuda_" + fusion[1];
+    const auto on_cpu = rows(cpu, options + fusion + Words{"--device", "cpu"});
+    const auto on_cuda = rows(cuda, options + fusion + Words{"--device", "cuda", "--deterministic"});
+    for (size_t i = 0; i < 2; ++i) EXPECT_NEAR(on_cuda[i].train_loss, on_cpu[i].train_loss, 1e-3) << i;
+    if (fusion[1] == "pca") {
+      EXPECT_EQ(read_file(RunFolder(dir / cuda).pca()), read_file(RunFolder(dir / cpu).pca()));
+    }
   }
 }
 

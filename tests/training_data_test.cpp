@@ -66,6 +66,51 @@ TEST(TrainingData, GroupsNeverStraddle) {
   }
 }
 
+TEST(TrainingData, AWellOfTheOwnSplitIsOnOneSide) {
+  const TempDir dir;
+  write_sites(dir,
+              "image,label,well,site,split\n"
+              "a.png,x,B1,1,train\nb.png,y,B2,1,train\nc.png,x,B1,2,val\n"
+              "d.png,y,B3,1,val\ne.png,x,B4,1,train\nf.png,y,B5,1,train\n");
+  testing::internal::CaptureStderr();
+  const TrainingData data = load_training_data(options_for(dir.path()));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("1 training images are left out, since other sites of their wells are validated on"));
+  EXPECT_THAT(data.train, ElementsAre(1, 4, 5));
+  EXPECT_THAT(data.train_labels, ElementsAre(1, 0, 1));
+  EXPECT_THAT(data.validation, ElementsAre(2, 3));
+}
+
+TEST(TrainingData, AWellOfTheValidationFolderIsNotTrainedOn) {
+  const TempDir train, val;
+  write_sites(train, "image,label,well,site\na.png,x,B1,1\nb.png,y,B2,1\nc.png,x,B3,1\nd.png,y,B4,1\n");
+  write_sites(val, "image,label,well,site\na.png,x,B1,2\nb.png,y,B9,2\n");
+  TrainOptions options = options_for(train.path());
+  options.val = val.path().string();
+  testing::internal::CaptureStderr();
+  const TrainingData data = load_training_data(options);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("1 training images are left out"));
+  EXPECT_THAT(data.train, ElementsAre(1, 2, 3));
+}
+
+TEST(TrainingData, TheSamplersDomainsAreThoseOfTheTrainingImages) {
+  const TempDir dir;
+  write_tiny_data(dir.path(), {.images = 20, .groups = 4});
+  TrainOptions options = options_for(dir.path());
+  options.val_group = {"g2"};
+  EXPECT_THAT(load_training_data(options).train_domains, IsEmpty());
+  options.sampler = "group";
+  const TrainingData data = load_training_data(options);
+  ASSERT_EQ(data.train_domains.size(), data.train.size());
+  const Names groups = group_names(data.images->dataset, "group", data.train);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (size_t j = 0; j < groups.size(); ++j)
+      EXPECT_EQ(groups[i] == groups[j], data.train_domains[i] == data.train_domains[j]);
+  }
+  options.sampler = "plate";
+  EXPECT_THAT(quiet_error(options), HasSubstr("has no column 'plate'"));
+}
+
 TEST(TrainingData, NamedGroupsAreHeldOut) {
   const TempDir dir;
   write_tiny_data(dir.path());
