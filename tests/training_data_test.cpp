@@ -211,7 +211,7 @@ TEST(TrainingData, AClassFolderWithoutPicturesIsNamed) {
     std::filesystem::create_directories(dir / name);
     for (int i = 0; i < 5; ++i) write_png(dir / name / fmt::format("{}.png", i), test::tiny_image({}, i));
   }
-  dir.write("z/a.czi", "a TIFF");
+  dir.write("z/a.gif", "no TIFF");
   testing::internal::CaptureStderr();
   EXPECT_THAT(load_training_data(options_for(dir.path())).classes, ElementsAre("x", "y"));
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
