@@ -1,0 +1,324 @@
+#include "tools/fuser.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "data/checksum.h"
+#include "data/colormap.h"
+#include "data/csv.h"
+#include "data/domains.h"
+#include "data/pca_scopes.h"
+#include "data/workers.h"
+#include "engine/atomic_file.h"
+#include "engine/folder_lock.h"
+#include "engine/parallel.h"
+#include "tools/progress.h"
+
+namespace cytograd {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A sample's name with the extension of a picture, fit for the column image of a labels.csv, where ';' parts channels.
+std::string picture_name(const Sample& sample) {
+  std::string text = sample.name;
+  if (sample.files.size() > 1) text.resize(std::min(text.size(), text.find(';')));
+  std::replace(text.begin(), text.end(), ';', '_');
+  fs::path name = fs::path(text).lexically_normal();
+  if (has_image_extension(name)) name.replace_extension();  // whatever else follows a dot is part of the name
+  return name.string() + ".png";
+}
+
+/// Throws Error where two samples would be written to one file.
+std::vector<std::string> picture_names(const Dataset& dataset) {
+  std::vector<std::string> names;
+  std::map<std::string, const Sample*> owners;
+  for (const Sample& sample : dataset.samples) {
+    names.push_back(picture_name(sample));
+    const auto [found, is_new] = owners.emplace(names.back(), &sample);
+    if (is_new) continue;
+    fail("{}: '{}' and '{}' would both be written to {}; rename one of them", dataset.root.string(),
+         found->second->name, sample.name, names.back());
+  }
+  return names;
+}
+
+/// image,label,group and every other column the dataset has.
+std::string labels_csv(const Dataset& dataset, const std::vector<std::string>& names,
+                       const std::vector<bool>& written) {
+  std::vector<std::string> header{"image"};
+  std::vector<size_t> order;
+  const auto add = [&](const std::string& title, const std::string& column) {
+    if (const auto index = dataset.column(column)) {
+      header.push_back(title);
+      order.push_back(*index);
+    }
+  };
+  add("label", dataset.label_column);
+  add("group", dataset.group_column);
+  for (const std::string& column : dataset.columns) {
+    if (column != "image" && column != "label" && column != "group") add(column, column);
+  }
+  std::string text = csv_row(header);
+  for (size_t i = 0; i < dataset.samples.size(); ++i) {
+    if (!written[i]) continue;
+    std::vector<std::string> row{names[i]};
+    for (const size_t index : order) row.push_back(dataset.samples[i].values[index]);
+    text += csv_row(row);
+  }
+  return text;
+}
+
+/// The files in the folder of --out.
+struct FuseFolder {
+  fs::path path;
+
+  fs::path images() const { return path / "images"; }
+  fs::path labels() const { return path / "labels.csv"; }
+  fs::path missing() const { return path / "missing.csv"; }    ///< images that were not there or unreadable
+  fs::path pca() const { return path / "pca.json"; }           ///< principal components by scope
+  fs::path settings() const { return path / "fuse.json"; }     ///< what the pictures were made with
+  fs::path colormap() const { return path / "colormap.csv"; }  ///< the colours
+};
+
+PcaFitOptions pca_options(const FuseSettings& settings) {
+  return {.components = 3,
+          .range = settings.pca_range == "percentile" ? PcaRange::percentile : PcaRange::deviations,
+          .workers = static_cast<int>(settings.workers)};
+}
+
+/// Whether the file is a PNG that is there to its end: a machine that went down may leave an empty one.
+bool is_whole_png(const fs::path& file) {
+  constexpr std::string_view kEnd("IEND\xAE\x42\x60\x82", 8);
+  std::error_code ignored;
+  if (!fs::is_regular_file(file, ignored)) return false;
+  std::ifstream stream(file, std::ios::binary);
+  std::string end(kEnd.size(), '\0');
+  stream.seekg(-static_cast<std::streamoff>(kEnd.size()), std::ios::end);
+  return stream.read(end.data(), static_cast<std::streamsize>(end.size())) && end == kEnd;
+}
+
+/// Makes the pictures of a dataset, but for those that are there.
+class Fuser {
+ public:
+  Fuser(const FuseSettings& settings, LoadedData& data, FuseFolder folder)
+      : settings_(settings),
+        data_(data),
+        dataset_(data.dataset),
+        folder_(std::move(folder)),
+        names_(picture_names(dataset_)),
+        written_(dataset_.samples.size()) {
+    if (settings.method == "colormap")
+      colormap_ = settings.colormap.empty() ? Colormap::rxrx1() : read_colormap(settings.colormap);
+    fingerprint_ = fingerprint();
+  }
+
+  void run() {
+    fs::create_directories(folder_.images());
+    begin();
+    const auto start = std::chrono::steady_clock::now();
+    if (settings_.method == "pca") fit();
+    draw();
+    data_.add_unreadable(unreadable_);
+    finish();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const auto there = std::count(written_.begin(), written_.end(), true);
+    fmt::print("{}: {} RGB images and labels.csv", folder_.path.string(), there);
+    if (there > drawn_) fmt::print(", {} of them from before", there - drawn_);
+    fmt::print("; {:.0f} images/s\n", static_cast<double>(drawn_) / std::max(seconds, 1e-9));
+  }
+
+ private:
+  /// All that pictures depend on: what is packed, and how.
+  std::string fingerprint() const {
+    std::string text = settings_.method + "\n" + (colormap_ ? colormap_->csv() : "");
+    if (settings_.method == "pca") text += settings_.pca_scope + "\n" + settings_.pca_range + "\n";
+    // Not where it is the default, so that folders from before there was a choice go on.
+    if (settings_.white != FuseSettings().white) text += fmt::format("white {}\n", settings_.white);
+    const bool shared = settings_.method == "pca" && settings_.pca_scope != "image";
+    for (const Sample& sample : dataset_.samples) {
+      if (shared) text += sample.name + "\n";  // the components are of all of them
+    }
+    return checksum_text(crc32_of(text));
+  }
+
+  /// Fails where the folder has pictures that were made in another way.
+  void begin() const {
+    const auto tables = {folder_.labels(), folder_.missing(), folder_.pca(), folder_.settings(),
+                         folder_.colormap()};
+    remove_leftovers(folder_.path, [&](const std::string& name) {
+      return std::any_of(tables.begin(), tables.end(),
+                         [&](const fs::path& file) { return file.filename() == name; });
+    });
+    std::set<fs::path> folders;
+    for (const std::string& name : names_) folders.insert((folder_.images() / name).parent_path());
+    for (const fs::path& pictures : folders)
+      remove_leftovers(pictures, [](const std::string& name) { return name.ends_with(".png"); });
+    const std::string text = fmt::format("{{\n \"method\": \"{}\",\n \"fingerprint\": \"{}\"\n}}\n",
+                                         settings_.method, fingerprint_);
+    std::error_code ignored;
+    if (!fs::exists(folder_.settings(), ignored)) {
+      if (fs::exists(folder_.labels(), ignored))
+        fail("{}: is there, and not of 'cytograd fuse'; it would be lost; name another --out",
+             folder_.labels().string());
+      write_text_file(folder_.settings(), text);
+    } else {
+      std::ifstream stream(folder_.settings(), std::ios::binary);
+      const std::string there((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+      if (there != text)
+        fail("{}: holds pictures of other images, or made with other settings; name another --out",
+             folder_.path.string());
+    }
+    if (colormap_) write_text_file(folder_.colormap(), colormap_->csv());
+  }
+
+  void fit() {
+    keys_ = domain_keys(dataset_, settings_.pca_scope);
+    pca_.scope = settings_.pca_scope;
+    pca_.fingerprint = fingerprint_;
+    std::error_code ignored;
+    if (settings_.pca_scope == "image") return;  // each image has its own when it is drawn
+    if (fs::exists(folder_.pca(), ignored)) {
+      PcaFile there = read_pca(folder_.pca());
+      if (there.fingerprint == fingerprint_) {
+        pca_ = std::move(there);
+        return;
+      }
+    }
+    // Images are looked at twice; what fits into memory is decoded once.
+    const auto total = static_cast<int64_t>(dataset_.samples.size());
+    store_ = std::make_unique<ImageStore>(
+        dataset_,
+        ImageStoreOptions{.cache_bytes = available_memory() / 2, .crop_side = 1, .read = settings_.read()});
+    Progress progress("fitting", total, "images");
+    store_->preload(static_cast<int>(settings_.workers), [](int64_t, int64_t) {});
+    std::vector<int64_t> samples(dataset_.samples.size());
+    for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<int64_t>(i);
+    PcaFitOptions options = pca_options(settings_);
+    options.progress = [&](int64_t done) { progress.update(done); };
+    PcaFits fits = fit_pca_scopes(*store_, samples, keys_, options);
+    data_.add_unreadable(fits.unreadable);
+    pca_.fits = std::move(fits.fits);
+    write_text_file(folder_.pca(), format_pca(pca_));
+  }
+
+  void draw() {
+    const auto total = static_cast<int64_t>(dataset_.samples.size());
+    Progress progress("fusing", total, "images");
+    for_each_item(
+        total, static_cast<int>(settings_.workers),
+        [&](int64_t i) {
+          limit_threads(1);  // the workers are the threads
+          draw_one(static_cast<size_t>(i));
+          return true;
+        },
+        [&](int64_t done) { progress.update(done); });
+    std::sort(unreadable_.begin(), unreadable_.end(),
+              [](const auto& a, const auto& b) { return a.sample < b.sample; });
+  }
+
+  void draw_one(size_t i) {
+    const fs::path file = folder_.images() / names_[i];
+    const bool is_there = is_whole_png(file);
+    const bool own_components = settings_.method == "pca" && settings_.pca_scope == "image";
+    if (is_there && !own_components) return mark(i, false);
+    StoredImage image;
+    try {
+      image =
+          store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i], settings_.read());
+    } catch (const UnskippableError&) {
+      throw;
+    } catch (const Error& failure) {
+      const std::lock_guard lock(mutex_);
+      unreadable_.push_back({static_cast<int64_t>(i), failure.what()});
+      return;
+    }
+    const Image planes{image.height, image.width, image.channels,
+                       std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
+    if (colormap_) {
+      write(file, (*colormap_)(planes));
+    } else {
+      PcaFit own;
+      if (own_components) own = fit_pca_image(image, pca_options(settings_));
+      const PcaFit& fit = own_components ? own : pca_.fits.at(keys_[i]);
+      if (!is_there) write(file, pca_to_rgb(planes, fit.pca, fit.ranges));
+      if (own_components) {
+        const std::lock_guard lock(mutex_);
+        pca_.fits.emplace(keys_[i], std::move(own));
+      }
+    }
+    mark(i, !is_there);
+  }
+
+  static void write(const fs::path& file, const Image& picture) {
+    fs::create_directories(file.parent_path());
+    write_png(file, picture);
+  }
+
+  void mark(size_t i, bool is_new) {
+    const std::lock_guard lock(mutex_);
+    written_[i] = true;
+    drawn_ += is_new ? 1 : 0;
+  }
+
+  void finish() {
+    std::string missing = "image,file,reason\n";
+    for (const MissingImage& image : dataset_.missing)
+      missing += csv_row(std::vector<std::string>{image.sample, image.file.string(), image.reason});
+    for (const UnreadableImage& image : data_.unreadable)
+      missing += csv_row(std::vector<std::string>{dataset_.samples[static_cast<size_t>(image.sample)].name,
+                                                  "", image.reason});
+    write_text_file(folder_.missing(), missing);
+    if (settings_.method == "pca") {
+      write_text_file(folder_.pca(), format_pca(pca_));
+      print_components();
+    }
+    write_text_file(folder_.labels(), labels_csv(dataset_, names_, written_));
+  }
+
+  /// The explained variance of each scope, or of the first few.
+  void print_components() const {
+    constexpr size_t kShown = 12;
+    size_t shown = 0;
+    for (const auto& [key, fit] : pca_.fits) {
+      if (++shown > kShown) break;
+      std::vector<std::string> parts;
+      for (size_t k = 0; k < fit.pca.components.size(); ++k)
+        parts.push_back(fmt::format("{:.5g} ({:.1f}%)", fit.pca.explained_variance[k],
+                                    100.0 * fit.pca.explained_variance_ratio[k]));
+      fmt::print("{}: explained variance {}\n", key, fmt::join(parts, ", "));
+    }
+    if (pca_.fits.size() > kShown) fmt::print("and {} more; pca.json has all\n", pca_.fits.size() - kShown);
+  }
+
+  const FuseSettings& settings_;
+  LoadedData& data_;
+  const Dataset& dataset_;
+  FuseFolder folder_;
+  std::vector<std::string> names_;
+  std::vector<bool> written_;
+  std::optional<Colormap> colormap_;
+  std::string fingerprint_;
+  std::vector<std::string> keys_;  // aligned with the samples; of pca
+  PcaFile pca_;
+  std::unique_ptr<ImageStore> store_;
+  std::mutex mutex_;
+  std::vector<UnreadableImage> unreadable_;
+  int64_t drawn_ = 0;
+};
+
+}  // namespace
+
+void fuse_images(const FuseSettings& settings, LoadedData& data) {
+  picture_names(data.dataset);  // fails before a folder is made
+  const FuseFolder folder{settings.out};
+  const FolderLock lock(folder.path, "fusing into this folder");
+  Fuser(settings, data, folder).run();
+}
+
+}  // namespace cytograd
