@@ -55,6 +55,16 @@ class CliSubmission : public ::testing::Test {
   TempDir dir;
 };
 
+TEST_F(CliSubmission, OfAPackIsThatOfItsFolder) {
+  expect_ok(submit());
+  const std::string submission = read_file(dir / "s.csv"), predictions = read_file(dir / "p.csv");
+  expect_ok(run_command({"pack", "--data", (dir / "data").string(), "--out", (dir / "pack").string()}));
+  expect_ok(run_command({"predict", "--model", (dir / "run").string(), "--out", (dir / "p.csv").string(),
+                         "--submission", (dir / "s.csv").string(), (dir / "pack").string()}));
+  EXPECT_EQ(read_file(dir / "s.csv"), submission);
+  EXPECT_EQ(read_file(dir / "p.csv"), predictions);
+}
+
 TEST_F(CliSubmission, HasTheWellsOfTestCsvAndNeitherControlsNorTrainingWells) {
   const CommandResult result = submit();
   expect_ok(result);
