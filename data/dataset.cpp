@@ -37,8 +37,8 @@ constexpr LayoutReader kReaders[] = {
      layouts::is_kaggle, layouts::open_kaggle},
     {Layout::class_folders, "class folders", "one folder of PNG, JPEG, BMP or TIFF images a class",
      layouts::is_class_folders, layouts::open_class_folders},
-    {Layout::plain_images, "images", "PNG, JPEG, BMP or TIFF images in the folder itself", layouts::is_plain_images,
-     layouts::open_plain_images},
+    {Layout::plain_images, "images", "PNG, JPEG, BMP or TIFF images in the folder itself",
+     layouts::is_plain_images, layouts::open_plain_images},
 };
 
 /// "a, b, c and 7 more".

@@ -266,8 +266,11 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
   };
   add(files.index(), index_csv(dataset, index.images));
   add(files.missing(), missing_csv(dataset));
-  for (const fs::path& table : dataset.packed ? std::vector<fs::path>{} : dataset.tables) {
-    const fs::path copy = files.tables() / table.lexically_relative(dataset.root);
+  const fs::path base = dataset.packed ? PackFiles{dataset.root}.tables() : dataset.root;
+  for (const fs::path& table : dataset.tables) {
+    const fs::path below = table.lexically_relative(base);
+    if (below.empty() || *below.begin() == "..") continue;  // a pack's other files
+    const fs::path copy = files.tables() / below;
     fs::create_directories(copy.parent_path());
     add(copy, read_whole(table));
   }

@@ -73,9 +73,7 @@ class ScopeFitter {
     PcaFits result;
     for (auto& [key, scope] : scopes_) {
       if (scope.sums.pixels() == 0) continue;
-      PcaFit fit{.sums = scope.sums, .pca = fit_pca(scope.sums, options_.components)};
-      fit.ranges = ranges_of(fit.pca, scope.pixels, options_.range);
-      result.fits.emplace(key, std::move(fit));
+      result.fits.emplace(key, fit(key, scope));
     }
     std::sort(unreadable_.begin(), unreadable_.end(),
               [](const auto& a, const auto& b) { return a.sample < b.sample; });
@@ -84,6 +82,16 @@ class ScopeFitter {
   }
 
  private:
+  PcaFit fit(const std::string& key, const Scope& scope) const {
+    try {
+      PcaFit result{.sums = scope.sums, .pca = fit_pca(scope.sums, options_.components)};
+      result.ranges = ranges_of(result.pca, scope.pixels, options_.range);
+      return result;
+    } catch (const Error& error) {
+      fail("{}: {}", key, error.what());
+    }
+  }
+
   std::optional<StoredImage> read(size_t i) {
     try {
       return store_.get(samples_[i]);

@@ -170,6 +170,33 @@ TEST_F(CliFuse, PicturesOfOtherSettingsAreNotMixed) {
   EXPECT_EQ(read_file(dir / "mine/labels.csv"), "image,label\n");
 }
 
+TEST_F(CliFuse, AnotherSelectionDoesNotTakeTheTablesPlace) {
+  write_tiny_data(data, {.images = 8, .channels = 3});
+  const Words pca{"--method", "pca", "--pca-scope", "image"};
+  expect_ok(fuse(out, pca + Words{"--where", "group=g1"}));
+  const std::string labels = read_file(out / "labels.csv");
+  expect_error(fuse(out, pca + Words{"--where", "group=g2"}), kFailed, {"pictures of other images"});
+  EXPECT_EQ(read_file(out / "labels.csv"), labels);
+}
+
+TEST_F(CliFuse, AnImageThatTurnsUpIsAdded) {
+  write_sites(data, {"a", "b", "c", "d"});
+  fs::rename(data / "b_w2.png", dir / "later.png");
+  expect_ok(fuse(out, {"--max-missing", "0.5"}));
+  fs::rename(dir / "later.png", data / "b_w2.png");
+  EXPECT_THAT(fuse(out).out, HasSubstr("4 RGB images and labels.csv, 3 of them from before"));
+  EXPECT_EQ(open_dataset(out).samples.size(), 4U);
+  EXPECT_EQ(read_file(out / "missing.csv"), "image,file,reason\n");
+}
+
+TEST_F(CliFuse, AnImageOfOnePixelHasNoComponents) {
+  dir.write("data/labels.csv", "image,label\na.png,x\n");
+  write_png(data / "a.png", {1, 1, 3, {1, 2, 3}});
+  expect_error(fuse(out, {"--method", "pca", "--pca-scope", "image"}), kFailed,
+               {"a.png: a PCA needs two pixels"});
+  expect_error(fuse(dir / "all", {"--method", "pca"}), kFailed, {"dataset: a PCA needs two pixels"});
+}
+
 TEST_F(CliFuse, ComponentsOfEachScopeLieBesideThePictures) {
   write_tiny_data(data, {.images = 16, .groups = 3, .side = 20, .channels = 3});
   const CommandResult result = fuse(out, {"--method", "pca", "--pca-scope", "group"});

@@ -74,6 +74,8 @@ TEST_F(CliFusion, ColoursAreKeptWithTheRun) {
   EXPECT_EQ(read_file(run / "colormap.csv"), read_file(colours));
   fs::remove(colours);
   expect_ok(eval(run));
+  expect_error(train(data, dir / "other", {"--fusion", "pca", "--colormap", colours.string()}), kWrongUsage,
+               {"--colormap", "no meaning with --fusion pca"});
   expect_error(train(data, dir / "six", {"--fusion", "colormap"}), kFailed,
                {"needs 6 channels", "--colormap"});
 }

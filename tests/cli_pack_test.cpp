@@ -91,6 +91,7 @@ TEST(CliPack, WhatItIsGivenMustMakeSense) {
   expect_error(pack(dir / "data", dir.path()), kFailed, {"or around it"});
   expect_ok(pack(dir / "data", dir / "pack"));
   expect_ok(pack(dir / "pack", dir / "part", {"--where", "group=g1"}));
+  EXPECT_EQ(read_file(dir / "part/tables/labels.csv"), read_file(dir / "data/labels.csv"));
   const Dataset part = open_pack(dir / "part");
   EXPECT_EQ(part.samples.size(), 6U);
   EXPECT_THAT(pack(dir / "data", dir / "pack").out, HasSubstr("is packed already"));

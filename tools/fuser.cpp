@@ -134,17 +134,20 @@ class Fuser {
   }
 
  private:
-  /// All that pictures depend on: what is packed, and how.
+  /// Of all that the pictures and their table depend on.
   std::string fingerprint() const {
     std::string text = settings_.method + "\n" + (colormap_ ? colormap_->csv() : "");
     if (settings_.method == "pca") text += settings_.pca_scope + "\n" + settings_.pca_range + "\n";
-    // Not where it is the default, so that folders from before there was a choice go on.
-    if (settings_.white != FuseSettings().white) text += fmt::format("white {}\n", settings_.white);
+    text += fmt::format("white {}\n", settings_.white);
+    std::vector<std::string> names;
+    for (const Sample& sample : dataset_.samples) names.push_back(sample.name);
+    // What is missing today may be there tomorrow, unless components were fitted without it.
     const bool shared = settings_.method == "pca" && settings_.pca_scope != "image";
-    for (const Sample& sample : dataset_.samples) {
-      if (shared) text += sample.name + "\n";  // the components are of all of them
+    for (const Sample& sample : dataset_.incomplete) {
+      if (!shared) names.push_back(sample.name);
     }
-    return checksum_text(crc32_of(text));
+    std::sort(names.begin(), names.end());
+    return checksum_text(crc32_of(fmt::format("{}{}", text, fmt::join(names, "\n"))));
   }
 
   /// Fails where the folder has pictures that were made in another way.
@@ -244,7 +247,7 @@ class Fuser {
       write(file, (*colormap_)(planes));
     } else {
       PcaFit own;
-      if (own_components) own = fit_pca_image(image, pca_options(settings_));
+      if (own_components) own = fit_own(i, image);
       const PcaFit& fit = own_components ? own : pca_.fits.at(keys_[i]);
       if (!is_there) write(file, pca_to_rgb(planes, fit.pca, fit.ranges));
       if (own_components) {
@@ -253,6 +256,14 @@ class Fuser {
       }
     }
     mark(i, !is_there);
+  }
+
+  PcaFit fit_own(size_t i, const StoredImage& image) const {
+    try {
+      return fit_pca_image(image, pca_options(settings_));
+    } catch (const Error& error) {
+      fail("{}: {}", dataset_.samples[i].name, error.what());
+    }
   }
 
   static void write(const fs::path& file, const Image& picture) {

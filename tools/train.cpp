@@ -190,6 +190,8 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
     if (!config.empty()) options = overlay(command, options, config);
   }
   if (options.data.empty()) throw CLI::RequiredError("--data");
+  if (!options.colormap.empty() && options.fusion != "colormap")
+    throw CLI::ValidationError("--colormap", fmt::format("has no meaning with --fusion {}", options.fusion));
   resolve_dtype(options.dtype, resolve_device(options.device));  // fails early
 
   TrainingData data = load_training_data(options);
