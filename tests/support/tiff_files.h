@@ -85,7 +85,7 @@ inline std::filesystem::path write_tiff(const std::filesystem::path& file, const
           std::vector<uint8_t> data;
           for (uint32_t i = 0; i < used * columns * samples; ++i) {
             const uint32_t pixel = i / samples;
-            const uint32_t v = value(page, y + pixel / columns, x + pixel % columns, plane + i % samples);
+            const uint64_t v = value(page, y + pixel / columns, x + pixel % columns, plane + i % samples);
             for (size_t b = 0; b < bytes; ++b) data.push_back(static_cast<uint8_t>(v >> (8 * b)));
           }
           const auto size = static_cast<tmsize_t>(data.size());
