@@ -1,12 +1,12 @@
 #include "data/checksum.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 namespace cytograd {
 
 uint32_t crc32_of(std::span<const uint8_t> bytes) {
-  return static_cast<uint32_t>(crc32_z(0, bytes.data(), bytes.size()));
+  return libdeflate_crc32(0, bytes.data(), bytes.size());
 }
 
 uint32_t crc32_of(std::string_view text) {

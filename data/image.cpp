@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "data/image_format.h"
+#include "data/png_decode.h"
 #include "data/raw_image.h"
 #include "data/stb.h"
 #include "data/tiff.h"
@@ -80,12 +81,16 @@ int64_t bits_of(ImageFormat format, std::span<const uint8_t> start) {
   fail("{}: is corrupted, or a kind of picture that is not supported", file.string());
 }
 
+/// All but TIFF. stb_image looks at the header, and decodes what decode_png leaves to it.
 RawImage decode_by_stb(const fs::path& file, ImageFormat format, std::span<const uint8_t> bytes) {
   const int length = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
   RawImage image{.info = checked_info(file, width, height, channels), .bytes = {}, .levels = {}};
   image.info.bits = bits_of(format, bytes);
+  if (format == ImageFormat::png) {
+    if (std::optional<RawImage> decoded = decode_png(file.string(), bytes)) return std::move(*decoded);
+  }
   const auto wanted = static_cast<int>(image.info.channels);
   const auto take = [&](auto* decoded, auto& values) {
     const std::unique_ptr<std::remove_pointer_t<decltype(decoded)>, FreePixels> pixels(decoded);

@@ -1,12 +1,12 @@
 #include "data/image_format.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <numeric>
 #include <string_view>
+
+#include "data/checksum.h"
 
 namespace cytograd {
 namespace {
@@ -24,12 +24,6 @@ bool starts_with(Bytes bytes, Bytes prefix) {
   return bytes.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), bytes.begin());
 }
 
-uint32_t big_endian(Bytes bytes, size_t at, size_t count) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < count; ++i) value = value << 8 | bytes[at + i];
-  return value;
-}
-
 uint32_t little_endian(Bytes bytes, size_t at, size_t count) {
   uint32_t value = 0;
   for (size_t i = count; i-- > 0;) value = value << 8 | bytes[at + i];
@@ -42,7 +36,7 @@ std::string png_flaw(Bytes bytes) {
     const size_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) break;
     const Bytes body = bytes.subspan(at + 4, 4 + length);
-    if (crc32_z(0, body.data(), body.size()) != big_endian(bytes, at + 8 + length, 4))
+    if (crc32_of(body) != big_endian(bytes, at + 8 + length, 4))
       return "is corrupted (a PNG chunk has a wrong checksum)";
     const std::string_view type(reinterpret_cast<const char*>(body.data()), 4);
     if (type == "IEND") return "";
@@ -108,6 +102,23 @@ std::string bmp_flaw(Bytes bytes) {
 }
 
 }  // namespace
+
+uint32_t big_endian(Bytes bytes, size_t at, size_t count) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < count; ++i) value = value << 8 | bytes[at + i];
+  return value;
+}
+
+std::vector<PngChunk> png_chunks(Bytes bytes) {
+  std::vector<PngChunk> chunks;
+  for (size_t at = kPngSignature.size(); chunks.empty() || chunks.back().type != "IEND";) {
+    const size_t length = big_endian(bytes, at, 4);
+    chunks.push_back(
+        {{reinterpret_cast<const char*>(bytes.data()) + at + 4, 4}, bytes.subspan(at + 8, length)});
+    at += 12 + length;
+  }
+  return chunks;
+}
 
 ImageFormat image_format(Bytes bytes) {
   if (starts_with(bytes, kPngSignature)) return ImageFormat::png;

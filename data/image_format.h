@@ -1,10 +1,13 @@
 // Whether the bytes of a picture are all there. stb_image decodes several kinds of truncated or corrupted
-// file without a word, which would put grey or torn images into a training set. Internal to data/image.cpp.
+// file without a word, which would put grey or torn images into a training set. Internal to data/image.cpp
+// and png_decode.cpp.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace cytograd {
 
@@ -17,5 +20,16 @@ ImageFormat image_format(std::span<const uint8_t> bytes);
 /// to IEND. JPEG: every segment within the file, up to the end-of-image marker. BMP: all rows there.
 /// TIFF: always "", for libtiff tells what is missing.
 std::string picture_flaw(ImageFormat format, std::span<const uint8_t> bytes);
+
+struct PngChunk {
+  std::string_view type;  ///< four bytes
+  std::span<const uint8_t> data;
+};
+
+/// The chunks of a PNG in which picture_flaw finds nothing, in their order, up to IEND.
+std::vector<PngChunk> png_chunks(std::span<const uint8_t> bytes);
+
+/// The number in `count` bytes, 1 to 4, from `at` on, the highest first.
+uint32_t big_endian(std::span<const uint8_t> bytes, size_t at, size_t count);
 
 }  // namespace cytograd
