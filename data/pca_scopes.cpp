@@ -65,7 +65,7 @@ class ScopeFitter {
            .workers = options_.workers,
            .ahead = 2 * options_.workers},
           [&](int64_t i) { return read(static_cast<size_t>(i)); },
-          [&](int64_t i, std::optional<StoredImage> image) {
+          [&](int64_t i, const std::optional<StoredImage>& image) {
             add(static_cast<size_t>(i), image);
             if (options_.progress) options_.progress(i + 1);
           });
