@@ -118,6 +118,14 @@ struct OnednnPlans::State {
 OnednnPlans::OnednnPlans() : state_(std::make_unique<State>()) {}
 OnednnPlans::~OnednnPlans() = default;
 
+bool OnednnPlans::computes(DType dtype) {
+  if (dtype == DType::f32) return true;
+  const auto isa =
+      static_cast<unsigned>(dnnl::get_effective_cpu_isa());  // bit sets, each of all that it builds on
+  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+  return dtype == DType::bf16 && (isa & needed) == needed;
+}
+
 OnednnPlans::Key OnednnPlans::convolution_key(Op op, const Shape& x, DType x_type, const Tensor& w,
                                               const Conv2dOptions& options) {
   return {static_cast<int64_t>(op),

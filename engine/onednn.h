@@ -22,6 +22,9 @@ class OnednnPlans {
   OnednnPlans(const OnednnPlans&) = delete;
   OnednnPlans& operator=(const OnednnPlans&) = delete;
 
+  /// Whether this processor has what oneDNN needs for the type: bf16 wants AVX-512, be it to emulate it.
+  static bool computes(DType dtype);
+
   /// x [N, H, W, I], w [O, KH, KW, I] -> y [N, H', W', O] in x's type.
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options);
   /// dy [N, H', W', O] -> dx of `x_shape` in dy's type.

@@ -1,4 +1,7 @@
-// The dense arithmetic of the CPU backend against plain loops in f64.
+// The dense arithmetic of the CPU backend against plain loops in f64, and that of oneDNN in bf16, which the backend only
+// leaves to it where the processor computes in bf16.
+#include "engine/onednn.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -89,11 +92,26 @@ void expect_close(const Tensor& actual, const Shape& shape, const std::vector<do
   }
 }
 
-template <typename T>
-void check_convolution(const Convolution& c, double epsilon) {
+/// oneDNN without the backend around it.
+struct Plans : OnednnPlans {
+  Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
+    return matmul({.a = x, .b = w, .transpose_b = true, .bias = b, .result = x.dtype()});
+  }
+  Tensor linear_backward_input(const Tensor& dy, const Tensor& w) {
+    return matmul({.a = dy, .b = w, .result = dy.dtype()});
+  }
+  Tensor linear_backward_weight(const Tensor& dy, const Tensor& x) {
+    return matmul({.a = dy, .transpose_a = true, .b = x, .result = DType::f32});
+  }
+};
+
+#define NEEDS_ONEDNN_BF16() \
+  if (!OnednnPlans::computes(DType::bf16)) GTEST_SKIP() << "oneDNN computes in bf16 with AVX-512 alone"
+
+template <typename T, typename Cpu>
+void check_convolution(Cpu& cpu, const Convolution& c, double epsilon) {
   SCOPED_TRACE(testing::PrintToString(c));
   constexpr DType kType = DTypeOf<T>::value;
-  Backend& cpu = backend(Device::cpu);
   const std::vector<T> x = rounded<T>(random_values(c.x(), 1));
   const std::vector<T> dy = rounded<T>(random_values(c.y(), 2));
   // Weights that bf16 holds exactly: the cast to x's type must not cost what the test does not allow for.
@@ -140,7 +158,7 @@ TEST(OnednnConvolution, MatchesPlainLoopsOnOddShapes) {
                               .window = window,
                               .options = {.stride = stride, .padding = padding}};
           ++turn;
-          check_convolution<float>(c, 0x1p-22);
+          check_convolution<float>(backend(Device::cpu), c, 0x1p-22);
         }
 }
 
@@ -155,29 +173,48 @@ TEST(OnednnConvolution, MatchesPlainLoopsOnFewPixels) {
       {8, 1, 1, 64, 64, 1, {.stride = 1, .padding = 0}},   {8, 2, 1, 64, 64, 7, {.stride = 2, .padding = 3}},
       {8, 1, 1, 256, 512, 1, {.stride = 1, .padding = 0}}, {8, 1, 1, 64, 64, 1, {.stride = 2, .padding = 1}},
   };
-  for (const Convolution& c : cases) check_convolution<float>(c, 0x1p-22);
+  for (const Convolution& c : cases) check_convolution<float>(backend(Device::cpu), c, 0x1p-22);
 }
 
-TEST(OnednnConvolution, Bf16IsWithinItsRounding) {
+template <typename Cpu>
+void check_bf16_convolutions(Cpu& cpu) {
   const Convolution cases[] = {
       {3, 9, 12, 6, 64, 7, {.stride = 2, .padding = 3}},   {3, 9, 12, 64, 64, 3, {.stride = 1, .padding = 1}},
       {1, 9, 12, 64, 128, 1, {.stride = 2, .padding = 0}}, {3, 9, 7, 17, 5, 3, {.stride = 2, .padding = 1}},
       {8, 2, 2, 64, 64, 3, {.stride = 1, .padding = 1}},
   };
-  for (const Convolution& c : cases) check_convolution<bf16>(c, 0x1p-8);
+  for (const Convolution& c : cases) check_convolution<bf16>(cpu, c, 0x1p-8);
 }
 
-TEST(OnednnConvolution, WeightGradientComesInTheTypeOfTheWeights) {
+TEST(OnednnConvolution, Bf16IsWithinItsRounding) { check_bf16_convolutions(backend(Device::cpu)); }
+
+TEST(OnednnConvolution, Bf16OfItsOwnIsWithinItsRounding) {
+  NEEDS_ONEDNN_BF16();
+  Plans plans;
+  check_bf16_convolutions(plans);
+}
+
+template <typename Cpu>
+void check_type_of_weight_gradient(Cpu& cpu) {
   const Convolution c{3, 9, 12, 17, 33, 3, {.stride = 1, .padding = 1}};
-  Backend& cpu = backend(Device::cpu);
   const Tensor x = Tensor::from(rounded<bf16>(random_values(c.x(), 1)), c.x());
   const Tensor dy = Tensor::from(rounded<bf16>(random_values(c.y(), 2)), c.y());
   const Tensor w = Tensor::from(rounded<bf16>(random_values(c.w(), 3)), c.w());
   const Tensor narrow = cpu.conv2d_backward_weight(dy, x, w, c.options);
-  const Tensor wide = cpu.conv2d_backward_weight(dy, x, cpu.cast(w, DType::f32), c.options);
+  const Tensor wide = cpu.conv2d_backward_weight(dy, x, backend(Device::cpu).cast(w, DType::f32), c.options);
   EXPECT_EQ(wide.dtype(), DType::f32);
   ASSERT_EQ(narrow.dtype(), DType::bf16);
   EXPECT_EQ(widened(narrow.to_vector<bf16>()), widened(rounded<bf16>(wide.to_vector<float>())));
+}
+
+TEST(OnednnConvolution, WeightGradientComesInTheTypeOfTheWeights) {
+  check_type_of_weight_gradient(backend(Device::cpu));
+}
+
+TEST(OnednnConvolution, WeightGradientOfItsOwnComesInTheTypeOfTheWeights) {
+  NEEDS_ONEDNN_BF16();
+  Plans plans;
+  check_type_of_weight_gradient(plans);
 }
 
 TEST(OnednnConvolution, RepeatsBitForBit) {
@@ -200,10 +237,9 @@ TEST(OnednnConvolution, RepeatsBitForBit) {
   }
 }
 
-template <typename T>
-void check_linear(int64_t batch, int64_t in, int64_t out, double epsilon) {
+template <typename T, typename Cpu>
+void check_linear(Cpu& cpu, int64_t batch, int64_t in, int64_t out, double epsilon) {
   SCOPED_TRACE(fmt::format("linear {} x {} to {}", batch, in, out));
-  Backend& cpu = backend(Device::cpu);
   const std::vector<T> x = rounded<T>(random_values({batch, in}, 1));
   const std::vector<T> dy = rounded<T>(random_values({batch, out}, 2));
   const std::vector<float> w = widened(rounded<bf16>(random_values({out, in}, 3)));
@@ -237,21 +273,28 @@ void check_linear(int64_t batch, int64_t in, int64_t out, double epsilon) {
   const Tensor dw = cpu.linear_backward_weight(dyt, xt);
   EXPECT_EQ(dw.dtype(), DType::f32);
   expect_close(dw, {out, in}, dw_expected, batch, 0x1p-22, "dw");
-  const Tensor db = cpu.linear_backward_bias(dyt);
+  const Tensor db = backend(Device::cpu).linear_backward_bias(dyt);
   EXPECT_EQ(db.dtype(), DType::f32);
   expect_close(db, {out}, db_expected, batch, 0x1p-22, "db");
 }
 
 TEST(OnednnLinear, MatchesPlainLoops) {
-  check_linear<float>(1, 1, 1, 0x1p-22);
-  check_linear<float>(3, 17, 5, 0x1p-22);
-  check_linear<float>(65, 64, 131, 0x1p-22);
-  check_linear<float>(64, 512, 1139, 0x1p-22);
+  check_linear<float>(backend(Device::cpu), 1, 1, 1, 0x1p-22);
+  check_linear<float>(backend(Device::cpu), 3, 17, 5, 0x1p-22);
+  check_linear<float>(backend(Device::cpu), 65, 64, 131, 0x1p-22);
+  check_linear<float>(backend(Device::cpu), 64, 512, 1139, 0x1p-22);
 }
 
 TEST(OnednnLinear, Bf16IsWithinItsRounding) {
-  check_linear<bf16>(3, 17, 5, 0x1p-8);
-  check_linear<bf16>(64, 512, 131, 0x1p-8);
+  check_linear<bf16>(backend(Device::cpu), 3, 17, 5, 0x1p-8);
+  check_linear<bf16>(backend(Device::cpu), 64, 512, 131, 0x1p-8);
+}
+
+TEST(OnednnLinear, Bf16OfItsOwnIsWithinItsRounding) {
+  NEEDS_ONEDNN_BF16();
+  Plans plans;
+  check_linear<bf16>(plans, 3, 17, 5, 0x1p-8);
+  check_linear<bf16>(plans, 64, 512, 131, 0x1p-8);
 }
 
 TEST(OnednnPlans, SecondCallTakesAllMemoryFromThePool) {

@@ -11,7 +11,7 @@ namespace cytograd {
 Device resolve_device(const std::string& name);
 
 /// "auto", "f32", "bf16" or "f16". auto: bf16 on a GPU and where the CPU computes it in hardware, else f32. Throws Error for f16 on a
-/// CPU; bf16 without hardware is allowed, and slow.
+/// CPU; bf16 without hardware is computed in f32 and rounded, which is no faster than f32.
 DType resolve_dtype(const std::string& name, Device device);
 
 }  // namespace cytograd

@@ -1,5 +1,6 @@
 #include "engine/backend_cpu.h"
 #include "engine/onednn.h"
+#include "engine/ops/bf16_cpu.h"
 #include "engine/ops/conv2d_taps_cpu.h"
 
 namespace cytograd {
@@ -20,6 +21,7 @@ bool prefers_taps(conv2d_taps::Op op, const Tensor& activations, const Shape& x_
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   check_type(x);
+  if (must_widen(x.dtype())) return cast(conv2d(widened(*this, x), widened(*this, w), options), x.dtype());
   if (prefers_taps(conv2d_taps::Op::forward, x, x.shape(), w, options))
     return conv2d_taps::forward(x, w, options);
   return plans_->conv2d(x, w, options);
@@ -28,6 +30,8 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions&
 Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
                                          const Conv2dOptions& options) {
   check_type(dy);
+  if (must_widen(dy.dtype()))
+    return cast(conv2d_backward_input(widened(*this, dy), widened(*this, w), x_shape, options), dy.dtype());
   if (prefers_taps(conv2d_taps::Op::backward_input, dy, x_shape, w, options))
     return conv2d_taps::backward_input(dy, w, x_shape, options);
   return plans_->conv2d_backward_input(dy, w, x_shape, options);
@@ -36,6 +40,11 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, cons
 Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
                                           const Conv2dOptions& options) {
   check_type(x);
+  if (must_widen(x.dtype())) {
+    const Tensor like_w = w.dtype() == DType::f32 ? w : Tensor::empty(w.shape());  // its values are not read
+    const Tensor dw = conv2d_backward_weight(widened(*this, dy), widened(*this, x), like_w, options);
+    return w.dtype() == DType::f32 ? dw : cast(dw, w.dtype());
+  }
   if (prefers_taps(conv2d_taps::Op::backward_weight, x, x.shape(), w, options))
     return conv2d_taps::backward_weight(dy, x, w.shape(), options);
   return plans_->conv2d_backward_weight(dy, x, w, options);

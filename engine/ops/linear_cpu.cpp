@@ -3,6 +3,7 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/onednn.h"
+#include "engine/ops/bf16_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -16,16 +17,20 @@ void check_type(const Tensor& x) {
 
 Tensor CpuBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   check_type(x);
+  if (must_widen(x.dtype())) return cast(linear(widened(*this, x), widened(*this, w), b), x.dtype());
   return plans_->matmul({.a = x, .b = w, .transpose_b = true, .bias = b, .result = x.dtype()});
 }
 
 Tensor CpuBackend::linear_backward_input(const Tensor& dy, const Tensor& w) {
   check_type(dy);
+  if (must_widen(dy.dtype()))
+    return cast(linear_backward_input(widened(*this, dy), widened(*this, w)), dy.dtype());
   return plans_->matmul({.a = dy, .b = w, .result = dy.dtype()});
 }
 
 Tensor CpuBackend::linear_backward_weight(const Tensor& dy, const Tensor& x) {
   check_type(x);
+  if (must_widen(x.dtype())) return linear_backward_weight(widened(*this, dy), widened(*this, x));
   return plans_->matmul({.a = dy, .transpose_a = true, .b = x, .result = DType::f32});
 }
 
