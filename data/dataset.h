@@ -40,6 +40,7 @@ struct Dataset {
   std::filesystem::path root;
   Layout layout = Layout::plain_images;  ///< of what was packed, where this is a pack
   bool packed = false;
+  std::optional<int32_t> white;  ///< of a pack of 16-bit images: the level that became 255
   std::vector<std::string>
       columns;                     ///< for example experiment, plate, well, site, cell_type, sirna, well_type
   std::vector<Sample> samples;     ///< those with all their files present

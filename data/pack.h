@@ -62,6 +62,8 @@ class Pack {
   StoredImage read(size_t image) const;
   ImageInfo info(size_t image) const;
 
+  /// Whether the image could not be read when it was packed.
+  bool is_unreadable(size_t image) const { return !images_[image].unreadable.empty(); }
   size_t size() const { return images_.size(); }
   const std::vector<PackShard>& shards() const { return shards_; }
   const PackFiles& files() const { return files_; }

@@ -50,14 +50,12 @@ Json read_description(const fs::path& file) {
   try {
     json = Json::parse(text);
     const std::string crc = json.at("crc32").get<std::string>();
+    const bool is_as_written = json_text(json) == text;  // white space is not in the checksum
     json.erase("crc32");
-    const std::string found = checksum_text(crc32_of(json_text(json)));
-    if (found != crc)
+    if (checksum_text(crc32_of(json_text(json))) != crc || !is_as_written)
       fail(
-          "{}: its content, bytes 0 to {}, has the checksum {} and says {}; the file is damaged, pack the "
-          "dataset "
-          "again",
-          file.string(), text.size(), found, crc);
+          "{}: its content, bytes 0 to {}, is not what its checksum {} was made of; the file is damaged, pack the dataset again",
+          file.string(), text.size(), crc);
     if (json.at("format").get<std::string>() != kFormat)
       fail("{}: is not the description of a pack", file.string());
     if (json.at("version").get<int>() != kVersion)
@@ -83,8 +81,7 @@ std::string read_checked(const PackFiles& files, const Json& entry) {
   const std::string crc = checksum_text(crc32_of(text)), due = entry.at("crc32").get<std::string>();
   if (crc != due)
     fail(
-        "{}: its content, bytes 0 to {}, has the checksum {} and should have {}; the file is damaged, pack "
-        "the "
+        "{}: its content, bytes 0 to {}, has the checksum {} and should have {}; the file is damaged, pack the "
         "dataset again",
         file.string(), bytes, crc, due);
   return text;
@@ -156,6 +153,8 @@ Dataset dataset_of(const PackFiles& files, const Json& description) {
   dataset.label_column = description.at("label_column").get<std::string>();
   dataset.group_column = description.at("group_column").get<std::string>();
   dataset.tables.push_back(files.description());
+  if (const Json white = description.value("white", Json()); !white.is_null())
+    dataset.white = white.get<int32_t>();
 
   std::map<std::string, std::string> contents;
   for (const Json& entry : description.at("files")) {
@@ -258,6 +257,7 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
                    {"layout", layout_name(dataset.layout)},
                    {"label_column", dataset.label_column},
                    {"group_column", dataset.group_column},
+                   {"white", index.white ? Json(*index.white) : Json()},
                    {"files", Json::array()},
                    {"shards", Json::array()}};
   const auto add = [&](const fs::path& file, const std::string& content) {

@@ -1,6 +1,7 @@
 // The tables of a pack. Internal to data/pack*.cpp.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,8 @@ namespace cytograd::detail {
 
 /// What pack.json and the tables beside it say.
 struct PackIndex {
-  std::string fingerprint;  ///< of what was packed: pack_fingerprint
+  std::string fingerprint;            ///< of what was packed: pack_fingerprint
+  std::optional<int32_t> white = {};  ///< where the images have 16 bits
   std::vector<PackShard> shards;
   std::vector<PackedImage> images;  ///< aligned with the dataset's samples
 };

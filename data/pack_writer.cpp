@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "data/checksum.h"
@@ -54,7 +55,9 @@ class PackWriter {
     const FolderLock lock(files_.folder, "packing into this folder");
     remove_leftovers(files_.folder, [](const std::string& name) { return is_own(name); });
     std::error_code ignored;
-    if (fs::exists(files_.description(), ignored)) return whole();
+    if (fs::exists(files_.description(), ignored)) {
+      if (const auto there = whole()) return *there;
+    }
     PackSummary summary;
     while (adopt_shard()) {
     }
@@ -81,22 +84,41 @@ class PackWriter {
 
   void require_own_folder() const {
     std::error_code error;
+    const bool is_begun = is_pack(files_.folder);
     for (const auto& entry : fs::directory_iterator(files_.folder, error)) {
       const std::string name = entry.path().filename().string();
-      if (!is_own(name.substr(0, name.rfind(".tmp."))))
+      const std::string whole_name = name.substr(0, name.rfind(".tmp."));
+      // Before its first shard is written, a pack has nothing but a part of it.
+      const bool is_part = whole_name != name && files_.folder / whole_name == files_.shard(0);
+      if (is_begun ? !is_own(whole_name) : !is_part)
         fail("{}: holds other files, such as {}; name a folder of its own for the pack",
              files_.folder.string(), name);
     }
   }
 
-  PackSummary whole() const {
-    if (detail::read_pack_fingerprint(files_) != fingerprint_)
-      fail("{}: holds the pack of another dataset, or of one that has changed since; name another --out",
-           files_.folder.string());
+  /// Of a pack that is finished and sound; nothing where a part of it is damaged, which is then packed again.
+  std::optional<PackSummary> whole() const {
+    std::string fingerprint;
+    try {
+      fingerprint = detail::read_pack_fingerprint(files_);
+      if (fingerprint == fingerprint_) return verified();
+    } catch (const Error& error) {
+      say(fmt::format("packing again what is damaged: {}", error.what()));
+      fs::remove(files_.description());
+      return std::nullopt;
+    }
+    fail("{}: holds the pack of another dataset, or of one that has changed since; name another --out",
+         files_.folder.string());
+  }
+
+  PackSummary verified() const {
     const Dataset packed = open_pack(files_.folder);
     PackSummary summary{.images = static_cast<int64_t>(packed.samples.size()), .was_whole = true};
     summary.resumed = summary.images;
-    if (!packed.samples.empty()) count(packed.samples.front().pack->shards(), summary);
+    if (packed.samples.empty()) return summary;
+    const Pack& pack = *packed.samples.front().pack;
+    pack.verify(options_.workers, options_.progress);
+    count(pack.shards(), summary);
     return summary;
   }
 
@@ -280,7 +302,18 @@ class PackWriter {
     summary.unreadable = static_cast<int64_t>(reasons.size());
     report_unreadable(reasons);
     count(index_.shards, summary);
+    index_.white = white();
     detail::write_pack_index(files_, dataset_, index_);
+  }
+
+  std::optional<int32_t> white() const {
+    if (dataset_.packed) return dataset_.white;
+    for (size_t i = 0; i < index_.images.size(); ++i) {
+      if (!index_.images[i].unreadable.empty()) continue;
+      if (read_sample_info(dataset_.samples[i]).bits != 16) return std::nullopt;
+      return options_.read.white;
+    }
+    return std::nullopt;
   }
 
   void report_unreadable(const std::vector<std::string>& reasons) const {

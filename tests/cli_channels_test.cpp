@@ -58,10 +58,26 @@ TEST_P(CliChannels, StacksOf16BitsGoAllTheWay) {
   const Words pack{"pack", "--data", data.string(), "--out", (dir / "pack").string()};
   expect_ok(run_command(pack + white));
   expect_error(run_command(pack), kFailed, {"holds the pack of another dataset"});
+  const CommandResult of_pack = run_command({"inspect", "--data", (dir / "pack").string()});
+  EXPECT_THAT(of_pack.out, HasSubstr("packed from 16 bits with --white 2900"));
 
   const RunFolder files(trained_run(data, dir / "from_files", white));
   const RunFolder packed(trained_run(dir / "pack", dir / "from_pack", white));
   expect_same_run(files, packed);
+
+  // A pack says itself how it was scaled, and no other way is taken for it.
+  expect_same_run(packed, RunFolder(trained_run(dir / "pack", dir / "from_its_own")));
+  expect_error(train(dir / "pack", dir / "other", {"--white", "4095"}), kFailed,
+               {"was packed with --white 2900, which cannot become 4095"});
+  expect_ok(run_command({"pack", "--data", data.string(), "--out", (dir / "darker").string()}));
+  for (const Words& command :
+       {Words{"predict", "--model", files.path().string(), "--out", (dir / "p.csv").string(),
+              (dir / "darker").string()},
+        Words{"eval", "--model", files.path().string(), "--data", (dir / "darker").string()}})
+    expect_error(run_command(command), kFailed,
+                 {"was packed with --white 65535, but the model was trained with 2900"});
+  expect_error(train(dir / "pack", dir / "other", {"--val", (dir / "darker").string()}), kFailed,
+               {"was packed with --white 65535, but the training images have 2900"});
 
   // The run's own white: the same predictions from what it was trained on, packed or not.
   const auto predictions = [&](const fs::path& input) {

@@ -81,6 +81,16 @@ TEST(CliPack, VerifyNamesWhatIsDamaged) {
   expect_error(run_command({"pack", "--verify", (dir / "data").string()}), kFailed, {"holds no pack"});
 }
 
+TEST(CliPack, VerifyCountsTheImagesThatAreThere) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  dir.write("data/i9.png", "not a picture");
+  const CommandResult packed = pack(dir / "data", dir / "pack");
+  expect_ok(packed);
+  EXPECT_THAT(packed.out, AllOf(HasSubstr("23 images in"), HasSubstr("1 unreadable")));
+  EXPECT_THAT(run_command({"pack", "--verify", (dir / "pack").string()}).out, HasSubstr("23 images are as"));
+}
+
 TEST(CliPack, WhatItIsGivenMustMakeSense) {
   const TempDir dir;
   write_tiny_data(dir / "data");

@@ -183,6 +183,21 @@ TEST_F(PackTest, AWholePackIsLeftAsItIs) {
   EXPECT_EQ(fs::last_write_time(out / "shard-00000.safetensors"), time);
 }
 
+TEST_F(PackTest, AWholePackThatWasDamagedIsPackedAgain) {
+  pack();
+  for (const std::string& name :
+       Words{"pack.json", "index.csv", "tables/labels.csv", "shard-00002.safetensors"}) {
+    const std::string whole = read_file(out / name);
+    flip(out / name, whole.size() - 2);
+    notes.clear();
+    EXPECT_FALSE(pack().was_whole) << name;
+    EXPECT_EQ(read_file(out / name), whole);
+    EXPECT_THAT(notes,
+                ::testing::Contains(HasSubstr("packing again what is damaged: " + (out / name).string())));
+    EXPECT_EQ(flaw(), "");
+  }
+}
+
 TEST_F(PackTest, AnotherDatasetIsNotMixedIn) {
   pack();
   write_png(dir / "data/i24.png", tiny_image({.side = 17, .channels = 3}, 24));
@@ -197,6 +212,9 @@ TEST_F(PackTest, AFolderOfOtherFilesIsNotWrittenInto) {
   dir.write("pack/notes.txt", "mine");
   EXPECT_THAT(message_of<Error>([&] { pack(); }), AllOf(HasSubstr("holds other files, such as notes.txt")));
   EXPECT_THAT(listing(out), ElementsAre("notes.txt"));
+  fs::rename(out / "notes.txt", out / "index.csv");  // called as a pack's, but there is no pack
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), AllOf(HasSubstr("holds other files, such as index.csv")));
+  EXPECT_EQ(read_file(out / "index.csv"), "mine");
 }
 
 TEST_F(PackTest, TheSecondProcessStops) {
@@ -215,8 +233,9 @@ TEST_F(PackTest, EveryChangedByteIsFound) {
   for (const std::string& name : Words{"pack.json", "index.csv", "missing.csv", "tables/labels.csv",
                                        "shard-00000.safetensors", "shard-00005.safetensors"}) {
     const std::string whole = read_file(out / name);
-    for (size_t i = 0; i < 40; ++i) {
-      const size_t at = i * (whole.size() - 1) / 39;
+    const size_t places = name == "pack.json" ? whole.size() : 40;
+    for (size_t i = 0; i < places; ++i) {
+      const size_t at = i * (whole.size() - 1) / (places - 1);
       flip(out / name, at);
       const std::string message = flaw();
       EXPECT_THAT(message, HasSubstr(out.string())) << name << " at " << at;

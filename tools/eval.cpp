@@ -31,6 +31,7 @@ void evaluate(const EvalSettings& settings) {
   options.max_missing = settings.max_missing;
 
   Dataset dataset = open_filtered(settings.data, settings.where);
+  require_white(run, dataset);
   const std::string label = options.label.empty() ? dataset.label_column : options.label;
   if (label.empty())
     fail("{}: the images have no labels to compare with; use 'cytograd predict'", settings.data);

@@ -63,10 +63,11 @@ void draw_preview(const FuseSettings& settings, const Dataset& dataset) {
   write_png(settings.preview, contact_sheet(sites, options));
 }
 
-void fuse(const FuseSettings& settings) {
+void fuse(FuseSettings settings) {
   if (!settings.out.empty()) require_apart(settings.out, settings.data);
   LoadedData data;
   data.dataset = open_filtered(settings.data, settings.where);
+  settings.white = resolve_white(data.dataset, settings.white);
   if (!settings.sites.empty()) keep_where(data.dataset, "site", settings.sites);
   data.max_missing = settings.max_missing;
   check_missing(data.dataset, settings.max_missing);

@@ -107,7 +107,9 @@ void print_column(const Dataset& dataset, size_t column) {
 
 void print(const Dataset& dataset) {
   fmt::print("{}: {}{}\n", dataset.root.string(), layout_name(dataset.layout),
-             dataset.packed ? ", packed" : "");
+             !dataset.packed ? ""
+             : dataset.white ? fmt::format(", packed from 16 bits with --white {}", *dataset.white)
+                             : std::string(", packed"));
   fmt::print("  {} of {} named images are there", dataset.samples.size(), dataset.named_samples);
   std::string reason;
   if (const auto info = first_image(dataset, reason)) {

@@ -1,6 +1,7 @@
 #include "data/pack.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 
 #include "tools/commands.h"
@@ -28,6 +29,7 @@ void pack(const PackSettings& settings) {
   if (is_within(settings.out, settings.data) || is_within(settings.data, settings.out))
     fail("--out {} lies in --data {}, or around it; name a folder of its own", settings.out, settings.data);
   const Dataset dataset = open_filtered(settings.data, settings.where);
+  const int32_t white = resolve_white(dataset, settings.white);
   check_missing(dataset, settings.max_missing);
   report_missing(dataset);
   PackSummary summary;
@@ -38,7 +40,7 @@ void pack(const PackSettings& settings) {
                                    .workers = static_cast<int>(settings.workers),
                                    .shard_bytes = static_cast<uint64_t>(settings.shard_mib) << 20,
                                    .max_missing = settings.max_missing,
-                                   .read = {.white = static_cast<int32_t>(settings.white)},
+                                   .read = {.white = white},
                                    .progress = [&](int64_t images) { progress.update(images); },
                                    .note = say});
   }
@@ -64,7 +66,10 @@ void verify(const PackSettings& settings) {
     dataset.samples.front().pack->verify(static_cast<int>(settings.workers),
                                          [&](int64_t images) { progress.update(images); });
   }
-  fmt::print("{}: {} images are as they were packed\n", settings.verify, total);
+  const auto unreadable =
+      std::count_if(dataset.samples.begin(), dataset.samples.end(),
+                    [](const Sample& sample) { return sample.pack->is_unreadable(sample.packed); });
+  fmt::print("{}: {} images are as they were packed\n", settings.verify, total - unreadable);
 }
 
 }  // namespace

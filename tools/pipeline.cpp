@@ -25,7 +25,21 @@ std::vector<std::string> split_values(const std::string& text) {
 
 }  // namespace
 
-void say(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+void say(const std::string& line) {
+  std::string text = line;
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; },
+      ' ');  // a file's name may hold a line end
+  std::fputs((text + "\n").c_str(), stderr);
+}
+
+int32_t resolve_white(const Dataset& dataset, int64_t given) {
+  const auto asked = static_cast<int32_t>(given);
+  if (!dataset.white || *dataset.white == asked) return asked;
+  if (asked == ReadOptions().white) return *dataset.white;
+  fail("{}: was packed with --white {}, which cannot become {}; pack it anew", dataset.root.string(),
+       *dataset.white, asked);
+}
 
 void report_missing(const Dataset& dataset) {
   const auto lost = dataset.named_samples - static_cast<int64_t>(dataset.samples.size());

@@ -33,6 +33,10 @@ struct LoadedData {
 /// open_dataset, then keep_where for each COLUMN=VALUE[,VALUE...] of `where`.
 Dataset open_filtered(const std::string& folder, const std::vector<std::string>& where);
 
+/// What --white is for the dataset's images: that of a pack of 16-bit images, else what was given. Throws Error where a
+/// pack has another than the one given; the default gives way.
+int32_t resolve_white(const Dataset& dataset, int64_t given);
+
 /// Prints how many of the images that the dataset names are not there, if any.
 void report_missing(const Dataset& dataset);
 

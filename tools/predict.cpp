@@ -28,7 +28,7 @@ struct PredictSettings {
 };
 
 /// Images of files and folders as one table; with several inputs, a folder's images carry its name.
-Dataset gather(const PredictSettings& settings) {
+Dataset gather(const PredictSettings& settings, const TrainedRun& run) {
   Dataset all;
   for (const std::string& input : settings.inputs) {
     std::error_code ignored;
@@ -40,6 +40,7 @@ Dataset gather(const PredictSettings& settings) {
       continue;
     }
     Dataset dataset = open_filtered(input, settings.where);
+    require_white(run, dataset);
     if (settings.inputs.size() == 1) return dataset;
     all.named_samples += dataset.named_samples;
     for (auto* samples : {&dataset.samples, &dataset.incomplete}) {
@@ -145,7 +146,7 @@ void predict(const PredictSettings& settings) {
   TrainedRun run = load_trained_run(settings.model, device);
   TrainOptions options = run.options;
   options.max_missing = settings.max_missing;
-  Dataset dataset = gather(settings);
+  Dataset dataset = gather(settings, run);
   for (const std::string& output : {settings.out, settings.submission}) {
     require_no_run_file(run, output);
     require_no_input(output, dataset);

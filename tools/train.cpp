@@ -195,6 +195,7 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   resolve_dtype(options.dtype, resolve_device(options.device));  // fails early
 
   TrainingData data = load_training_data(options);
+  options.white = data.white;
   const ImageInfo& image = data.images->store->reference();
   const int64_t side = options.crop > 0 ? options.crop : std::max(image.height, image.width) / options.shrink;
   options.stem = resolve_stem(options, side);

@@ -67,6 +67,12 @@ void require_no_run_file(const TrainedRun& run, const std::string& output) {
   }
 }
 
+void require_white(const TrainedRun& run, const Dataset& dataset) {
+  if (!dataset.white || *dataset.white == run.options.white) return;
+  fail("{}: was packed with --white {}, but the model was trained with {}; pack it anew",
+       dataset.root.string(), *dataset.white, run.options.white);
+}
+
 void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder) {
   if (channels == run.channels) return;
   fail("{}: the images have {} channels but the model was trained on {}", folder, channels, run.channels);

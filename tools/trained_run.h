@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "models/model.h"
 #include "tools/evaluator.h"
 #include "tools/fusion_tables.h"
@@ -35,6 +36,9 @@ EvaluatorOptions evaluator_options(const TrainedRun& run, const TrainOptions& op
 
 /// Fails where `output` is one of the run's files.
 void require_no_run_file(const TrainedRun& run, const std::string& output);
+
+/// Fails where a pack's 16-bit images were scaled in another way than the run's.
+void require_white(const TrainedRun& run, const Dataset& dataset);
 
 /// Fails where a dataset's images have other channels than the run's.
 void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder);

@@ -160,7 +160,8 @@ void apply_default_filters(Dataset& dataset, const TrainOptions& options, const 
   if (training && !filtered_by_user(options, "split")) keep_existing(dataset, "split", is_train_or_val);
 }
 
-TrainingData load_training_data(const TrainOptions& options) {
+TrainingData load_training_data(const TrainOptions& asked) {
+  TrainOptions options = asked;
   if (!options.val.empty() && !options.val_group.empty())
     fail("--val and --val-group both say which images to validate on; give one of them");
   std::error_code ignored;
@@ -171,6 +172,7 @@ TrainingData load_training_data(const TrainOptions& options) {
         options.val);
   TrainingData result;
   Dataset dataset = open_filtered(options.data, options.where);
+  options.white = result.white = resolve_white(dataset, options.white);
   result.label_column = label_column(dataset, options.label);
   apply_default_filters(dataset, options, result.label_column, true);
   result.group_column = group_column(dataset, options);
@@ -198,6 +200,9 @@ TrainingData load_training_data(const TrainOptions& options) {
     result.validation_labels = labels_of(classes.of_sample, result.validation);
   } else {
     Dataset validation = open_filtered(options.val, options.where);
+    if (validation.white && *validation.white != options.white)
+      fail("{}: was packed with --white {}, but the training images have {}", options.val, *validation.white,
+           options.white);
     apply_default_filters(validation, options, result.label_column, false);
     const std::vector<int64_t> labels = label_samples(validation, result.label_column, result.classes);
     for (size_t i = 0; i < labels.size(); ++i) {

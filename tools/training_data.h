@@ -12,6 +12,7 @@ namespace cytograd {
 struct TrainingData {
   std::unique_ptr<LoadedData> images;             ///< of --data
   std::unique_ptr<LoadedData> validation_images;  ///< of --val; null: validation is part of `images`
+  int32_t white = 65535;                          ///< of --white, or of the pack that --data is
   std::vector<std::string> classes;
   std::string label_column;
   std::string group_column;  ///< "": none
