@@ -19,7 +19,9 @@ option(CYTOGRAD_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanit
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Paths below the sources count as relative ones, so that clones in other folders share what is compiled.
+  set(CCACHE_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_LAUNCHER})
 endif()
 
 # Flags come with this interface target, so that dependencies built elsewhere never see them.

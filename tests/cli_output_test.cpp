@@ -15,7 +15,7 @@ using ::testing::Not;
 namespace fs = std::filesystem;
 
 std::string shell_quoted(const Words& words) {
-  std::string line = "'" CYTOGRAD_BINARY "'";
+  std::string line = fmt::format("'{}'", kBinary);
   for (const std::string& word : words) line += " '" + word + "'";
   return line;
 }

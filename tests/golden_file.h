@@ -10,6 +10,7 @@
 #include "engine/philox.h"
 #include "engine/safetensors.h"
 #include "tests/op_case.h"
+#include "tests/support/paths.h"
 
 namespace cytograd::test {
 
@@ -71,7 +72,7 @@ inline GoldenError golden_error(const std::vector<float>& values, const std::vec
 }
 
 /// The folder of golden files.
-inline std::filesystem::path golden_folder() { return CYTOGRAD_GOLDEN; }
+inline std::filesystem::path golden_folder() { return kGoldenFolder; }
 
 inline std::vector<float> golden_values(const SafetensorsFile& file, const std::string& name) {
   const Tensor* tensor = file.find(name);

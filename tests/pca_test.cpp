@@ -11,6 +11,7 @@
 #include "data/pca_scopes.h"
 #include "engine/check.h"
 #include "engine/philox.h"
+#include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_data.h"
 
@@ -106,7 +107,7 @@ TEST(FitPca, ImagesOfOneValueHaveNoVariance) {
 // Promised: numpy's int64 sums exactly, scikit-learn's components within 1e-6 and its variances within 1e-9 of them.
 TEST(FitPca, IsScikitLearnsOnRealSites) {
   CYTOGRAD_NEEDS_SAMPLES();
-  std::ifstream file(CYTOGRAD_GOLDEN "/pca.json");
+  std::ifstream file(std::filesystem::path(kGoldenFolder) / "pca.json");
   const Json scopes = Json::parse(file);
   ASSERT_THAT(scopes, SizeIs(5));
   for (const Json& scope : scopes) {
