@@ -14,7 +14,7 @@ packages=(
   libeigen3-dev                                   # eigenvectors of small matrices
   libgtest-dev libgmock-dev libbenchmark-dev      # tests and benchmarks
   clang-format clang-tidy clang                   # checks; clang for its OpenMP header
-  libomp-dev python3
+  libomp-dev python3 python3-scipy                # the significance of a change between benchmarks
 )
 
 has_cuda() { command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; }
