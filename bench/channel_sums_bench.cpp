@@ -1,153 +1,24 @@
-// Times channel_sums over more pixels than caches hold, beside the rate at which the same threads read memory at all.
-// With --pixels FILE --channels C: the covariance of that file's channels, for compare_covariance.py; prints a line of
-// JSON.
-#include <benchmark/benchmark.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <CLI/CLI.hpp>
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <string>
-#include <vector>
-
+// Exact sums of channels and of their products: each byte is read once.
+#include "bench/channel_sums_problem.h"
 #include "engine/ops.h"
-#include "engine/parallel.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
-constexpr int64_t kBytes = int64_t{1} << 30;
-constexpr int kReads = 5;  // of which the best counts
-
-template <typename Work>
-double seconds_of(const Work& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+Work work(const ChannelSumsProblem& p) {
+  const Tensor x = random_bytes({p.pixels, p.channels}, p.device);
+  Tensor sums = Tensor::zeros({p.channels + 1, p.channels}, DType::i64, p.device);
+  return {.run = [x, sums]() mutable { channel_sums(x, sums); }, .bytes = p.pixels * p.channels};
 }
 
-/// Bytes a second at which all threads together add up x as whole numbers of 64 bits, which takes no time.
-double read_bandwidth(const Tensor& x) {
-  const auto* words = static_cast<const uint64_t*>(x.raw());
-  const int64_t count = x.elements() / 8;
-  std::atomic<uint64_t> total = 0;
-  double best = 0.0;
-  for (int i = 0; i < kReads; ++i) {
-    const double seconds = seconds_of([&] {
-      parallel_for(count, 1024, [&](int64_t begin, int64_t end) {
-        uint64_t sum = 0;
-        for (int64_t k = begin; k < end; ++k) sum += words[k];
-        total += sum;
-      });
-    });
-    best = std::max(best, static_cast<double>(count) * 8.0 / seconds);
+void add(std::vector<Row>& rows) {
+  for (const Device device : devices()) {
+    for (const ChannelSumsProblem& p : channel_sums_problems(device))
+      rows.push_back(channel_sums_row(p, "production", [p] { return work(p); }));
   }
-  benchmark::DoNotOptimize(total.load());
-  return best;
 }
 
-const Tensor& many_bytes() {
-  static const Tensor x = [] {
-    Tensor bytes = Tensor::empty({kBytes}, DType::u8);
-    uint8_t* values = bytes.data<uint8_t>();
-    parallel_for(kBytes, 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) values[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
-    });
-    return bytes;
-  }();
-  return x;
-}
-
-void cpu(benchmark::State& state) {
-  static const double bandwidth = read_bandwidth(many_bytes());
-  const int64_t channels = state.range(0), pixels = kBytes / channels;
-  const Tensor x = many_bytes().view_as({pixels, channels}, DType::u8);
-  Tensor sums = Tensor::zeros({channels + 1, channels}, DType::i64);
-  double seconds = 0.0;
-  for (auto _ : state) {
-    const double now = seconds_of([&] { channel_sums(x, sums); });
-    state.SetIterationTime(now);
-    seconds += now;
-  }
-  state.SetBytesProcessed(pixels * channels * state.iterations());
-  state.SetItemsProcessed(pixels * state.iterations());
-  state.counters["share_of_read_bandwidth"] =
-      static_cast<double>(pixels * channels * state.iterations()) / seconds / bandwidth;
-}
-BENCHMARK(cpu)
-    ->ArgName("channels")
-    ->Arg(1)
-    ->Arg(3)
-    ->Arg(5)
-    ->Arg(6)
-    ->Arg(8)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
-
-/// [C * C], of sums [C + 1, C].
-std::vector<double> covariance_of(const std::vector<int64_t>& sums, int64_t channels, int64_t pixels) {
-  std::vector<double> covariance;
-  const auto n = static_cast<double>(pixels);
-  for (int64_t i = 0; i < channels; ++i) {
-    for (int64_t j = 0; j < channels; ++j) {
-      const double products = static_cast<double>(sums[(1 + i) * channels + j]);
-      covariance.push_back((products - static_cast<double>(sums[i]) * static_cast<double>(sums[j]) / n) /
-                           (n - 1.0));
-    }
-  }
-  return covariance;
-}
-
-void measure_file(const std::string& path, int64_t channels) {
-  const int64_t pixels = static_cast<int64_t>(std::filesystem::file_size(path)) / channels;
-  if (pixels < 2) fail("{}: no pixels of {} channels", path, channels);
-  Tensor x = Tensor::empty({pixels, channels}, DType::u8);
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(static_cast<char*>(x.raw()), x.elements())) fail("{}: cannot be read", path);
-
-  std::vector<double> seconds, covariance;
-  for (int i = 0; i < 1 + kReads; ++i) {
-    seconds.push_back(seconds_of([&] {
-      Tensor sums = Tensor::zeros({channels + 1, channels}, DType::i64);
-      channel_sums(x, sums);
-      covariance = covariance_of(sums.to_vector<int64_t>(), channels, pixels);
-    }));
-  }
-  seconds.erase(seconds.begin());  // a warm-up
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
-  fmt::print(
-      "{{\"seconds\": {:.6f}, \"pixels\": {}, \"threads\": {}, \"share_of_read_bandwidth\": {:.2f}, "
-      "\"covariance\": [{:.17g}]}}\n",
-      median, pixels, cpu_threads(), static_cast<double>(x.bytes()) / median / read_bandwidth(x),
-      fmt::join(covariance, ", "));
-}
+const RowSource source(add);
 
 }  // namespace
-}  // namespace cytograd
-
-int main(int argc, char** argv) {
-  try {
-    benchmark::Initialize(&argc, argv);  // takes its own options away
-    std::string pixels;
-    int64_t channels = 6;
-    CLI::App app{"Times the exact sums of channels and of their products"};
-    app.add_option("--pixels", pixels, "A file of interleaved bytes")->check(CLI::ExistingFile);
-    app.add_option("--channels", channels, "Of that file")->check(CLI::Range(1, 8));
-    CLI11_PARSE(app, argc, argv);
-    if (pixels.empty()) {
-      benchmark::RunSpecifiedBenchmarks();
-    } else {
-      cytograd::measure_file(pixels, channels);
-    }
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "channel_sums_bench: error: %s\n", error.what());
-    return 1;
-  }
-}
+}  // namespace cytograd::bench

@@ -1,7 +1,7 @@
 """Runs the covariance of an image set's channels in cytograd and in scikit-learn in turn and prints the ratio of their
 times, with its spread, and how far the variances along the principal axes differ.
 
-    python3 compare_covariance.py --ours build/release/channel_sums_bench --images RXRX1/train --rounds 5
+    python3 compare_covariance.py --ours build/release/covariance_bench --images RXRX1/train --rounds 5
 
 Needs a Python with scikit-learn and Pillow. Takes the six-channel stacks of site 1, tiled to --pixels or more.
 """
@@ -42,7 +42,7 @@ def measure(command):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ours", default="build/release/channel_sums_bench")
+    parser.add_argument("--ours", default="build/release/covariance_bench")
     parser.add_argument("--images", required=True, help="a folder of RxRx1's layout")
     parser.add_argument("--pixels", type=int, default=8_000_000)
     parser.add_argument("--rounds", type=int, default=5)

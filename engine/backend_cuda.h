@@ -15,7 +15,14 @@
 namespace cytograd {
 
 class CudaLibraries;
+struct BatchnormActTrainArguments;
+struct ChannelSumsArguments;
+struct PreprocessArguments;
 struct StepTerm;
+
+/// What queues an op's kernels: production's, or a variant under trial.
+template <typename Arguments>
+using Launcher = void (*)(const Arguments& arguments, device::Stream stream);
 
 /// How channel_sums comes about on a GPU; equal results. The op takes the kernel, which reads a pixel of six channels
 /// once; the matrix product of bytes moves some 40 bytes for it, and is here to compare.
@@ -56,6 +63,9 @@ class CudaBackend final : public Backend {
 
   BatchnormActForward batchnorm_act_train(const BatchnormActArguments& arguments,
                                           const BatchnormActOptions& options) override;
+  BatchnormActForward batchnorm_act_train_by(Launcher<BatchnormActTrainArguments> launcher,
+                                             const BatchnormActArguments& arguments,
+                                             const BatchnormActOptions& options);
   Tensor batchnorm_act_eval(const BatchnormActArguments& arguments,
                             const BatchnormActOptions& options) override;
   BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const BatchnormActSaved& saved) override;
@@ -85,10 +95,13 @@ class CudaBackend final : public Backend {
 
   void preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options,
                   Tensor& y) override;
+  void preprocess_by(Launcher<PreprocessArguments> launcher, const Tensor& images,
+                     std::span<const View> views, const PreprocessOptions& options, Tensor& y);
   void channel_sums(const Tensor& x, Tensor& sums) override {
     channel_sums_by(ChannelSumsMethod::kernel, x, sums);
   }
   void channel_sums_by(ChannelSumsMethod method, const Tensor& x, Tensor& sums);
+  void channel_sums_by(Launcher<ChannelSumsArguments> launcher, const Tensor& x, Tensor& sums);
 
   void begin_step(std::span<const Tensor> gradients, const StepState& state, const StepRules& rules) override;
   void sgd_step(std::span<const OptimizerTerm> terms, const StepState& state,

@@ -11,6 +11,12 @@ int64_t rows_of(const Tensor& x) { return x.elements() / channels_of(x); }
 
 Backend::BatchnormActForward CudaBackend::batchnorm_act_train(const BatchnormActArguments& arguments,
                                                               const BatchnormActOptions& options) {
+  return batchnorm_act_train_by(launch_batchnorm_act_train, arguments, options);
+}
+
+Backend::BatchnormActForward CudaBackend::batchnorm_act_train_by(
+    Launcher<BatchnormActTrainArguments> launcher, const BatchnormActArguments& arguments,
+    const BatchnormActOptions& options) {
   const device::Range range("batchnorm_act");
   const Tensor& x = arguments.x;
   const int64_t rows = rows_of(x), channels = channels_of(x);
@@ -23,24 +29,24 @@ Backend::BatchnormActForward CudaBackend::batchnorm_act_train(const BatchnormAct
                              .inv_std = empty({channels}),
                              .mask = Tensor()};
   if (options.relu) result.mask = empty({batchnorm_act_mask_bytes(rows, channels)}, DType::u8);
-  launch_batchnorm_act_train({.x = x.raw(),
-                              .residual = arguments.residual.raw(),
-                              .gamma = arguments.gamma.data<float>(),
-                              .beta = arguments.beta.data<float>(),
-                              .running_mean = running_mean.data<float>(),
-                              .running_var = running_var.data<float>(),
-                              .batches_tracked = batches.defined() ? batches.data<int64_t>() : nullptr,
-                              .mean = result.mean.data<float>(),
-                              .inv_std = result.inv_std.data<float>(),
-                              .y = result.y.raw(),
-                              .mask = static_cast<uint8_t*>(result.mask.raw()),
-                              .workspace = workspace.data<float>(),
-                              .rows = rows,
-                              .channels = channels,
-                              .epsilon = options.epsilon,
-                              .momentum = options.momentum,
-                              .type = element_type(x.dtype())},
-                             stream());
+  launcher({.x = x.raw(),
+            .residual = arguments.residual.raw(),
+            .gamma = arguments.gamma.data<float>(),
+            .beta = arguments.beta.data<float>(),
+            .running_mean = running_mean.data<float>(),
+            .running_var = running_var.data<float>(),
+            .batches_tracked = batches.defined() ? batches.data<int64_t>() : nullptr,
+            .mean = result.mean.data<float>(),
+            .inv_std = result.inv_std.data<float>(),
+            .y = result.y.raw(),
+            .mask = static_cast<uint8_t*>(result.mask.raw()),
+            .workspace = workspace.data<float>(),
+            .rows = rows,
+            .channels = channels,
+            .epsilon = options.epsilon,
+            .momentum = options.momentum,
+            .type = element_type(x.dtype())},
+           stream());
   return result;
 }
 

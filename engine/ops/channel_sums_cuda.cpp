@@ -15,12 +15,7 @@ void CudaBackend::channel_sums_by(ChannelSumsMethod method, const Tensor& x, Ten
   const device::Range range("channel_sums");
   const int64_t channels = sums.dim(1);
   const int64_t pixels = x.elements() / channels;
-  if (method == ChannelSumsMethod::kernel) {
-    launch_channel_sums(
-        {.x = x.data<uint8_t>(), .sums = sums.data<int64_t>(), .pixels = pixels, .channels = channels},
-        stream());
-    return;
-  }
+  if (method == ChannelSumsMethod::kernel) return channel_sums_by(launch_channel_sums, x, sums);
   for (int64_t first = 0; first < pixels; first += kChunks * kMaxPlanePixels) {
     const int64_t count = std::min(pixels - first, kChunks * kMaxPlanePixels);
     const int64_t width = plane_pixels(count);
@@ -39,6 +34,15 @@ void CudaBackend::channel_sums_by(ChannelSumsMethod method, const Tensor& x, Ten
                               .channels = channels},
                              stream());
   }
+}
+
+void CudaBackend::channel_sums_by(Launcher<ChannelSumsArguments> launcher, const Tensor& x, Tensor& sums) {
+  const int64_t channels = sums.dim(1);
+  launcher({.x = x.data<uint8_t>(),
+            .sums = sums.data<int64_t>(),
+            .pixels = x.elements() / channels,
+            .channels = channels},
+           stream());
 }
 
 }  // namespace cytograd

@@ -35,6 +35,11 @@ Tensor room_for(int64_t count) {
 
 void CudaBackend::preprocess(const Tensor& images, std::span<const View> views,
                              const PreprocessOptions& options, Tensor& y) {
+  preprocess_by(launch_preprocess, images, views, options, y);
+}
+
+void CudaBackend::preprocess_by(Launcher<PreprocessArguments> launcher, const Tensor& images,
+                                std::span<const View> views, const PreprocessOptions& options, Tensor& y) {
   const device::Range range("preprocess");
   CHECK(options.shrink <= kMaxShrink, "shrink {}", options.shrink);
   FusedImages source{.images = images.data<uint8_t>(),
@@ -71,7 +76,7 @@ void CudaBackend::preprocess(const Tensor& images, std::span<const View> views,
     arguments.moments = static_cast<const ChannelMoments*>(moments.raw());
     launch_image_statistics(source, arguments.parts, static_cast<ChannelMoments*>(moments.raw()), stream());
   }
-  launch_preprocess(arguments, stream());
+  launcher(arguments, stream());
 }
 
 }  // namespace cytograd

@@ -1,0 +1,36 @@
+// The sizes that families are timed at: the op table's training sizes, and those of ResNets on images of 64 to 512
+// pixels. The small one comes first.
+#pragma once
+
+#include <vector>
+
+#include "bench/harness.h"
+#include "tests/op_cases.h"
+
+namespace cytograd::bench {
+
+/// The table's cases of an op that are sizes from training.
+inline std::vector<test::OpCase> realistic_cases(const std::string& op) {
+  std::vector<test::OpCase> cases;
+  for (const test::OpCase& c : test::op_cases()) {
+    if (c.op == op && c.realistic) cases.push_back(c);
+  }
+  return cases;
+}
+
+/// Activations [N, H, W, C] of ResNet-18 at 64 and 128 pixels, batch 64, and of ResNet-50 at 224, batch 16, and at 512,
+/// batch 4.
+inline std::vector<Shape> activation_shapes() {
+  return {{1, 16, 16, 64},   {64, 16, 16, 64},   {64, 8, 8, 128},  {64, 2, 2, 512},   {64, 32, 32, 64},
+          {16, 56, 56, 256}, {16, 14, 14, 1024}, {16, 7, 7, 2048}, {4, 128, 128, 64}, {4, 128, 128, 256}};
+}
+
+/// f(device, dtype) for what this build has.
+template <typename F>
+void for_each_target(const F& f) {
+  for (const Device device : devices()) {
+    for (const DType dtype : dtypes(device)) f(device, dtype);
+  }
+}
+
+}  // namespace cytograd::bench

@@ -1,0 +1,23 @@
+// What a file of results says of where it comes from, and the limits that its figures are shares of.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace cytograd::bench {
+
+/// Measured in this process, once, when first asked for.
+struct Limits {
+  double copy = 0.0;    ///< bytes read and written a second by a copy of more than the caches hold
+  double matmul = 0.0;  ///< operations a second of a large matrix product of the type
+};
+/// `smoke`: not measured, all one.
+const Limits& limits_of(Device device, DType dtype, bool smoke);
+
+/// Device, driver, clocks, compiler, commit, limits, by the names that report.py reads.
+std::vector<std::pair<std::string, std::string>> context(bool smoke);
+
+}  // namespace cytograd::bench

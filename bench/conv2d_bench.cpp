@@ -1,0 +1,102 @@
+// Convolutions of ResNet-18 at 64 pixels and of ResNet-50 at 224: 2 N H' W' O KH KW I operations each way.
+#include "bench/cases.h"
+#include "bench/peers_onednn.h"
+#include "engine/backend.h"
+
+namespace cytograd::bench {
+namespace {
+
+struct Problem {
+  Device device;
+  DType dtype;
+  Shape x;
+  Shape w;
+  Conv2dOptions options;
+
+  Shape y() const {
+    return {x[0], options.output_extent(x[1], w[1]), options.output_extent(x[2], w[2]), w[0]};
+  }
+};
+
+std::vector<Problem> problems() {
+  std::vector<Problem> all;
+  const auto layer = [&](const Shape& x, const Shape& w, const Conv2dOptions& options) {
+    for_each_target([&](Device device, DType dtype) { all.push_back({device, dtype, x, w, options}); });
+  };
+  const Conv2dOptions same{.stride = 1, .padding = 1}, half{.stride = 2, .padding = 1};
+  for (const test::OpCase& c : realistic_cases("conv2d")) {
+    layer(c.inputs[0].shape, c.inputs[1].shape,
+          {.stride = static_cast<int64_t>(c.attributes.at("stride")),
+           .padding = static_cast<int64_t>(c.attributes.at("padding"))});
+  }
+  layer({64, 64, 64, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3});  // ResNet-18 at 64 pixels
+  layer({64, 16, 16, 64}, {64, 3, 3, 64}, same);
+  layer({64, 16, 16, 64}, {128, 3, 3, 64}, half);
+  layer({64, 8, 8, 128}, {128, 3, 3, 128}, same);
+  layer({64, 4, 4, 256}, {256, 3, 3, 256}, same);
+  layer({64, 2, 2, 512}, {512, 3, 3, 512}, same);
+  layer({16, 224, 224, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3});  // ResNet-50 at 224 pixels
+  layer({16, 56, 56, 64}, {256, 1, 1, 64}, {});
+  layer({16, 56, 56, 256}, {64, 1, 1, 256}, {});
+  layer({16, 56, 56, 64}, {64, 3, 3, 64}, same);
+  layer({16, 28, 28, 512}, {128, 1, 1, 512}, {});
+  layer({16, 28, 28, 128}, {128, 3, 3, 128}, same);
+  layer({16, 14, 14, 1024}, {256, 1, 1, 1024}, {});
+  layer({16, 14, 14, 256}, {256, 3, 3, 256}, same);
+  layer({16, 7, 7, 512}, {2048, 1, 1, 512}, {});
+  layer({16, 7, 7, 512}, {512, 3, 3, 512}, same);
+  return all;
+}
+
+enum class Pass : uint8_t { forward, backward_input, backward_weight };
+
+Work work(const Problem& p, Pass pass) {
+  const Shape y = p.y();
+  const Tensor w = random_tensor(p.w, DType::f32, p.device, 1);
+  const Tensor x = random_tensor(p.x, p.dtype, p.device, 2);
+  const Tensor dy = random_tensor(y, p.dtype, p.device, 3);
+  Work result{.run = {},
+              .bytes = static_cast<int64_t>(x.bytes() + w.bytes() + dy.bytes()),
+              .operations = 2 * y.elements() * p.w[1] * p.w[2] * p.w[3]};
+  const DensePasses peer =
+      p.device == Device::cpu ? onednn_conv2d(p.x, p.w, p.dtype, p.options) : DensePasses{};
+  if (p.device == Device::cpu) result.library = "oneDNN";
+  Backend& device = backend(p.device);
+  switch (pass) {
+    case Pass::forward:
+      result.run = [&device, x, w, p] { device.conv2d(x, w, p.options); };
+      result.run_library = peer.forward;
+      break;
+    case Pass::backward_input:
+      result.run = [&device, dy, w, p] { device.conv2d_backward_input(dy, w, p.x, p.options); };
+      result.run_library = peer.backward_input;
+      break;
+    case Pass::backward_weight:
+      result.run = [&device, dy, x, w, p] { device.conv2d_backward_weight(dy, x, w, p.options); };
+      result.run_library = peer.backward_weight;
+      break;
+  }
+  return result;
+}
+
+void add(std::vector<Row>& rows) {
+  for (const Problem& p : problems()) {
+    const auto row = [&](const char* name, Pass pass) {
+      rows.push_back(
+          {.family = "conv2d",
+           .shape = fmt::format("{}_w{}_stride{}", shape_text(p.x), shape_text(p.w), p.options.stride),
+           .pass = name,
+           .device = p.device,
+           .dtype = p.dtype,
+           .make = [p, pass] { return work(p, pass); }});
+    };
+    row("forward", Pass::forward);
+    row("backward_input", Pass::backward_input);
+    row("backward_weight", Pass::backward_weight);
+  }
+}
+
+const RowSource source(add);
+
+}  // namespace
+}  // namespace cytograd::bench

@@ -1,0 +1,8 @@
+#include "bench/cuda_timer.h"
+#include "engine/check.h"
+
+namespace cytograd::bench {
+
+double cuda_seconds(const std::function<void()>&, int) { fail("this build has no CUDA backend"); }
+
+}  // namespace cytograd::bench

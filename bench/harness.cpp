@@ -1,0 +1,66 @@
+#include "bench/harness.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine/backend.h"
+#include "engine/parallel.h"
+#include "engine/philox.h"
+
+namespace cytograd::bench {
+namespace {
+
+constexpr int64_t kUnknownCache = int64_t{32} << 20;
+constexpr int64_t kGpuCache = int64_t{128} << 20;  // more than any of today's has
+
+template <typename T, typename Draw>
+Tensor drawn(const Shape& shape, uint64_t seed, const Draw& draw) {
+  constexpr int64_t kChunk = 4096;
+  Tensor x = Tensor::empty(shape, DTypeOf<T>::value);
+  T* values = x.data<T>();
+  parallel_for(x.elements(), kChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end; first += kChunk) {
+      Philox random(seed, static_cast<uint64_t>(first / kChunk));
+      for (int64_t i = first; i < std::min(first + kChunk, end); ++i) values[i] = draw(random);
+    }
+  });
+  return x;
+}
+
+}  // namespace
+
+std::vector<Device> devices() {
+  if (why_no_cuda().empty()) return {Device::cpu, Device::cuda};
+  return {Device::cpu};
+}
+
+std::vector<DType> dtypes(Device device) {
+  if (device == Device::cuda) return {DType::f32, DType::bf16, DType::f16};
+  return {DType::f32, DType::bf16};
+}
+
+Tensor random_tensor(const Shape& shape, DType dtype, Device device, uint64_t seed) {
+  const Tensor x = drawn<float>(shape, seed, [](Philox& random) { return random.uniform(-1.0f, 1.0f); });
+  return (dtype == DType::f32 ? x : backend(Device::cpu).cast(x, dtype)).to(device);
+}
+
+Tensor random_bytes(const Shape& shape, Device device) {
+  return drawn<uint8_t>(shape, 2, [](Philox& random) { return static_cast<uint8_t>(random.below(256)); })
+      .to(device);
+}
+
+std::string shape_text(const Shape& shape) { return fmt::format("{}", fmt::join(shape.dims(), "x")); }
+
+int64_t last_level_cache(Device device) {
+  if (device == Device::cuda) return kGpuCache;
+  const long bytes = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+  return bytes > 0 ? bytes : kUnknownCache;
+}
+
+int64_t bytes_read_twice(const Tensor& x) {
+  const auto bytes = static_cast<int64_t>(x.bytes());
+  return bytes > last_level_cache(x.device()) ? 2 * bytes : bytes;
+}
+
+}  // namespace cytograd::bench

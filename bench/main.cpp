@@ -1,0 +1,144 @@
+// Times the rows of a family through Google Benchmark: its flags choose rows (--benchmark_filter), repetitions and
+// files (--benchmark_out). Names are family/shape/pass/dtype/device/variant. --smoke runs the first row of each kind
+// once, to see that it works.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdio>
+#include <memory>
+#include <set>
+#include <string_view>
+
+#include "bench/context.h"
+#include "bench/harness.h"
+#include "bench/limits.h"
+#include "bench/timing.h"
+#include "engine/backend.h"
+
+namespace cytograd::bench {
+namespace {
+
+constexpr const char* kRepetitions = "--benchmark_repetitions=10";
+
+std::vector<void (*)(std::vector<Row>&)>& sources() {
+  static std::vector<void (*)(std::vector<Row>&)> all;
+  return all;
+}
+
+/// A row's inputs and what its measurements look like, kept from its first repetition to its last.
+class Session {
+ public:
+  Session(const Row& row, bool cold) : row_(row), watch_(row.device, cold), work_(row.make()) {
+    plan_ = watch_.warm_up(work_.run);
+    if (work_.run_library) library_plan_ = watch_.warm_up(work_.run_library);
+  }
+
+  const Row& row() const { return row_; }
+
+  void measure(benchmark::State& state, const Limits& limits) {
+    std::vector<double> ours, theirs;
+    for (int i = 0; i < plan_.measurements; ++i) {
+      ours.push_back(watch_.seconds(work_.run, plan_.calls));
+      if (work_.run_library) theirs.push_back(watch_.seconds(work_.run_library, library_plan_.calls));
+    }
+    const double seconds = median(ours);
+    state.SetIterationTime(seconds);
+    const auto bytes = static_cast<double>(work_.bytes), operations = static_cast<double>(work_.operations);
+    const double at_the_limit = std::max(bytes / limits.copy, operations / limits.matmul);
+    state.counters["bytes"] = bytes;
+    state.counters["operations"] = operations;
+    state.counters["GB/s"] = 1e-9 * bytes / seconds;
+    state.counters["GFLOP/s"] = 1e-9 * operations / seconds;
+    state.counters["share_of_limit"] = at_the_limit / seconds;
+    if (!theirs.empty()) state.counters["library_ratio"] = median(theirs) / seconds;
+    if (work_.run_library) state.SetLabel(work_.library);
+  }
+
+ private:
+  const Row& row_;
+  Stopwatch watch_;
+  Work work_;
+  Stopwatch::Plan plan_, library_plan_;
+};
+
+std::string name_of(const Row& row) {
+  return fmt::format("{}/{}/{}/{}/{}/{}", row.family, row.shape, row.pass, dtype_name(row.dtype),
+                     row.device == Device::cpu ? "cpu" : "cuda", row.variant);
+}
+
+/// Leaves the first row of each kind, of all rows or of those of the emulator, which would take hours for the others.
+void keep_small(std::vector<Row>& rows, bool smoke) {
+  std::set<std::string> seen;
+  std::erase_if(rows, [&](Row row) {
+    row.shape.clear();
+    return !seen.insert(name_of(row)).second && (smoke || (row.device == Device::cuda && cuda_is_emulated()));
+  });
+}
+
+void measure_row(const Row& row, bool smoke, benchmark::State& state) {
+  static std::unique_ptr<Session> session;
+  for (auto _ : state) {
+    if (!session || &session->row() != &row) {
+      session.reset();  // its memory goes before the next one's comes
+      if (row.flaw) {
+        const std::string flaw = row.flaw();
+        if (!flaw.empty()) return state.SkipWithError(("wrong: " + flaw).c_str());
+      }
+      if (row.device == Device::cuda && cuda_is_emulated()) {
+        row.make().run();
+        return state.SkipWithError("right, but an emulator's times say nothing of a GPU");
+      }
+      session = std::make_unique<Session>(row, !smoke);
+    }
+    session->measure(state, limits_of(row.device, row.dtype, smoke));
+  }
+}
+
+int run(int argc, char** argv) {
+  std::vector<char*> arguments{argv[0], const_cast<char*>(kRepetitions),
+                               const_cast<char*>("--benchmark_display_aggregates_only=true")};
+  bool smoke = false;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--smoke") {
+      smoke = true;
+    } else {
+      arguments.push_back(argv[i]);  // later ones win
+    }
+  }
+  char once[] = "--benchmark_repetitions=1";
+  if (smoke) arguments.push_back(once);
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+
+  std::vector<Row> rows;
+  for (const auto& add : sources()) add(rows);
+  keep_small(rows, smoke);
+  for (const Row& row : rows) {
+    benchmark::RegisterBenchmark(name_of(row).c_str(),
+                                 [&row, smoke](benchmark::State& state) { measure_row(row, smoke, state); })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Unit(benchmark::kMicrosecond);
+  }
+  for (const auto& [key, value] : context(smoke)) benchmark::AddCustomContext(key, value);
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
+
+}  // namespace
+
+RowSource::RowSource(void (*add)(std::vector<Row>& rows)) { sources().push_back(add); }
+
+}  // namespace cytograd::bench
+
+int main(int argc, char** argv) {
+  try {
+    return cytograd::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}: error: {}\n", argv[0], error.what());
+    return 1;
+  }
+}

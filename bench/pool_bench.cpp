@@ -1,0 +1,76 @@
+// Max pooling, which reads x and writes y and a byte an element of it, and global average pooling; both ways.
+#include "bench/cases.h"
+#include "bench/peers_onednn.h"
+#include "engine/backend.h"
+
+namespace cytograd::bench {
+namespace {
+
+int64_t bytes(const Tensor& x) { return static_cast<int64_t>(x.bytes()); }
+
+Passes peer(Device device, const std::function<Passes()>& make) {
+  return device == Device::cpu ? make() : Passes{};
+}
+
+Work max_pool(Device device, DType dtype, const Shape& shape, bool forward) {
+  const MaxPool2dOptions options;  // a ResNet's
+  const Tensor x = random_tensor(shape, dtype, device);
+  const Backend::MaxPool2dForward made = backend(device).max_pool2d(x, options);
+  const Passes library = peer(device, [&] { return onednn_max_pool2d(shape, dtype, options); });
+  const Tensor dy = random_tensor(made.y.shape(), dtype, device);
+  Work work{.run = {}, .bytes = bytes(x) + bytes(dy) + made.y.elements()};
+  if (device == Device::cpu) work.library = "oneDNN";
+  if (forward) {
+    work.run = [x, options] { backend(x.device()).max_pool2d(x, options); };
+    work.run_library = library.forward;
+  } else {
+    work.run = [dy, index = made.index, shape, options] {
+      backend(dy.device()).max_pool2d_backward(dy, index, shape, options);
+    };
+    work.run_library = library.backward;
+  }
+  return work;
+}
+
+Work global_avg_pool(Device device, DType dtype, const Shape& shape, bool forward) {
+  const Passes library = peer(device, [&] { return onednn_global_avg_pool(shape, dtype); });
+  const Tensor x = random_tensor(shape, dtype, device);
+  const Tensor dy = random_tensor({shape[0], shape[3]}, dtype, device);
+  Work work{.run = {}, .bytes = bytes(x) + bytes(dy)};
+  if (device == Device::cpu) work.library = "oneDNN";
+  if (forward) {
+    work.run = [x] { backend(x.device()).global_avg_pool(x); };
+    work.run_library = library.forward;
+  } else {
+    work.run = [dy, shape] { backend(dy.device()).global_avg_pool_backward(dy, shape); };
+    work.run_library = library.backward;
+  }
+  return work;
+}
+
+void add(std::vector<Row>& rows) {
+  const auto family = [&](const char* name, const std::vector<Shape>& shapes,
+                          Work (*make)(Device, DType, const Shape&, bool)) {
+    for_each_target([&](Device device, DType dtype) {
+      for (const Shape& shape : shapes) {
+        for (const bool forward : {true, false}) {
+          rows.push_back({.family = name,
+                          .shape = shape_text(shape),
+                          .pass = forward ? "forward" : "backward",
+                          .device = device,
+                          .dtype = dtype,
+                          .make = [=] { return make(device, dtype, shape, forward); }});
+        }
+      }
+    });
+  };
+  family("max_pool2d", {{1, 32, 32, 64}, {64, 32, 32, 64}, {16, 112, 112, 64}, {4, 256, 256, 64}}, max_pool);
+  family("global_avg_pool",
+         {{1, 2, 2, 512}, {64, 2, 2, 512}, {16, 7, 7, 2048}, {64, 7, 7, 512}, {4, 16, 16, 2048}},
+         global_avg_pool);
+}
+
+const RowSource source(add);
+
+}  // namespace
+}  // namespace cytograd::bench
