@@ -1,0 +1,68 @@
+#include "bench/limits.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "engine/backend.h"
+#include "engine/cpu_info.h"
+
+namespace cytograd {
+namespace {
+
+constexpr std::chrono::milliseconds kMeasuring{500};
+constexpr int kRoundsAtLeast = 5;
+
+bool is_gpu(Device device) { return device == Device::cuda && !cuda_is_emulated(); }
+bool is_emulated(Device device) { return device == Device::cuda && cuda_is_emulated(); }
+
+/// Seconds of a call in the fastest of several rounds. A GPU is given many calls a round, since the wait at its end takes
+/// as long as a small kernel.
+template <typename Work>
+double best_seconds(Device device, const Work& work) {
+  using Clock = std::chrono::steady_clock;
+  const int calls = is_gpu(device) ? 10 : 1;
+  const auto round = [&] {
+    const auto start = Clock::now();
+    for (int i = 0; i < calls; ++i) work();
+    backend(device).synchronize();
+    return std::chrono::duration<double>(Clock::now() - start).count() / calls;
+  };
+  round();  // libraries load, pages are touched, clocks rise
+  double best = round();
+  const auto end = Clock::now() + kMeasuring;
+  for (int rounds = 1; rounds < kRoundsAtLeast || Clock::now() < end; ++rounds)
+    best = std::min(best, round());
+  return best;
+}
+
+int64_t copied_bytes(Device device) {
+  if (is_emulated(device)) return int64_t{1} << 20;
+  if (is_gpu(device)) return int64_t{1} << 30;
+  const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);  // 0 where it is not known
+  return std::max(4 * cache, int64_t{256} << 20);
+}
+
+}  // namespace
+
+double matmul_rate(Device device, DType dtype) {
+  // Where a CPU widens bf16, its products are f32's, and f32's rate is the limit.
+  if (device == Device::cpu && dtype == DType::bf16 && !cpu_info().native_bf16) dtype = DType::f32;
+  const int64_t side = is_emulated(device) ? 64 : is_gpu(device) ? 8192 : 2048;
+  const Tensor a = Tensor::full({side, side}, 0.5f, dtype, device);
+  const Tensor b = Tensor::full({side, side}, 0.25f, dtype, device);
+  // The gradient of a weight is a product and nothing else: no bias is added, no operand and no result is cast.
+  const double seconds = best_seconds(device, [&] { backend(device).linear_backward_weight(a, b); });
+  return 2.0 * static_cast<double>(side * side * side) / seconds;
+}
+
+double copy_rate(Device device) {
+  const int64_t bytes = copied_bytes(device);
+  const Tensor source = Tensor::full({bytes}, 1.0f, DType::u8, device);
+  Tensor destination = Tensor::zeros({bytes}, DType::u8, device);
+  const double seconds = best_seconds(device, [&] { backend(device).copy(destination, source); });
+  return 2.0 * static_cast<double>(bytes) / seconds;
+}
+
+}  // namespace cytograd
