@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "engine/backend.h"
 #include "engine/cpu_info.h"
+#include "engine/philox.h"
 
 namespace cytograd {
 namespace {
@@ -17,8 +19,8 @@ constexpr int kRoundsAtLeast = 5;
 bool is_gpu(Device device) { return device == Device::cuda && !cuda_is_emulated(); }
 bool is_emulated(Device device) { return device == Device::cuda && cuda_is_emulated(); }
 
-/// Seconds of a call in the fastest of several rounds. A GPU is given many calls a round, since the wait at its end takes
-/// as long as a small kernel.
+/// Seconds of a call in the fastest of several rounds. A GPU is given many calls a round, since the wait at its end
+/// takes as long as a small kernel.
 template <typename Work>
 double best_seconds(Device device, const Work& work) {
   using Clock = std::chrono::steady_clock;
@@ -37,6 +39,15 @@ double best_seconds(Device device, const Work& work) {
   return best;
 }
 
+/// Numbers as they occur: a GPU multiplies constants at a higher clock, for they switch few of its wires.
+Tensor random_matrix(int64_t side, DType dtype, Device device) {
+  constexpr size_t kDrawn = 65521;  // a prime: rows differ, and no more need be drawn
+  Philox philox(1);
+  std::vector<float> values(static_cast<size_t>(side * side));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = i < kDrawn ? philox.normal() : values[i - kDrawn];
+  return backend(Device::cpu).cast(Tensor::from(values, {side, side}), dtype).to(device);
+}
+
 int64_t copied_bytes(Device device) {
   if (is_emulated(device)) return int64_t{1} << 20;
   if (is_gpu(device)) return int64_t{1} << 30;
@@ -50,8 +61,8 @@ double matmul_rate(Device device, DType dtype) {
   // Where a CPU widens bf16, its products are f32's, and f32's rate is the limit.
   if (device == Device::cpu && dtype == DType::bf16 && !cpu_info().native_bf16) dtype = DType::f32;
   const int64_t side = is_emulated(device) ? 64 : is_gpu(device) ? 8192 : 2048;
-  const Tensor a = Tensor::full({side, side}, 0.5f, dtype, device);
-  const Tensor b = Tensor::full({side, side}, 0.25f, dtype, device);
+  const Tensor a = random_matrix(side, dtype, device);
+  const Tensor b = a.clone();
   // The gradient of a weight is a product and nothing else: no bias is added, no operand and no result is cast.
   const double seconds = best_seconds(device, [&] { backend(device).linear_backward_weight(a, b); });
   return 2.0 * static_cast<double>(side * side * side) / seconds;
