@@ -1,47 +1,142 @@
 """Runs the training step of cytograd and of PyTorch in turn and prints the ratio of their rates, with its spread.
 
-    python3 compare_train_step.py --ours build/release/train_step_bench --torch python3 --rounds 5 -- --size 64 --batch 64
+    python3 compare_train_step.py --torch python3 [--config resnet18:64:64:f32 ...] [--rounds 5] [--json FILE]
 
-What follows `--` goes to both. --torch names a Python with PyTorch and may be given several times.
+A configuration is model:size:batch:dtype, or model:size:batch:dtype:cuda. --torch names a Python with PyTorch, which is
+run eagerly and with torch.compile, and may be given several times. What is compared is forward, loss, backward and
+optimizer on inputs that stay the same; cytograd's loading and preprocessing are measured beside it.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 from pathlib import Path
 
+import machine
+
 PEER = Path(__file__).parent / "peers" / "torch_train_step.py"
+SHAPES = ("resnet18:64:64", "resnet18:128:64", "resnet50:224:16")
+DEFAULT = [f"{shape}:{dtype}" for shape in SHAPES for dtype in ("f32", "bf16")]
+COMPILED = {"cpu": ["default"], "cuda": ["default", "reduce-overhead"]}
+# What a run keeps of each round's figures: their medians.
+FIGURES = ("peak_mib", "peak_resident_mib", "share_of_limit", "train_images_per_second", "system_allocations")
 
 
-def measure(command):
-    """The last line of the command's output, as JSON."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(result.stdout.splitlines()[-1])
+def parse_config(text):
+    parts = text.split(":")
+    if len(parts) not in (4, 5):
+        raise argparse.ArgumentTypeError(f"{text}: not model:size:batch:dtype[:device]")
+    model, size, batch, dtype, device = (*parts, "cpu")[:5]
+    return {"model": model, "size": int(size), "batch": int(batch), "dtype": dtype, "device": device}
+
+
+class Engine:
+    """A program and its rounds in one configuration; one that fails once is not run again."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.command = command
+        self.results = []
+        self.error = None
+
+    def run(self, args):
+        if self.error:
+            return
+        result = machine.run_json(self.command, args.limit, {"OMP_NUM_THREADS": str(args.threads)})
+        self.error = result.get("error")
+        if not self.error:
+            self.results.append(result)
+
+    def rates(self):
+        return [result["images_per_second"] for result in self.results]
+
+    def summary(self):
+        run = {"engine": self.name, "images_per_second": self.rates()}
+        if self.error:
+            run["error"] = self.error
+        if self.results:
+            first = self.results[0]
+            run.update({key: first[key] for key in ("torch", "parameters", "threads") if key in first})
+            for key in FIGURES:
+                if key in first:
+                    run[key] = statistics.median(result[key] for result in self.results)
+            phases = [result["phases"] for result in self.results]
+            run["phases"] = {name: statistics.median(each[name] for each in phases) for name in phases[0]}
+        return run
+
+
+def engines(args, config, torch_versions):
+    values = {**config, "channels": args.channels, "steps": args.steps[config["device"]], "seconds": args.seconds}
+    options = [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    autotune = ["--autotune"] if config["device"] == "cuda" else []  # as the peers measure theirs
+    found = [Engine("cytograd", [args.ours, *options, *autotune])]
+    for python, version in torch_versions.items():
+        peer = [python, str(PEER), *options]
+        found.append(Engine(f"PyTorch {version} eager", peer))
+        for mode in COMPILED[config["device"]] if args.compile else []:
+            suffix = "" if mode == "default" else f" {mode}"
+            found.append(Engine(f"PyTorch {version} compile{suffix}", [*peer, "--compile", mode]))
+    return found
+
+
+def spread(values, digits):
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def report(engine, ours):
+    """A line on an engine, beside ours."""
+    line = f"  {engine.name}: "
+    if engine.results:
+        line += f"{spread(engine.rates(), 1)} images/s"
+        if engine is not ours and ours.results:
+            ratios = [a / b for a, b in zip(ours.rates(), engine.rates())]
+            line += f"; cytograd is {spread(ratios, 2)} times as fast"
+            if ours.results[0]["parameters"] != engine.results[0]["parameters"]:
+                line += "; NOT the same network: it has other parameters"
+    if engine.error:
+        line += f"{'; then ' if engine.results else ''}failed: {engine.error}"
+    if engine is ours and engine.results:
+        run = engine.summary()
+        phases = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in run["phases"].items())
+        line += f", {run['share_of_limit']:.0%} of the matrix product's rate, {run['peak_mib']:.0f} MiB; ms: {phases}"
+    return line
+
+
+def torch_version(python):
+    """Such as 2.15; "?" where that Python has no PyTorch, as its runs will say."""
+    return ".".join(machine.output(python, "-c", "import torch; print(torch.__version__)").split(".")[:2]) or "?"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ours", default="build/release/train_step_bench")
     parser.add_argument("--torch", action="append", required=True, help="a Python with PyTorch")
+    parser.add_argument("--config", type=parse_config, action="append", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--channels", type=int, default=6)
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="no torch.compile")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("arguments", nargs="*", help="for both, after --")
+    parser.add_argument("--steps", type=int, help="a round; default: 20 on a CPU, 200 on a GPU")
+    parser.add_argument("--seconds", type=float, default=30.0, help="after which a round begins no more steps")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a program is killed")
+    parser.add_argument("--threads", type=int, default=machine.cores())
+    parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
+    args.steps = {"cpu": args.steps or 20, "cuda": args.steps or 200}
 
-    ours, peers = [], {python: [] for python in args.torch}
-    for _ in range(args.rounds):
-        ours.append(measure([args.ours, *args.arguments]))
-        for python, runs in peers.items():
-            runs.append(measure([python, str(PEER), *args.arguments]))
-    rate = statistics.median(run["images_per_second"] for run in ours)
-    print(f"cytograd {' '.join(args.arguments)}: {rate:.0f} images/s, {ours[0]['threads']} threads")
-    for runs in peers.values():
-        theirs = statistics.median(run["images_per_second"] for run in runs)
-        ratios = sorted(a["images_per_second"] / b["images_per_second"] for a, b in zip(ours, runs))
-        print(
-            f"PyTorch {runs[0]['torch']}: {theirs:.0f} images/s; cytograd is {statistics.median(ratios):.2f} times as fast "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f} in {args.rounds} rounds)"
-        )
+    configs = args.config or [parse_config(text) for text in DEFAULT]
+    versions = {python: torch_version(python) for python in args.torch}
+    context = machine.describe(args.ours, args.threads, any(config["device"] == "cuda" for config in configs))
+    rows = []
+    for config in configs:
+        found = engines(args, config, versions)
+        for _ in range(args.rounds):
+            for engine in found:
+                engine.run(args)
+        print("{model}, {size} pixels, batch {batch}, {dtype} on {device}:".format(**config))
+        for engine in found:
+            print(report(engine, found[0]), flush=True)
+        rows.append({**config, "channels": args.channels, "runs": [engine.summary() for engine in found]})
+        if args.json:
+            machine.write_json(args.json, {"kind": "train_step", "context": context, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -4,40 +4,48 @@
 
 #include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "engine/backend.h"
 #include "engine/cpu_info.h"
+#include "engine/philox.h"
 
 namespace cytograd {
 namespace {
 
-constexpr double kSecondsAtLeast = 0.5;  // of measuring
+constexpr std::chrono::milliseconds kMeasuring{500};
 constexpr int kRoundsAtLeast = 5;
 
 bool is_gpu(Device device) { return device == Device::cuda && !cuda_is_emulated(); }
 bool is_emulated(Device device) { return device == Device::cuda && cuda_is_emulated(); }
 
-/// Seconds of the fastest of several rounds of `calls` calls, for one call. A GPU is given many calls a round: the wait
-/// at its end takes as long as a small kernel.
+/// Seconds of a call in the fastest of several rounds. A GPU is given many calls a round, since the wait at its end
+/// takes as long as a small kernel.
 template <typename Work>
-double best_seconds(Device device, int calls, const Work& work) {
+double best_seconds(Device device, const Work& work) {
   using Clock = std::chrono::steady_clock;
-  Backend& backend_of_device = backend(device);
-  work();  // libraries load, pages are touched, clocks rise
-  backend_of_device.synchronize();
-  double best = 0.0;
-  const auto begin = Clock::now();
-  const auto elapsed = [](Clock::time_point since) {
-    return std::chrono::duration<double>(Clock::now() - since).count();
-  };
-  for (int round = 0; round < kRoundsAtLeast || elapsed(begin) < kSecondsAtLeast; ++round) {
+  const int calls = is_gpu(device) ? 10 : 1;
+  const auto round = [&] {
     const auto start = Clock::now();
     for (int i = 0; i < calls; ++i) work();
-    backend_of_device.synchronize();
-    const double seconds = elapsed(start) / calls;
-    best = round == 0 ? seconds : std::min(best, seconds);
-  }
+    backend(device).synchronize();
+    return std::chrono::duration<double>(Clock::now() - start).count() / calls;
+  };
+  round();  // libraries load, pages are touched, clocks rise
+  double best = round();
+  const auto end = Clock::now() + kMeasuring;
+  for (int rounds = 1; rounds < kRoundsAtLeast || Clock::now() < end; ++rounds)
+    best = std::min(best, round());
   return best;
+}
+
+/// Numbers as they occur: a GPU multiplies constants at a higher clock, for they switch few of its wires.
+Tensor random_matrix(int64_t side, DType dtype, Device device) {
+  constexpr size_t kDrawn = 65521;  // a prime: rows differ, and no more need be drawn
+  Philox philox(1);
+  std::vector<float> values(static_cast<size_t>(side * side));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = i < kDrawn ? philox.normal() : values[i - kDrawn];
+  return backend(Device::cpu).cast(Tensor::from(values, {side, side}), dtype).to(device);
 }
 
 int64_t copied_bytes(Device device) {
@@ -53,11 +61,10 @@ double matmul_rate(Device device, DType dtype) {
   // Where a CPU widens bf16, its products are f32's, and f32's rate is the limit.
   if (device == Device::cpu && dtype == DType::bf16 && !cpu_info().native_bf16) dtype = DType::f32;
   const int64_t side = is_emulated(device) ? 64 : is_gpu(device) ? 8192 : 2048;
-  const Tensor a = Tensor::full({side, side}, 0.5f, dtype, device);
-  const Tensor b = Tensor::full({side, side}, 0.25f, dtype, device);
+  const Tensor a = random_matrix(side, dtype, device);
+  const Tensor b = a.clone();
   // The gradient of a weight is a product and nothing else: no bias is added, no operand and no result is cast.
-  const double seconds =
-      best_seconds(device, is_gpu(device) ? 10 : 1, [&] { backend(device).linear_backward_weight(a, b); });
+  const double seconds = best_seconds(device, [&] { backend(device).linear_backward_weight(a, b); });
   return 2.0 * static_cast<double>(side * side * side) / seconds;
 }
 
@@ -65,8 +72,7 @@ double copy_rate(Device device) {
   const int64_t bytes = copied_bytes(device);
   const Tensor source = Tensor::full({bytes}, 1.0f, DType::u8, device);
   Tensor destination = Tensor::zeros({bytes}, DType::u8, device);
-  const double seconds =
-      best_seconds(device, is_gpu(device) ? 10 : 1, [&] { backend(device).copy(destination, source); });
+  const double seconds = best_seconds(device, [&] { backend(device).copy(destination, source); });
   return 2.0 * static_cast<double>(bytes) / seconds;
 }
 

@@ -5,9 +5,9 @@
 
 namespace cytograd {
 
-/// FLOP/s of the product of two large square matrices of `dtype`, best of several, in the device's own library: on a CPU
-/// [2048 x 2048] x [2048 x 2048], on a GPU [8192 x 8192] x [8192 x 8192], which it takes to fill one. Throws Error for a
-/// type the device does not compute in.
+/// FLOP/s of the product of two large square matrices of `dtype`, best of several, by the device's library: on a CPU
+/// [2048 x 2048] x [2048 x 2048], on a GPU [8192 x 8192] x [8192 x 8192], which it takes to fill one. Throws Error for
+/// a type that the device does not compute in.
 double matmul_rate(Device device, DType dtype);
 
 /// Bytes read + written a second by a copy between buffers several times larger than the last-level cache, best of

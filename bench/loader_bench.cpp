@@ -1,23 +1,20 @@
 // Images a second that the loader hands out, with decoding (from files) and without (from a pack, from memory), and how
 // long a step of a given length waits for them. Sources take turns; medians are printed.
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <thread>
 
+#include "bench/scratch_folder.h"
 #include "data/loader.h"
 #include "data/pack.h"
-#include "engine/check.h"
 
 namespace cytograd {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 struct Settings {
@@ -26,27 +23,6 @@ struct Settings {
   int64_t batches = 20;
   int64_t rounds = 5;
   double step_milliseconds = 0.0;
-};
-
-/// A folder that is removed at the end.
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = (fs::temp_directory_path() / "cytograd-bench-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) fail("no temporary folder: {}", pattern);
-    path_ = pattern;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
 };
 
 double median(std::vector<double> values) {
@@ -99,7 +75,7 @@ class Source {
 };
 
 void run(const Settings& settings) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Dataset dataset = open_dataset(settings.data);
   write_pack(dataset, {.out = scratch.path() / "pack", .max_missing = 1.0});
   Source files("files", dataset, settings, 0);

@@ -1,104 +1,250 @@
-// Times training steps: forward, loss, backward, SGD with momentum, on synthetic inputs. Prints a line of JSON, as
-// peers/torch_train_step.py does; compare_train_step.py runs the two in turn.
+// Times training steps: forward, loss, backward, SGD with momentum, on inputs that stay the same, as
+// peers/torch_train_step.py does; compare_train_step.py runs the two in turn. Beside them, apart: what it takes to load
+// and preprocess raw images, each phase by itself, and whole training as `cytograd train` runs it. Every combination of
+// the values given is a configuration, which gets a line of JSON.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "bench/limits.h"
+#include "bench/step_inputs.h"
 #include "engine/backend.h"
-#include "engine/ops.h"
-#include "engine/optimizer.h"
-#include "engine/parallel.h"
-#include "engine/philox.h"
-#include "models/model.h"
+#include "engine/cpu_info.h"
+#include "tools/train_step.h"
 
 namespace cytograd {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 struct Settings {
-  ModelOptions model{.name = "resnet18", .channels = 1, .classes = 16};
+  std::vector<std::string> models{"resnet18"};
+  std::vector<int64_t> sizes{64};
+  std::vector<int64_t> batches{64};
+  std::vector<std::string> dtypes{"f32"};
+  std::vector<std::string> devices{"cpu"};
+  int64_t channels = 6;
+  int64_t classes = 16;
   std::string stem = "7x7";
-  std::string dtype = "f32";
-  int64_t size = 64;
-  int64_t batch = 64;
+  std::string inputs = "raw";
   int64_t steps = 20;
+  double seconds = 30.0;
+  bool autotune = false;
 };
 
+constexpr size_t kStepsAhead = 2;  // as Trainer
 constexpr int64_t kWarmUp = 5;
+constexpr int64_t kStepsAtLeast = 2;
+constexpr int64_t kTrainWarmUp = 3;
 
-Tensor random_images(const Shape& shape, DType dtype) {
-  Philox philox(1);
-  std::vector<float> values(static_cast<size_t>(shape.elements()));
-  for (float& value : values) value = philox.normal();
-  return backend(Device::cpu).cast(Tensor::from(values, shape), dtype);
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-void run(const Settings& settings) {
-  ModelOptions options = settings.model;
-  options.stem = settings.stem == "7x7" ? Stem::conv7x7 : Stem::conv3x3;
-  const auto model = make_model(options);
-  const std::vector<Parameter> parameters = model->state().parameters;
-  Optimizer optimizer(parameters, {.kind = OptimizerKind::sgd, .momentum = 0.9f});
-  optimizer.set_learning_rate(0.01f);
-  std::vector<Variable> leaves;
-  for (const Parameter& parameter : parameters) leaves.push_back(*parameter.variable);
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
 
-  const Tensor x = random_images({settings.batch, settings.size, settings.size, options.channels},
-                                 parse_dtype(settings.dtype));
-  std::vector<int64_t> classes(static_cast<size_t>(settings.batch));
-  for (size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<int64_t>(i) % options.classes;
-  const Tensor labels = Tensor::from(classes, {settings.batch});
+/// Calls `act` up to `steps` times, but from the third on no more once `seconds` are over.
+template <typename Act>
+void repeat(int64_t steps, double seconds, const Act& act) {
+  const auto start = Clock::now();
+  for (int64_t i = 0; i < steps && (i < kStepsAtLeast || seconds_since(start) < seconds); ++i) act();
+}
 
-  const auto step = [&] {
-    Tape tape;
-    const Variable loss = softmax_cross_entropy(model->forward(x, {.training = true}), labels, {}, {});
-    optimizer.step(tape.backward(loss, leaves));
-    return loss.value().item();  // waits for the device
+/// Images a second as `cytograd train` takes its steps: loading runs ahead, results are read late.
+double train_rate(const StepConfiguration& c, const Settings& settings, Training& training,
+                  StepInputs& inputs) {
+  TrainStep step(training.model(), training.optimizer(), nullptr,
+                 {.device = c.device, .preprocess = inputs.preprocessing(), .batch = c.batch});
+  const auto loader = inputs.loader(kTrainWarmUp + std::max(settings.steps, kStepsAtLeast));
+  std::deque<std::function<TrainStep::Result()>> pending;
+  int64_t finished = 0;
+  auto start = Clock::now();
+  const auto finish_first = [&] {
+    pending.front()();
+    pending.pop_front();
+    if (++finished == kTrainWarmUp) start = Clock::now();
   };
-  for (int64_t i = 0; i < kWarmUp; ++i) step();
-  const int64_t allocations = backend(Device::cpu).pool().statistics().system_allocations;
-  std::vector<double> seconds;
-  for (int64_t i = 0; i < settings.steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    step();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  while (finished < kTrainWarmUp + kStepsAtLeast || seconds_since(start) < settings.seconds) {
+    const auto batch = loader->next();
+    if (!batch) break;
+    pending.push_back(step.run(*batch, 0.01f));
+    if (pending.size() > kStepsAhead) finish_first();
   }
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
-  const PoolStatistics pool = backend(Device::cpu).pool().statistics();
-  fmt::print(
-      "{{\"model\": \"{}\", \"stem\": \"{}\", \"size\": {}, \"channels\": {}, \"batch\": {}, \"dtype\": "
-      "\"{}\", "
-      "\"steps\": {}, \"threads\": {}, \"median_seconds\": {:.5f}, \"min_seconds\": {:.5f}, "
-      "\"images_per_second\": "
-      "{:.1f}, \"peak_mib\": {}, \"system_allocations\": {}}}\n",
-      options.name, settings.stem, settings.size, options.channels, settings.batch, settings.dtype,
-      settings.steps, cpu_threads(), median, seconds.front(), static_cast<double>(settings.batch) / median,
-      pool.peak_bytes_in_use >> 20, pool.system_allocations - allocations);
+  while (!pending.empty()) finish_first();
+  return static_cast<double>((finished - kTrainWarmUp) * c.batch) / seconds_since(start);
+}
+
+struct PhaseTimes {
+  nlohmann::ordered_json phases;  ///< medians of their seconds, by name
+  double step = 0.0;              ///< of all together with the waits between them
+};
+
+PhaseTimes time_phases(const std::vector<Phase>& phases, Device device, const Settings& settings) {
+  std::vector<std::vector<double>> seconds(phases.size());
+  std::vector<double> steps;
+  const auto step = [&] {
+    const auto first = Clock::now();
+    for (size_t i = 0; i < phases.size(); ++i) {
+      const auto start = Clock::now();
+      phases[i].run();
+      backend(device).synchronize();
+      seconds[i].push_back(seconds_since(start));
+    }
+    steps.push_back(seconds_since(first));
+  };
+  step();  // a warm-up
+  for (std::vector<double>& times : seconds) times.clear();
+  steps.clear();
+  repeat(settings.steps, settings.seconds, step);
+  PhaseTimes medians;
+  medians.step = median(steps);
+  for (size_t i = 0; i < phases.size(); ++i) medians.phases[phases[i].name] = median(seconds[i]);
+  return medians;
+}
+
+/// Of the process so far, in MiB.
+int64_t peak_resident() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss >> 10;
+}
+
+double cached_matmul_rate(Device device, DType dtype) {
+  static std::map<std::pair<Device, DType>, double> rates;
+  const auto key = std::pair(device, dtype);
+  if (!rates.contains(key)) rates[key] = matmul_rate(device, dtype);
+  return rates[key];
+}
+
+nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& settings) {
+  backend(c.device).set_options({.autotune = settings.autotune});
+  const double limit = cached_matmul_rate(c.device, c.dtype);
+  StepInputs inputs(c, settings.inputs == "raw");
+  Training training(c.model, inputs.x(), inputs.labels());
+  const BufferPool& pool = backend(c.device).pool();
+
+  const double operations = training.operations();
+  repeat(kWarmUp, settings.seconds / 5, [&] { training.step(); });
+  const size_t peak = training.peak_bytes();
+  const int64_t allocations = pool.statistics().system_allocations;
+  std::vector<double> seconds;
+  repeat(settings.steps, settings.seconds, [&] {
+    const auto start = Clock::now();
+    training.step();
+    seconds.push_back(seconds_since(start));
+  });
+  const int64_t new_allocations = pool.statistics().system_allocations - allocations;
+  const double step = median(seconds);
+
+  std::vector<Phase> phases = inputs.phases();
+  for (const Phase& phase : training.phases()) phases.push_back(phase);
+  const PhaseTimes times = time_phases(phases, c.device, settings);
+  nlohmann::ordered_json line{
+      {"model", c.model.name},
+      {"stem", settings.stem},
+      {"size", c.size},
+      {"channels", c.model.channels},
+      {"classes", c.model.classes},
+      {"batch", c.batch},
+      {"dtype", dtype_name(c.dtype)},
+      {"device", device_name(c.device)},
+      {"device_name", c.device == Device::cpu ? cpu_info().model : cuda_description()},
+      {"threads", cpu_info().threads},
+      {"parameters", training.parameters()},
+      {"steps", seconds.size()},
+      {"median_seconds", step},
+      {"min_seconds", *std::min_element(seconds.begin(), seconds.end())},
+      {"images_per_second", static_cast<double>(c.batch) / step},
+      {"gflop_per_image", operations / 1e9 / static_cast<double>(c.batch)},
+      {"matmul_gflops", limit / 1e9},
+      {"share_of_limit", operations / limit / step},
+      {"peak_mib", peak >> 20},
+      {"system_allocations", new_allocations},
+      {"phases", times.phases},
+      {"phased_step_seconds", times.step}};
+  line["peak_resident_mib"] = peak_resident();
+  if (settings.inputs == "raw") line["train_images_per_second"] = train_rate(c, settings, training, inputs);
+  return line;
+}
+
+std::vector<StepConfiguration> configurations(const Settings& settings) {
+  std::vector<StepConfiguration> all;
+  ModelOptions model{.channels = settings.channels, .classes = settings.classes};
+  model.stem = settings.stem == "7x7" ? Stem::conv7x7 : Stem::conv3x3;
+  for (const std::string& name : settings.models) {
+    model.name = name;
+    for (const int64_t size : settings.sizes) {
+      for (const int64_t batch : settings.batches) {
+        for (const std::string& dtype : settings.dtypes) {
+          for (const std::string& device : settings.devices)
+            all.push_back(
+                {model, size, batch, parse_dtype(dtype), device == "cpu" ? Device::cpu : Device::cuda});
+        }
+      }
+    }
+  }
+  return all;
+}
+
+/// Whether every configuration could be measured.
+bool run(const Settings& settings) {
+  bool all = true;
+  for (const StepConfiguration& c : configurations(settings)) {
+    try {
+      fmt::print("{}\n", measure(c, settings).dump());
+      std::fflush(stdout);
+    } catch (const std::exception& error) {
+      all = false;
+      fmt::print(stderr, "train_step_bench: error: {} of {} pixels, batch {}, {} on {}: {}\n", c.model.name,
+                 c.size, c.batch, dtype_name(c.dtype), device_name(c.device), error.what());
+    }
+  }
+  return all;
+}
+
+template <typename T>
+CLI::Option* add_list(CLI::App& app, const std::string& name, std::vector<T>& values) {
+  return app.add_option(name, values)->delimiter(',')->expected(1, 100);
 }
 
 }  // namespace
 }  // namespace cytograd
 
 int main(int argc, char** argv) {
+  using cytograd::add_list;
   try {
     cytograd::Settings settings;
-    CLI::App app{"Times training steps on synthetic inputs"};
+    CLI::App app{"Times training steps. Several values, as in --size 64,128: every combination is measured"};
     app.option_defaults()->always_capture_default();
-    app.add_option("--model", settings.model.name)->check(CLI::IsMember(cytograd::model_names()));
-    app.add_option("--stem", settings.stem)->check(CLI::IsMember({"7x7", "3x3"}));
-    app.add_option("--size", settings.size)->check(CLI::Range(1, 4096));
-    app.add_option("--channels", settings.model.channels)->check(CLI::Range(1, 64));
-    app.add_option("--classes", settings.model.classes)->check(CLI::Range(2, 100000));
-    app.add_option("--batch", settings.batch)->check(CLI::Range(2, 65536));
-    app.add_option("--dtype", settings.dtype)->check(CLI::IsMember({"f32", "bf16"}));
-    app.add_option("--steps", settings.steps)->check(CLI::Range(1, 100000));
+    add_list(app, "--model", settings.models)->check(CLI::IsMember(cytograd::model_names()));
+    add_list(app, "--size", settings.sizes)->check(CLI::Range(8, 4096));
+    add_list(app, "--batch", settings.batches)->check(CLI::Range(2, 65536));
+    add_list(app, "--dtype", settings.dtypes)->check(CLI::IsMember({"f32", "bf16", "f16"}));
+    add_list(app, "--device", settings.devices)->check(CLI::IsMember({"cpu", "cuda"}));
+    app.add_option("--stem", settings.stem, "Of a ResNet")->check(CLI::IsMember({"7x7", "3x3"}));
+    app.add_option("--channels", settings.channels)->check(CLI::Range(1, 8));
+    app.add_option("--classes", settings.classes)->check(CLI::Range(2, 100000));
+    app.add_option("--inputs", settings.inputs, "raw: loading, preprocessing and training are measured too")
+        ->check(CLI::IsMember({"raw", "synthetic"}));
+    app.add_option("--steps", settings.steps, "To measure, of each kind")->check(CLI::Range(1, 100000));
+    app.add_option("--seconds", settings.seconds,
+                   "After which no more steps of a kind are begun, but two are taken")
+        ->check(CLI::Range(0.0, 1e5));
+    app.add_flag("--autotune", settings.autotune,
+                 "On a GPU: measure the algorithms of each convolution first");
     CLI11_PARSE(app, argc, argv);
-    cytograd::run(settings);
-    return 0;
+    return cytograd::run(settings) ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "train_step_bench: error: %s\n", error.what());
     return 1;

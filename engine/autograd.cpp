@@ -25,7 +25,9 @@ Variable Variable::leaf(Tensor value) {
   return variable;
 }
 
-Tape::Tape() : outer_(current_tape) { current_tape = this; }
+Tape::Tape(TapeObserver observer) : observer_(std::move(observer)), outer_(current_tape) {
+  current_tape = this;
+}
 
 Tape::~Tape() { current_tape = outer_; }
 
@@ -42,6 +44,7 @@ Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, Gra
   Tape::Node node{op, result.slot_, {}, std::move(rule)};
   for (const Variable& input : inputs) node.inputs.push_back(input.slot_);
   current_tape->nodes_.push_back(std::move(node));
+  if (current_tape->observer_) current_tape->observer_(op, result.value_, inputs);
   return result;
 }
 

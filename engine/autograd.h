@@ -43,10 +43,14 @@ class Variable {
 /// Entries whose `needed` is false are not used and may be undefined.
 using GradientRule = std::function<std::vector<Tensor>(const Tensor& dy, std::span<const bool> needed)>;
 
+/// Sees each op as it is recorded: its name, its result, its inputs in their order.
+using TapeObserver =
+    std::function<void(std::string_view op, const Tensor& y, std::span<const Variable> inputs)>;
+
 /// Records the ops of its thread from construction to destruction. Tapes nest; the innermost records.
 class Tape {
  public:
-  Tape();
+  explicit Tape(TapeObserver observer = {});
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -62,6 +66,7 @@ class Tape {
   struct Node;
 
   std::vector<Node> nodes_;
+  TapeObserver observer_;
   Tape* outer_ = nullptr;
 };
 

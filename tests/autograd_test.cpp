@@ -46,6 +46,18 @@ TEST(Tape, FollowsTheChainRule) {
   EXPECT_EQ(backward(tape, y, {a, b}), (std::vector<float>{14, 21 + 11}));
 }
 
+TEST(Tape, ShowsWhatItRecords) {
+  std::vector<std::string> seen;
+  const Variable a = leaf({3}), constant = Tensor::full({1}, 5);
+  Tape tape([&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
+    seen.push_back(fmt::format("{} {}", op, y.item()));
+    for (const Variable& x : inputs) seen.push_back(x.requires_grad() ? "variable" : "constant");
+  });
+  combine({constant}, {2});  // needs no gradient: it is not recorded
+  combine({a, constant}, {2, 3});
+  EXPECT_EQ(seen, (std::vector<std::string>{"combine 21", "variable", "constant"}));
+}
+
 TEST(Tape, SumsWhereAVariableIsUsedAgain) {
   Tape tape;
   const Variable a = leaf({1});

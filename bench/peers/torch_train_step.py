@@ -1,72 +1,142 @@
-"""Times training steps in PyTorch: eager, channels_last, SGD with momentum, synthetic images. Prints JSON.
+"""Times training steps in PyTorch: channels_last, SGD with momentum, synthetic images; bf16 and f16 by autocast, f16
+with a gradient scaler. Prints JSON.
 
-    OMP_NUM_THREADS=2 python3 torch_train_step.py --size 64 --channels 1 --batch 64 --dtype f32 --steps 20
+    OMP_NUM_THREADS=2 python3 torch_train_step.py --size 64 --batch 64 --dtype f32 [--compile]
+
+f32 means f32: TF32 is off, as in cytograd. Times are medians; the phases are measured after the steps, apart.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import time
 
 import torch
 import torch.nn.functional as F
 
-from torch_models import make_resnet
+from torch_models import MODELS, make_model
 
 WARM_UP = 5
+STEPS_AT_LEAST = 2
+HALVES = {"bf16": torch.bfloat16, "f16": torch.float16}
+
+
+class Training:
+    """A model on inputs that stay the same; a step is forward, backward, update."""
+
+    def __init__(self, args):
+        torch.manual_seed(0)
+        self.device = torch.device(args.device)
+        model = make_model(args.model, args.channels, args.classes, args.stem)
+        model = model.to(self.device, memory_format=torch.channels_last)
+        self.parameters = sum(p.numel() for p in model.parameters())
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        self.scaler = None
+        if args.dtype == "f16":
+            amp = torch.amp if hasattr(torch.amp, "GradScaler") else torch.cuda.amp
+            self.scaler = amp.GradScaler()
+        if args.compile:
+            if not hasattr(torch, "compile"):
+                raise SystemExit(f"PyTorch {torch.__version__} has no torch.compile")
+            model = torch.compile(model, mode=args.compile)
+        self.model = model
+        self.half = HALVES.get(args.dtype)
+        x = torch.randn(args.batch, args.channels, args.size, args.size, device=self.device)
+        self.x = x.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.arange(args.batch, device=self.device) % args.classes
+
+    def forward(self):
+        with torch.autocast(self.device.type, dtype=self.half or torch.bfloat16, enabled=self.half is not None):
+            logits = self.model(self.x)
+        self.loss = F.cross_entropy(logits.float(), self.labels)
+
+    def backward(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        (self.scaler.scale(self.loss) if self.scaler else self.loss).backward()
+
+    def update(self):
+        if self.scaler:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+
+    def step(self):
+        self.forward()
+        self.backward()
+        self.update()
+        return self.loss.item()  # waits for the device
+
+    def synchronize(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def repeat(steps, seconds, act):
+    """Calls `act` up to `steps` times, but from the third on no more once `seconds` are over."""
+    start = time.perf_counter()
+    for i in range(steps):
+        if i >= STEPS_AT_LEAST and time.perf_counter() - start > seconds:
+            break
+        act()
+
+
+def timed(act, times):
+    start = time.perf_counter()
+    act()
+    times.append(time.perf_counter() - start)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet18", choices=["resnet18", "resnet34", "resnet50"])
+    parser.add_argument("--model", default="resnet18", choices=MODELS)
     parser.add_argument("--stem", default="7x7", choices=["7x7", "3x3"])
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--channels", type=int, default=6)
     parser.add_argument("--classes", type=int, default=16)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--dtype", default="f32", choices=["f32", "bf16"])
+    parser.add_argument("--dtype", default="f32", choices=["f32", "bf16", "f16"])
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=30.0, help="after which no more steps begin, but for two")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--compile", nargs="?", const="default", help="torch.compile, with this mode")
     args = parser.parse_args()
+    if args.dtype == "f16" and args.device == "cpu":
+        raise SystemExit("f16 is compared on a GPU")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True  # the fastest algorithms; sizes do not change
 
-    torch.manual_seed(0)
-    device = torch.device(args.device)
-    model = make_resnet(args.model, args.channels, args.classes, args.stem)
-    model = model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    x = torch.randn(args.batch, args.channels, args.size, args.size, device=device)
-    x = x.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(args.classes, (args.batch,), device=device)
-
-    def step():
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=args.dtype == "bf16"):
-            logits = model(x)
-        loss = F.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.item()  # waits for the device
-
-    for _ in range(WARM_UP):
-        step()
+    training = Training(args)
+    repeat(WARM_UP, args.seconds / 5, training.step)
     seconds = []
-    for _ in range(args.steps):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+    repeat(args.steps, args.seconds, lambda: timed(training.step, seconds))
+
+    phases = {"forward": [], "backward": [], "optimizer": []}
+    acts = dict(zip(phases, (training.forward, training.backward, training.update)))
+
+    def step_by_phases():
+        for name, times in phases.items():
+            timed(lambda: (acts[name](), training.synchronize()), times)
+
+    repeat(args.steps, args.seconds, step_by_phases)
     median = statistics.median(seconds)
-    print(
-        json.dumps(
-            {
-                "torch": torch.__version__,
-                **vars(args),
-                "threads": torch.get_num_threads(),
-                "median_seconds": round(median, 5),
-                "min_seconds": round(min(seconds), 5),
-                "images_per_second": round(args.batch / median, 1),
-            }
-        )
-    )
+    result = {
+        "torch": torch.__version__,
+        **vars(args),
+        "threads": torch.get_num_threads(),
+        "parameters": training.parameters,
+        "steps": len(seconds),
+        "median_seconds": median,
+        "min_seconds": min(seconds),
+        "images_per_second": args.batch / median,
+        "phases": {name: statistics.median(times) for name, times in phases.items()},
+        "peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+    }
+    if args.device == "cuda":
+        result["peak_mib"] = torch.cuda.max_memory_allocated() >> 20
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+#include "bench/training.h"
+
+#include "engine/backend.h"
+#include "engine/ops.h"
+
+namespace cytograd {
+
+Training::Training(const ModelOptions& options, Tensor x, Tensor labels)
+    : x_(std::move(x)),
+      labels_(std::move(labels)),
+      model_(make_model(options)),
+      last_loss_(Tensor::zeros({}, DType::f32, x_.device())),
+      last_correct_(Tensor::zeros({}, DType::f32, x_.device())) {
+  move_to(*model_, x_.device());
+  optimizer_ = std::make_unique<Optimizer>(
+      model_->state().parameters,
+      OptimizerOptions{
+          .kind = OptimizerKind::sgd, .momentum = 0.9f, .dynamic_loss_scale = x_.dtype() == DType::f16});
+  optimizer_->set_learning_rate(0.01f);
+  for (const Parameter& parameter : optimizer_->parameters()) leaves_.push_back(*parameter.variable);
+}
+
+void Training::forward() {
+  tape_.emplace();
+  const Variable logits = model_->forward(x_, {.training = true});
+  auto [loss, correct] = counted_softmax_cross_entropy(logits, labels_, {}, {});
+  loss_ = std::move(loss);
+  correct_ = std::move(correct);
+}
+
+void Training::backward() {
+  gradients_ = tape_->backward(loss_, leaves_, optimizer_->loss_scale());
+  tape_.reset();
+}
+
+void Training::update() {
+  optimizer_->step(gradients_);
+  last_loss_.copy_from(loss_.value());
+  last_correct_.copy_from(correct_);
+  gradients_.clear();
+  loss_ = {};
+  correct_ = {};
+}
+
+void Training::compute() {
+  forward();
+  backward();
+  update();
+}
+
+float Training::step() {
+  if (!has_run_) {
+    compute();  // not captured: libraries choose and measure their algorithms on a first run
+    has_run_ = true;
+  } else if (!captured_) {
+    Backend& device = backend(x_.device());
+    device.pool().trim();  // the graph has activations of its own
+    captured_ = device.capture([this] { compute(); });
+  }
+  if (captured_) captured_();
+  return last_loss_.item();
+}
+
+std::vector<Phase> Training::phases() {
+  CHECK(has_run_);
+  Backend& device = backend(x_.device());
+  std::vector<Phase> phases;
+  phases.push_back({"forward", device.capture([this] { forward(); })});
+  phases.push_back({"backward", device.capture([this] { backward(); })});
+  phases.push_back({"optimizer", device.capture([this] { update(); })});
+  return phases;
+}
+
+double Training::operations() {
+  double total = 0.0;
+  const Tape tape([&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
+    if (op != "conv2d" && op != "linear") return;
+    // Each element of y sums as many products as an output channel has weights; so do the gradients in all.
+    const Tensor& w = inputs[1].value();
+    const double products = static_cast<double>(y.elements()) * static_cast<double>(w.elements() / w.dim(0));
+    const int passes = 1 + (inputs[0].requires_grad() ? 1 : 0) + (inputs[1].requires_grad() ? 1 : 0);
+    total += 2.0 * products * passes;
+  });
+  model_->forward(x_, {.training = true});
+  return total;
+}
+
+int64_t Training::parameters() const {
+  int64_t count = 0;
+  for (const Variable& leaf : leaves_) count += leaf.value().elements();
+  return count;
+}
+
+size_t Training::peak_bytes() {
+  Backend& device = backend(x_.device());
+  device.pool().reset_peak();
+  compute();  // what is captured has a pool of its own
+  device.synchronize();
+  return device.pool().statistics().peak_bytes_in_use;
+}
+
+}  // namespace cytograd

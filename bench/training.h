@@ -1,0 +1,71 @@
+// A model in training on inputs that stay the same: whole steps as `cytograd train` takes them, and a step by its
+// phases.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/optimizer.h"
+#include "models/model.h"
+
+namespace cytograd {
+
+/// A part of a step, queued on the device.
+struct Phase {
+  std::string name;
+  std::function<void()> run;
+};
+
+class Training {
+ public:
+  /// x [N, H, W, C] and labels i64 [N], on one device, which may be overwritten between steps. SGD with momentum; in
+  /// f16 with a dynamic loss scale.
+  Training(const ModelOptions& options, Tensor x, Tensor labels);
+
+  /// Forward, loss, backward, optimizer; returns the loss, for which it waits. On a GPU, steps from the second launch
+  /// one graph, as TrainStep's do.
+  float step();
+
+  /// The same work as forward, backward, optimizer, to be run in this order; on a GPU each is a graph. After a step.
+  std::vector<Phase> phases();
+
+  /// Floating-point operations of the step's convolutions and linear layers: two a multiply-add, forward and for each
+  /// gradient.
+  double operations();
+
+  /// Elements of all parameters.
+  int64_t parameters() const;
+
+  /// Bytes of the device in use at a step's peak, as its pool counts them.
+  size_t peak_bytes();
+
+  Model& model() { return *model_; }
+  Optimizer& optimizer() { return *optimizer_; }
+
+ private:
+  void forward();
+  void backward();
+  void update();
+  void compute();
+
+  Tensor x_;
+  Tensor labels_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<Variable> leaves_;
+  // What one phase leaves to the next.
+  std::optional<Tape> tape_;
+  Variable loss_;
+  Tensor correct_;
+  std::vector<Tensor> gradients_;
+  // What a step leaves.
+  Tensor last_loss_;
+  Tensor last_correct_;
+  std::function<void()> captured_;
+  bool has_run_ = false;
+};
+
+}  // namespace cytograd
