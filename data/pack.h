@@ -83,6 +83,11 @@ class Pack {
   mutable std::vector<std::atomic<bool>> checked_;         // [images]
 };
 
+/// Whether a sample is of a pack and could not be read when it was packed.
+inline bool is_packed_unreadable(const Sample& sample) {
+  return sample.pack != nullptr && sample.pack->is_unreadable(sample.packed);
+}
+
 /// Whether the folder holds a pack, finished or not.
 bool is_pack(const std::filesystem::path& folder);
 

@@ -64,8 +64,8 @@ Json read_description(const fs::path& file) {
   } catch (const Json::parse_error& error) {
     fail("{}: is not JSON at byte {}; the file is damaged, pack the dataset again", file.string(),
          error.byte);
-  } catch (const Json::exception& error) {
-    fail("{}: is not the description of a pack: {}", file.string(), error.what());
+  } catch (const Json::exception&) {
+    fail("{}: is not the description of a pack; pack the dataset again", file.string());
   }
   return json;
 }
@@ -303,10 +303,10 @@ Dataset open_pack(const fs::path& folder) {
   const Json description = read_description(files.description());
   try {
     return dataset_of(files, description);
-  } catch (const Json::exception& error) {
-    fail("{}: is not the description of a pack: {}", files.description().string(), error.what());
-  } catch (const std::logic_error& error) {  // of std::stoul
-    fail("{}: is not the description of a pack: {}", files.description().string(), error.what());
+  } catch (const Json::exception&) {
+    fail("{}: is not the description of a pack; pack the dataset again", files.description().string());
+  } catch (const std::logic_error&) {  // of std::stoul
+    fail("{}: is not the description of a pack; pack the dataset again", files.description().string());
   }
 }
 

@@ -25,6 +25,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFingerprint = "cytograd.pack";
 constexpr const char* kContent = "cytograd.content";
+constexpr int64_t kBytesWhileDecoding =
+    5;  // a value: in the file, as it was compressed, decoded in 16 bits, in 8
+constexpr int64_t kMostDecoding = int64_t{512} << 20;
 
 struct DecodedImage {
   StoredImage image = {};  // without pixels: unreadable
@@ -76,9 +79,14 @@ class PackWriter {
   /// A tensor is called as its image: what cannot be a name is said before hours of work.
   void check_names() const {
     for (const Sample& sample : dataset_.samples) {
-      if (sample.name == "__metadata__") fail("{}: an image cannot be called so", sample.name);
+      const std::string root = dataset_.root.string();
+      if (sample.name == "__metadata__") fail("{}: an image cannot be called '{}'", root, sample.name);
       const SafetensorsEntry entry{.name = sample.name, .dtype = DType::u8, .shape = {0}};
-      (void)safetensors_prefix({&entry, 1}, {});
+      try {
+        (void)safetensors_prefix({&entry, 1}, {});
+      } catch (const Error& error) {
+        fail("{}: an image cannot be packed: {}", root, error.what());
+      }
     }
   }
 
@@ -103,12 +111,14 @@ class PackWriter {
       fingerprint = detail::read_pack_fingerprint(files_);
       if (fingerprint == fingerprint_) return verified();
     } catch (const Error& error) {
-      say(fmt::format("packing again what is damaged: {}", error.what()));
+      say(fmt::format("packing again: {}", error.what()));
       fs::remove(files_.description());
       return std::nullopt;
     }
-    fail("{}: holds the pack of another dataset, or of one that has changed since; name another --out",
-         files_.folder.string());
+    fail(
+        "{}: holds the pack of another dataset, of one that has changed since, or of another --white or --shard-mib; "
+        "name another --out",
+        files_.folder.string());
   }
 
   PackSummary verified() const {
@@ -119,7 +129,18 @@ class PackWriter {
     const Pack& pack = *packed.samples.front().pack;
     pack.verify(options_.workers, options_.progress);
     count(pack.shards(), summary);
+    for (size_t i = 0; i < packed.samples.size(); ++i) {
+      if (!pack.is_unreadable(i)) continue;
+      require_unreadable(i);
+      ++summary.unreadable;
+    }
     return summary;
+  }
+
+  /// Throws where a sample that could not be read when it was packed can be read now.
+  void require_unreadable(size_t i) const {
+    if (decode(i).unreadable.empty())
+      fail("{}: image '{}' could not be read and now can", files_.folder.string(), dataset_.samples[i].name);
   }
 
   static void count(const std::vector<PackShard>& shards, PackSummary& summary) {
@@ -145,7 +166,7 @@ class PackWriter {
     } catch (const UnskippableError&) {
       throw;
     } catch (const Error& error) {
-      say(fmt::format("packing again what is damaged: {}", error.what()));
+      say(fmt::format("packing again: {}", error.what()));
       return false;
     }
   }
@@ -166,6 +187,7 @@ class PackWriter {
       PackedImage image{.name = name, .shard = index_.shards.size()};
       if (unreadable.contains(name)) {
         image.unreadable = unreadable[name].get<std::string>();
+        require_unreadable(index_.images.size() + i);
       } else {
         if (entry >= header.entries.size() || header.entries[entry].name != name)
           fail("{}: lacks image '{}'", file.string(), name);
@@ -217,7 +239,10 @@ class PackWriter {
     const auto first = static_cast<int64_t>(index_.images.size());
     OpenShard open{.first = index_.images.size()};
     for_each_in_order<DecodedImage>(
-        {.first = first, .count = total, .workers = options_.workers, .ahead = 2 * options_.workers},
+        {.first = first,
+         .count = total,
+         .workers = options_.workers,
+         .ahead = images_ahead(index_.images.size())},
         [&](int64_t i) { return decode(static_cast<size_t>(i)); },
         [&](int64_t i, DecodedImage image) {
           open.bytes += image.image.bytes();
@@ -229,6 +254,20 @@ class PackWriter {
         });
     if (!open.images.empty()) close(std::move(open));
     if (writing_.valid()) writing_.get();
+  }
+
+  /// How many images may be decoded and not yet taken: so many that memory stays bounded whatever the threads.
+  int64_t images_ahead(size_t first) const {
+    int64_t bytes = 1;
+    try {
+      if (first < dataset_.samples.size()) {
+        const ImageInfo info = read_sample_info(dataset_.samples[first]);
+        bytes = kBytesWhileDecoding * info.height * info.width * info.channels;
+      }
+    } catch (const Error&) {
+      // Said when its turn comes.
+    }
+    return std::clamp<int64_t>(kMostDecoding / bytes, 2, 2 * int64_t{options_.workers});
   }
 
   DecodedImage decode(size_t i) const {

@@ -192,10 +192,27 @@ TEST_F(PackTest, AWholePackThatWasDamagedIsPackedAgain) {
     notes.clear();
     EXPECT_FALSE(pack().was_whole) << name;
     EXPECT_EQ(read_file(out / name), whole);
-    EXPECT_THAT(notes,
-                ::testing::Contains(HasSubstr("packing again what is damaged: " + (out / name).string())));
+    EXPECT_THAT(notes, ::testing::Contains(HasSubstr("packing again: " + (out / name).string())));
     EXPECT_EQ(flaw(), "");
   }
+}
+
+TEST_F(PackTest, WhatCanBeReadSinceIsPacked) {
+  const std::string whole = read_file(dir / "data/i5.png");
+  dir.write("data/i5.png", "text");
+  EXPECT_EQ(pack({.max_missing = 0.1}).unreadable, 1);
+  EXPECT_EQ(pack({.max_missing = 0.1}).unreadable, 1) << "and a whole pack says so again";
+  dir.write("data/i5.png", whole);
+  EXPECT_EQ(pack().unreadable, 0);
+  EXPECT_EQ(read_sample(open_pack(out).samples[5]).pixels, tiny_image({.side = 17, .channels = 3}, 5).pixels);
+  EXPECT_EQ(flaw(), "");
+  // Nor does a pack that was never finished keep its verdict.
+  fs::remove_all(out);
+  dir.write("data/i5.png", "text");
+  EXPECT_THAT(message_of<Error>([&] { pack({.max_missing = 0.0}); }), HasSubstr("i5.png"));
+  dir.write("data/i5.png", whole);
+  EXPECT_EQ(pack({.max_missing = 0.0}).unreadable, 0);
+  EXPECT_EQ(flaw(), "");
 }
 
 TEST_F(PackTest, AnotherDatasetIsNotMixedIn) {

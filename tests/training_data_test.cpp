@@ -111,6 +111,29 @@ TEST(TrainingData, TheSamplersDomainsAreThoseOfTheTrainingImages) {
   EXPECT_THAT(quiet_error(options), HasSubstr("has no column 'plate'"));
 }
 
+// A batch is of one domain, and batch norm needs two images.
+TEST(TrainingData, ImagesThatAreAloneInTheirDomainAreLeftOut) {
+  const TempDir dir;
+  write_tiny_data(dir.path(), {.images = 12, .groups = 4});
+  std::string table = test::read_file(dir / "labels.csv");
+  table.replace(table.find("i1.png,"), table.find('\n', table.find("i1.png,")) - table.find("i1.png,"),
+                "i1.png,c1,alone");
+  dir.write("labels.csv", table);
+  TrainOptions options = options_for(dir.path());
+  options.val_group = {"g2"};
+  options.sampler = "group";
+  testing::internal::CaptureStderr();
+  const TrainingData data = load_training_data(options);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("1 training images are left out, each the only one of its group"));
+  EXPECT_EQ(data.train.size(), 8U);
+  EXPECT_EQ(data.train_labels.size(), 8U);
+  EXPECT_EQ(data.train_domains.size(), 8U);
+  write_tiny_data(dir / "lone", {.images = 4, .groups = 4});
+  options.data = (dir / "lone").string();
+  EXPECT_THAT(quiet_error(options), HasSubstr("each training image is the only one of its group"));
+}
+
 TEST(TrainingData, NamedGroupsAreHeldOut) {
   const TempDir dir;
   write_tiny_data(dir.path());

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/natural_order.h"
+#include "data/pack.h"
 #include "data/stored_image.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
@@ -111,6 +112,9 @@ void print(const Dataset& dataset) {
              : dataset.white ? fmt::format(", packed from 16 bits with --white {}", *dataset.white)
                              : std::string(", packed"));
   fmt::print("  {} of {} named images are there", dataset.samples.size(), dataset.named_samples);
+  if (const auto lost = std::count_if(dataset.samples.begin(), dataset.samples.end(), is_packed_unreadable);
+      lost > 0)
+    fmt::print(", {} of them without pixels, for they could not be read when packed", lost);
   std::string reason;
   if (const auto info = first_image(dataset, reason)) {
     fmt::print("; the first has {} x {} pixels and {} channel{}", info->width, info->height, info->channels,

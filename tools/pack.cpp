@@ -46,12 +46,13 @@ void pack(const PackSettings& settings) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (summary.was_whole) {
-    fmt::print("{}: is packed already: {} images\n", settings.out, summary.images);
+    fmt::print("{}: is packed already: {} images\n", settings.out, summary.images - summary.unreadable);
     return;
   }
   const int64_t packed = summary.images - summary.resumed;
-  fmt::print("{}: {} images in {} shards of together {:.0f} MiB", settings.out,
-             summary.images - summary.unreadable, summary.shards, static_cast<double>(summary.bytes) / kMiB);
+  fmt::print("{}: {} images in {} shard{} of together {:.0f} MiB", settings.out,
+             summary.images - summary.unreadable, summary.shards, summary.shards == 1 ? "" : "s",
+             static_cast<double>(summary.bytes) / kMiB);
   if (summary.unreadable > 0) fmt::print(", {} unreadable", summary.unreadable);
   if (summary.resumed > 0) fmt::print(", {} of them from before", summary.resumed);
   fmt::print("; {:.0f} images/s\n", static_cast<double>(packed) / std::max(seconds, 1e-9));
@@ -66,9 +67,7 @@ void verify(const PackSettings& settings) {
     dataset.samples.front().pack->verify(static_cast<int>(settings.workers),
                                          [&](int64_t images) { progress.update(images); });
   }
-  const auto unreadable =
-      std::count_if(dataset.samples.begin(), dataset.samples.end(),
-                    [](const Sample& sample) { return sample.pack->is_unreadable(sample.packed); });
+  const auto unreadable = std::count_if(dataset.samples.begin(), dataset.samples.end(), is_packed_unreadable);
   fmt::print("{}: {} images are as they were packed\n", settings.verify, total - unreadable);
 }
 
@@ -81,12 +80,13 @@ void add_pack(CLI::App& app) {
   CLI::Option* data = take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR");
   CLI::Option* out =
       take_path(command->add_option("--out", settings->out, "Folder to make, or to go on with"), "DIR");
-  take_path(
-      command->add_option("--verify", settings->verify, "Compare a pack with its checksums, and no more"),
-      "DIR")
-      ->excludes(data)
-      ->excludes(out);
-  add_where(*command, settings->where);
+  CLI::Option* verify_option =
+      take_path(
+          command->add_option("--verify", settings->verify, "Compare a pack with its checksums, and no more"),
+          "DIR")
+          ->excludes(data)
+          ->excludes(out);
+  add_where(*command, settings->where)->excludes(verify_option);
   add_max_missing(*command, settings->max_missing);
   add_white(*command, settings->white);
   take_whole(command->add_option("--shard-mib", settings->shard_mib, "Size of a file of images, in MiB"), 1,

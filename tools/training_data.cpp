@@ -150,6 +150,28 @@ void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
                   dataset.root.string(), dropped));
 }
 
+/// Leaves out the images that are alone in their domain: a batch of one has no statistics.
+void drop_lone_images(TrainingData& data, const std::string& sampler) {
+  std::map<int64_t, int64_t> sizes;
+  for (const int64_t domain : data.train_domains) ++sizes[domain];
+  size_t kept = 0;
+  for (size_t i = 0; i < data.train.size(); ++i) {
+    if (sizes[data.train_domains[i]] == 1) continue;
+    data.train[kept] = data.train[i];
+    data.train_labels[kept] = data.train_labels[i];
+    data.train_domains[kept++] = data.train_domains[i];
+  }
+  const size_t lone = data.train.size() - kept;
+  if (lone == 0) return;
+  const std::string& folder = data.images->dataset.root.string();
+  if (kept == 0)
+    fail(
+        "{}: each training image is the only one of its {}, and a batch of one has no statistics; use another --sampler",
+        folder, sampler);
+  say(fmt::format("{}: {} training images are left out, each the only one of its {}", folder, lone, sampler));
+  for (auto* values : {&data.train, &data.train_labels, &data.train_domains}) values->resize(kept);
+}
+
 }  // namespace
 
 void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
@@ -220,8 +242,10 @@ TrainingData load_training_data(const TrainOptions& asked) {
   }
   result.train = result.images->readable(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
-  if (options.sampler != "random")
+  if (options.sampler != "random") {
     result.train_domains = domains_of(result.images->dataset, options.sampler, result.train);
+    if (!result.train.empty()) drop_lone_images(result, options.sampler);
+  }
   if (result.train.empty()) fail("{}: no training image can be read", options.data);
   if (result.validation.empty()) fail("no validation image can be read");
   return result;
