@@ -1,17 +1,15 @@
 #include "bench/harness.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "engine/backend.h"
+#include "engine/cpu_info.h"
 #include "engine/parallel.h"
 #include "engine/philox.h"
 
 namespace cytograd::bench {
 namespace {
 
-constexpr int64_t kUnknownCache = int64_t{32} << 20;
 constexpr int64_t kGpuCache = int64_t{128} << 20;  // more than any of today's has
 
 template <typename T, typename Draw>
@@ -54,8 +52,7 @@ std::string shape_text(const Shape& shape) { return fmt::format("{}", fmt::join(
 
 int64_t last_level_cache(Device device) {
   if (device == Device::cuda) return kGpuCache;
-  const long bytes = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-  return bytes > 0 ? bytes : kUnknownCache;
+  return cpu_info().last_level_cache;
 }
 
 int64_t bytes_read_twice(const Tensor& x) {

@@ -1,7 +1,5 @@
 #include "bench/limits.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <vector>
@@ -51,8 +49,7 @@ Tensor random_matrix(int64_t side, DType dtype, Device device) {
 int64_t copied_bytes(Device device) {
   if (is_emulated(device)) return int64_t{1} << 20;
   if (is_gpu(device)) return int64_t{1} << 30;
-  const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);  // 0 where it is not known
-  return std::max(4 * cache, int64_t{256} << 20);
+  return std::max(4 * cpu_info().last_level_cache, int64_t{256} << 20);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "engine/cpu_info.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -11,6 +13,7 @@
 namespace cytograd {
 namespace {
 
+constexpr int64_t kUsualCache = int64_t{32} << 20;
 constexpr std::array<std::string_view, 8> kFeatures{"avx2",        "fma",         "avx512f",  "avx512_vnni",
                                                     "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"};
 
@@ -18,6 +21,8 @@ constexpr std::array<std::string_view, 8> kFeatures{"avx2",        "fma",       
 CpuInfo read_cpu_info() {
   CpuInfo info;
   info.threads = cpu_threads();
+  const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+  info.last_level_cache = cache > 0 ? cache : kUsualCache;
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line) && !line.empty();) {  // the first processor's lines
     const size_t colon = line.find(':');

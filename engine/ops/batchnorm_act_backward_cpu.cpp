@@ -5,6 +5,7 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/ops/batchnorm_act_cpu.h"
+#include "engine/ops/streamed_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -100,19 +101,21 @@ struct InputGradientTables {
   Tensor shift;
 };
 
-template <bool kRelu, typename T>
+template <bool kStreamed, bool kRelu, typename T>
 void input_group(const T* dy, const T* x, const uint8_t* mask, const float* mean, const float* scale,
                  const float* slope, const float* shift, T* dx, int64_t lanes) {
   uint32_t bits = 0;
   if constexpr (kRelu) bits = load_bits(mask, lanes);
+  write<kStreamed, kMaskLanes>(dx, lanes, [&](T* room) {
 #pragma omp simd
-  for (int64_t i = 0; i < lanes; ++i) {
-    const float g = passed<kRelu>(dy, bits, i);
-    dx[i] = T(g * scale[i] + ((static_cast<float>(x[i]) - mean[i]) * slope[i] + shift[i]));
-  }
+    for (int64_t i = 0; i < lanes; ++i) {
+      const float g = passed<kRelu>(dy, bits, i);
+      room[i] = T(g * scale[i] + ((static_cast<float>(x[i]) - mean[i]) * slope[i] + shift[i]));
+    }
+  });
 }
 
-template <bool kRelu, typename T>
+template <bool kStreamed, bool kRelu, typename T>
 void input_gradient(const Pass<T>& pass, const ChannelLines& lines, const InputGradientTables& tables) {
   const float* mean = tables.mean.data<float>();
   const float* scale = tables.scale.data<float>();
@@ -124,13 +127,14 @@ void input_gradient(const Pass<T>& pass, const ChannelLines& lines, const InputG
         int64_t j = 0;
         const auto group = [&](int64_t count) {
           const int64_t at = first + j;
-          input_group<kRelu>(pass.dy + at, pass.x + at, kRelu ? pass.mask + at / 8 : nullptr, mean + j,
-                             scale + j, slope + j, shift + j, pass.out + at, count);
+          input_group<kStreamed, kRelu>(pass.dy + at, pass.x + at, kRelu ? pass.mask + at / 8 : nullptr,
+                                        mean + j, scale + j, slope + j, shift + j, pass.out + at, count);
         };
         for (; j + kMaskLanes <= lanes; j += kMaskLanes) group(kMaskLanes);
         if (j < lanes) group(lanes - j);
       });
     }
+    stream_fence();
   });
 }
 
@@ -186,15 +190,13 @@ Backend::BatchnormActBackward CpuBackend::batchnorm_act_backward(const Tensor& d
   tables.shift = lines.spread([&](int64_t c) { return -scale(c) * sum(c) / rows; });
   dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
     Pass<T> pass{dy.data<T>(), x.data<T>(), nullptr, result.dx.data<T>()};
-    if (store) {
-      pass.dy = result.dresidual.data<T>();
-      input_gradient<false>(pass, lines, tables);
-    } else if (relu) {
-      pass.mask = saved.mask.data<uint8_t>();
-      input_gradient<true>(pass, lines, tables);
-    } else {
-      input_gradient<false>(pass, lines, tables);
-    }
+    const bool masked = relu && !store;
+    if (store) pass.dy = result.dresidual.data<T>();
+    if (masked) pass.mask = saved.mask.data<uint8_t>();
+    choose_streamed(is_streamed(static_cast<int64_t>(result.dx.bytes())), [&]<typename Streamed>(Streamed) {
+      if (masked) return input_gradient<Streamed::value, true>(pass, lines, tables);
+      input_gradient<Streamed::value, false>(pass, lines, tables);
+    });
   });
   return result;
 }

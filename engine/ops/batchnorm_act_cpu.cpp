@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/backend_cpu.h"
+#include "engine/ops/streamed_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -114,7 +115,7 @@ Moments moments(const T* x, const ChannelLines& lines) {
 }
 
 /// Up to kMaskLanes elements of act(x * scale + shift + residual).
-template <bool kResidual, bool kRelu, typename T>
+template <bool kStreamed, bool kResidual, bool kRelu, typename T>
 void normalize_group(const T* x, const T* residual, const float* scale, const float* shift, T* y,
                      uint8_t* mask, int64_t lanes) {
   float v[kMaskLanes];
@@ -129,12 +130,14 @@ void normalize_group(const T* x, const T* residual, const float* scale, const fl
 #pragma omp simd
     for (int64_t i = 0; i < lanes; ++i) v[i] = v[i] <= 0.0f ? 0.0f : v[i];  // NaN goes through
   }
+  write<kStreamed, kMaskLanes>(y, lanes, [&](T* room) {
 #pragma omp simd
-  for (int64_t i = 0; i < lanes; ++i) y[i] = T(v[i]);
+    for (int64_t i = 0; i < lanes; ++i) room[i] = T(v[i]);
+  });
 }
 
 /// act(x * scale + shift + residual) with scale and shift spread over a line's lanes; the mask where asked.
-template <bool kResidual, bool kRelu, typename T>
+template <bool kStreamed, bool kResidual, bool kRelu, typename T>
 void normalize(const ChannelLines& lines, const T* x, const T* residual, const Tensor& scale_table,
                const Tensor& shift_table, T* y, uint8_t* mask) {
   const float* scale = scale_table.data<float>();
@@ -145,13 +148,15 @@ void normalize(const ChannelLines& lines, const T* x, const T* residual, const T
         int64_t j = 0;
         const auto group = [&](int64_t count) {
           const int64_t at = first + j;
-          normalize_group<kResidual, kRelu>(x + at, kResidual ? residual + at : nullptr, scale + j, shift + j,
-                                            y + at, mask == nullptr ? nullptr : mask + at / 8, count);
+          normalize_group<kStreamed, kResidual, kRelu>(x + at, kResidual ? residual + at : nullptr, scale + j,
+                                                       shift + j, y + at,
+                                                       mask == nullptr ? nullptr : mask + at / 8, count);
         };
         for (; j + kMaskLanes <= lanes; j += kMaskLanes) group(kMaskLanes);
         if (j < lanes) group(lanes - j);
       });
     }
+    stream_fence();
   });
 }
 
@@ -163,10 +168,14 @@ Tensor normalized(const ChannelLines& lines, const Tensor& x, const Tensor& resi
     const T* in = x.data<T>();
     T* out = y.data<T>();
     const T* more = residual.defined() ? residual.data<T>() : nullptr;
-    if (more != nullptr && relu) return normalize<true, true>(lines, in, more, scale, shift, out, bits);
-    if (more != nullptr) return normalize<true, false>(lines, in, more, scale, shift, out, bits);
-    if (relu) return normalize<false, true>(lines, in, more, scale, shift, out, bits);
-    return normalize<false, false>(lines, in, more, scale, shift, out, bits);
+    choose_streamed(is_streamed(static_cast<int64_t>(y.bytes())), [&]<typename Streamed>(Streamed) {
+      constexpr bool kStreamed = Streamed::value;
+      if (more != nullptr && relu)
+        return normalize<kStreamed, true, true>(lines, in, more, scale, shift, out, bits);
+      if (more != nullptr) return normalize<kStreamed, true, false>(lines, in, more, scale, shift, out, bits);
+      if (relu) return normalize<kStreamed, false, true>(lines, in, more, scale, shift, out, bits);
+      return normalize<kStreamed, false, false>(lines, in, more, scale, shift, out, bits);
+    });
   });
   return y;
 }
