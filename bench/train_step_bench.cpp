@@ -66,28 +66,31 @@ double train_rate(const StepConfiguration& c, const Settings& settings, Training
                   StepInputs& inputs) {
   TrainStep step(training.model(), training.optimizer(), nullptr,
                  {.device = c.device, .preprocess = inputs.preprocessing(), .batch = c.batch});
-  const auto loader = inputs.loader(kTrainWarmUp + std::max(settings.steps, kStepsAtLeast));
+  const int64_t steps = std::max(settings.steps, kStepsAtLeast);
+  const auto loader = inputs.loader(kTrainWarmUp + steps);
   std::deque<std::function<TrainStep::Result()>> pending;
-  int64_t finished = 0;
-  auto start = Clock::now();
-  const auto finish_first = [&] {
-    pending.front()();
-    pending.pop_front();
-    if (++finished == kTrainWarmUp) start = Clock::now();
+  const auto wait_until_left = [&](size_t count) {
+    for (; pending.size() > count; pending.pop_front()) pending.front()();
   };
-  while (finished < kTrainWarmUp + kStepsAtLeast || seconds_since(start) < settings.seconds) {
-    const auto batch = loader->next();
-    if (!batch) break;
-    pending.push_back(step.run(*batch, 0.01f));
-    if (pending.size() > kStepsAhead) finish_first();
-  }
-  while (!pending.empty()) finish_first();
-  return static_cast<double>((finished - kTrainWarmUp) * c.batch) / seconds_since(start);
+  const auto queue_step = [&] {
+    pending.push_back(step.run(*loader->next(), 0.01f));
+    wait_until_left(kStepsAhead);
+  };
+  for (int64_t i = 0; i < kTrainWarmUp; ++i) queue_step();
+  wait_until_left(0);
+  const auto start = Clock::now();
+  int64_t taken = 0;
+  repeat(steps, settings.seconds, [&] {
+    queue_step();
+    ++taken;
+  });
+  wait_until_left(0);
+  return static_cast<double>(taken * c.batch) / seconds_since(start);
 }
 
 struct PhaseTimes {
-  nlohmann::ordered_json phases;  ///< medians of their seconds, by name
-  double step = 0.0;              ///< of all together with the waits between them
+  std::vector<double> phases;  ///< medians of each one's seconds
+  double step = 0.0;           ///< of all together with the waits between them
 };
 
 PhaseTimes time_phases(const std::vector<Phase>& phases, Device device, const Settings& settings) {
@@ -109,7 +112,7 @@ PhaseTimes time_phases(const std::vector<Phase>& phases, Device device, const Se
   repeat(settings.steps, settings.seconds, step);
   PhaseTimes medians;
   medians.step = median(steps);
-  for (size_t i = 0; i < phases.size(); ++i) medians.phases[phases[i].name] = median(seconds[i]);
+  for (std::vector<double>& times : seconds) medians.phases.push_back(median(std::move(times)));
   return medians;
 }
 
@@ -150,6 +153,8 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
   std::vector<Phase> phases = inputs.phases();
   for (const Phase& phase : training.phases()) phases.push_back(phase);
   const PhaseTimes times = time_phases(phases, c.device, settings);
+  nlohmann::ordered_json phase_seconds;
+  for (size_t i = 0; i < phases.size(); ++i) phase_seconds[phases[i].name] = times.phases[i];
   nlohmann::ordered_json line{
       {"model", c.model.name},
       {"stem", settings.stem},
@@ -171,8 +176,9 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
       {"share_of_limit", operations / limit / step},
       {"peak_mib", peak >> 20},
       {"system_allocations", new_allocations},
-      {"phases", times.phases},
-      {"phased_step_seconds", times.step}};
+      {"phases", phase_seconds},
+      {"phased_step_seconds", times.step},
+      {"last_loss", training.last_loss()}};  // null where it is not finite
   line["peak_resident_mib"] = peak_resident();
   if (settings.inputs == "raw") line["train_images_per_second"] = train_rate(c, settings, training, inputs);
   return line;

@@ -58,7 +58,7 @@ float Training::step() {
     captured_ = device.capture([this] { compute(); });
   }
   if (captured_) captured_();
-  return last_loss_.item();
+  return last_loss();
 }
 
 std::vector<Phase> Training::phases() {
@@ -77,9 +77,9 @@ double Training::operations() {
     if (op != "conv2d" && op != "linear") return;
     // Each element of y sums as many products as an output channel has weights; so do the gradients in all.
     const Tensor& w = inputs[1].value();
-    const double products = static_cast<double>(y.elements()) * static_cast<double>(w.elements() / w.dim(0));
+    const int64_t products = y.elements() * (w.elements() / w.dim(0));
     const int passes = 1 + (inputs[0].requires_grad() ? 1 : 0) + (inputs[1].requires_grad() ? 1 : 0);
-    total += 2.0 * products * passes;
+    total += 2.0 * static_cast<double>(products * passes);
   });
   model_->forward(x_, {.training = true});
   return total;

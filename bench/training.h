@@ -29,6 +29,9 @@ class Training {
   /// one graph, as TrainStep's do.
   float step();
 
+  /// Of the last step, whole or by its phases; waits for it.
+  float last_loss() const { return last_loss_.item(); }
+
   /// The same work as forward, backward, optimizer, to be run in this order; on a GPU each is a graph. After a step.
   std::vector<Phase> phases();
 
