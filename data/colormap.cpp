@@ -84,13 +84,16 @@ Tensor Colormap::table() const {
   return Tensor::from(values, {count_, 256, 3});
 }
 
+void Colormap::require_channels(int64_t channels) const {
+  if (channels == count_) return;
+  fail(
+      "the colormap is for {} channels and the image has {}; give a colormap of its own (--colormap) or use "
+      "another fusion",
+      count_, channels);
+}
+
 Image Colormap::operator()(const Image& planes) const {
-  if (planes.channels != count_)
-    fail(
-        "the colormap is for {} channels and the image has {}; give a colormap of its own (--colormap) or "
-        "use "
-        "another fusion",
-        count_, planes.channels);
+  require_channels(planes.channels);
   const auto count = static_cast<size_t>(planes.height * planes.width);
   CHECK(planes.pixels.size() == count * static_cast<size_t>(count_), "{} bytes for {} pixels",
         planes.pixels.size(), count);

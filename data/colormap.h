@@ -37,10 +37,13 @@ class Colormap {
   /// Of the images it is for: the highest channel named.
   int64_t channels() const { return count_; }
 
+  /// Throws Error, which names no image, where an image has other channels.
+  void require_channels(int64_t channels) const;
+
   /// u8 [channels, 256, 3]: what each value of each channel adds to red, green and blue.
   Tensor table() const;
 
-  /// [H, W, channels] to [H, W, 3]. Throws Error where the image has other channels.
+  /// [H, W, channels] to [H, W, 3]. Throws as require_channels.
   Image operator()(const Image& planes) const;
 
   /// As a file holds it: channel,colour,low,high with colour as #RRGGBB.

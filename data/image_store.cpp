@@ -9,16 +9,6 @@
 #include "engine/check.h"
 
 namespace cytograd {
-namespace {
-
-/// What a message calls an image.
-std::string place_of(const Sample& sample) {
-  return sample.pack ? fmt::format("{}: '{}'", sample.pack->files().folder.string(), sample.name)
-                     : sample.files.front();
-}
-
-}  // namespace
-
 ImageStore::ImageStore(const Dataset& dataset, const ImageStoreOptions& options)
     : dataset_(dataset), options_(options), cached_(dataset.samples.size()) {
   std::string first_reason = "there are no images";

@@ -4,6 +4,11 @@
 
 namespace cytograd {
 
+std::string place_of(const Sample& sample) {
+  return sample.pack ? fmt::format("{}: '{}'", sample.pack->files().folder.string(), sample.name)
+                     : sample.files.front();
+}
+
 StoredImage read_stored(const Sample& sample, const ReadOptions& options) {
   if (sample.pack) return sample.pack->read(sample.packed);
   auto image = std::make_shared<const Image>(read_planes(sample.files, options));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "data/dataset.h"
 #include "data/image.h"
@@ -25,6 +26,9 @@ class UnskippableError : public Error {
  public:
   using Error::Error;
 };
+
+/// What a message calls an image: its first file, or the pack and its name there.
+std::string place_of(const Sample& sample);
 
 /// All channels of a sample; a packed one is of 8 bits already and ignores the options. Throws Error where a file cannot
 /// be read, or could not when it was packed, and UnskippableError where the pack is damaged.

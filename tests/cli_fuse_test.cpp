@@ -1,9 +1,9 @@
 // cytograd fuse: every picture under a name of its own, a labels.csv that reads back, and no input overwritten.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
-#include <nlohmann/json.hpp>
-
+#include "data/colormap.h"
 #include "data/dataset.h"
 #include "data/pca_file.h"
 #include "data/stored_image.h"
@@ -79,8 +79,11 @@ TEST_F(CliFuse, TwoSamplesOfOneNameAreRefused) {
 
 TEST_F(CliFuse, AnOutputThatCannotBeWrittenIsOneErrorAndNoHang) {
   write_sites(data, {"a", "b", "c", "d", "e", "f", "g", "h"});
-  for (const char* site : {"a", "b", "c", "d", "e", "f", "g", "h"})
-    fs::create_directories(out / "images" / fmt::format("{}_w1.png", site));
+  expect_ok(fuse(out));
+  for (const char* site : {"a", "b", "c", "d", "e", "f", "g", "h"}) {
+    fs::remove(out / "images" / fmt::format("{}_w1.png", site));
+    fs::create_directory(out / "images" / fmt::format("{}_w1.png", site));
+  }
   for (const char* workers : {"1", "4", "32"}) {
     const CommandResult result = fuse(out, {"--workers", workers});
     EXPECT_FALSE(result.timed_out) << workers;
@@ -165,9 +168,6 @@ TEST_F(CliFuse, PicturesOfOtherSettingsAreNotMixed) {
   expect_error(fuse(pca, {"--method", "pca", "--pca-scope", "image"}), kFailed, {"made with other settings"});
   expect_error(fuse(pca, {"--method", "pca", "--pca-range", "deviations"}), kFailed,
                {"made with other settings"});
-  dir.write("mine/labels.csv", "image,label\n");
-  expect_error(fuse(dir / "mine"), kFailed, {"labels.csv: is there, and not of 'cytograd fuse'"});
-  EXPECT_EQ(read_file(dir / "mine/labels.csv"), "image,label\n");
 }
 
 TEST_F(CliFuse, AnotherSelectionDoesNotTakeTheTablesPlace) {
@@ -240,7 +240,7 @@ TEST_F(CliFuse, TakesASiteOfEachWell) {
 TEST_F(CliFuse, ColoursOfOnesOwn) {
   write_tiny_data(data, {.images = 4, .channels = 3});
   expect_error(fuse(dir / "six"), kFailed,
-               {"the colormap is for 6 channels and the image has 3", "--colormap"});
+               {"data/i0.png: the colormap is for 6 channels and the image has 3", "--colormap"});
   const fs::path colours =
       dir.write("colours.csv", "channel,colour,low,high\n1,#FF0000,0,200\n3,#00FF80,10,110\n");
   expect_ok(fuse(out, {"--colormap", colours.string()}));
@@ -279,10 +279,190 @@ TEST_F(CliFuse, ADatasetIsNotWrittenInto) {
   const CommandResult around =
       run_command({"fuse", "--data", (data / "images").string(), "--out", data.string()});
   expect_error(around, kFailed, {"or around it"});
-  expect_error(run_command({"fuse", "--data", data.string(), "--preview", (data / "labels.csv").string()}),
-               kFailed, {"labels.csv: is an input"});
   EXPECT_EQ(read_file(data / "labels.csv"), table);
   EXPECT_THAT(listing(data), ElementsAre("images", "labels.csv"));
+}
+
+// A file of each kind of folder that is somebody else's.
+TEST_F(CliFuse, AFolderOfOtherFilesIsRefusedAndLeftAsItIs) {
+  write_sites(data, {"a", "b"});
+  for (const char* other : {"labels.csv", "pca.json", "colormap.csv", "missing.csv", "images/a_w1.png",
+                            "images/a_w1.png.tmp.1", "notes.txt", "fuse.json", "sheet.png.tmp.1"}) {
+    SCOPED_TRACE(other);
+    dir.write(fs::path("mine") / other, "{}");
+    const auto before = contents(dir / "mine");
+    for (const char* method : {"colormap", "pca"}) {
+      expect_error(fuse(dir / "mine", {"--method", method}), kFailed,
+                   {"mine: holds other files, such as " + fs::path(other).begin()->string(),
+                    "name a folder of its own for the pictures"});
+      EXPECT_EQ(contents(dir / "mine"), before);
+    }
+    fs::remove_all(dir / "mine");
+  }
+}
+
+TEST_F(CliFuse, AFolderThatIsEmptyOrItsOwnIsTaken) {
+  write_sites(data, {"a", "b"});
+  fs::create_directory(out);
+  dir.write("out/fuse.json.tmp.1", "half");
+  const Words preview{"--preview", (out / "sheet.png").string()};
+  expect_ok(fuse(out, preview));
+  EXPECT_THAT(listing(out),
+              ElementsAre("colormap.csv", "fuse.json", "images", "labels.csv", "missing.csv", "sheet.png"));
+  dir.write("out/notes.txt", "mine");
+  expect_ok(fuse(out, preview));
+  EXPECT_EQ(read_file(out / "notes.txt"), "mine");
+}
+
+TEST_F(CliFuse, APreviewInTheFolderDoesNotBlockIt) {
+  write_tiny_data(data, {.images = 4, .channels = 3});
+  fs::create_directory(out);
+  const Words preview{"--preview", (out / "sheet.png").string()};
+  expect_error(fuse(out, preview), kFailed, {"the colormap is for 6 channels"});
+  EXPECT_THAT(listing(out), ElementsAre("sheet.png"));
+  expect_ok(fuse(out, preview + Words{"--method", "pca"}));
+}
+
+TEST_F(CliFuse, WhatFailsByItsSettingsLeavesNoFolder) {
+  write_tiny_data(data, {.images = 4, .groups = 0, .channels = 3});
+  expect_error(fuse(out), kFailed, {"the colormap is for 6 channels"});
+  EXPECT_FALSE(fs::exists(out));
+  expect_error(fuse(out, {"--method", "pca", "--pca-scope", "group"}), kFailed, {"have no groups"});
+  EXPECT_FALSE(fs::exists(out));
+  expect_error(fuse(out, {"--method", "pca", "--pca-scope", "plate"}), kFailed, {"no column 'plate'"});
+  EXPECT_FALSE(fs::exists(out));
+}
+
+TEST_F(CliFuse, AFolderWithoutAPictureIsBegunAnew) {
+  write_tiny_data(data, {.images = 4, .channels = 3});
+  write_png(data / "i3.png", tiny_image({}, 3));
+  expect_error(fuse(out, {"--method", "pca"}), kFailed, {"i3.png has 1 channels but"});
+  EXPECT_TRUE(fs::exists(out / "fuse.json"));
+  for (const char* table : {"labels.csv", "missing.csv", "colormap.csv", "pca.json"})
+    dir.write(out / table, "of the settings before");
+  write_png(data / "i3.png", tiny_image({.channels = 3}, 3));
+  const Words right{"--method", "pca", "--pca-scope", "group"};
+  expect_ok(fuse(out, right));
+  expect_ok(fuse(dir / "new", right));
+  EXPECT_EQ(contents(out), contents(dir / "new"));
+}
+
+TEST_F(CliFuse, AnImageOfOtherChannelsThanTheColormapIsNamed) {
+  write_sites(data, {"a", "b", "c"});
+  std::ofstream(data / "labels.csv", std::ios::app) << "d.png,c1\n";
+  write_png(data / "d.png", tiny_image({}, 1));
+  expect_error(fuse(out), kFailed, {"data/d.png: the colormap is for 6 channels and the image has 1"});
+  const fs::path colours = dir.write("colours.csv", "channel,colour,low,high\n2,#FF0000,0,200\n");
+  expect_error(run_command({"fuse", "--data", data.string(), "--preview", (dir / "sheet.png").string(),
+                            "--colormap", colours.string()}),
+               kFailed, {"data: the colormap is for 2 channels and the image has 6"});
+  expect_ok(run_command({"pack", "--data", data.string(), "--out", (dir / "pack").string()}));
+  expect_error(run_command({"fuse", "--data", (dir / "pack").string(), "--out", (dir / "rgb").string()}),
+               kFailed, {"pack: 'd.png': the colormap is for 6 channels and the image has 1"});
+}
+
+// Six names of this length, joined, are longer than a file's name may be.
+TEST_F(CliFuse, APackGivesWhatItsFolderGives) {
+  const std::string long_name = "plate_3_well_C03_" + std::string(40, 'x');
+  write_sites(data, {"a.v1", "b", long_name});
+  expect_ok(run_command({"pack", "--data", data.string(), "--out", (dir / "pack").string()}));
+  for (const char* method : {"colormap", "pca"}) {
+    SCOPED_TRACE(method);
+    const fs::path from_files = dir / "files" / method, from_pack = dir / "packed" / method;
+    expect_ok(fuse(from_files, {"--method", method}));
+    expect_ok(run_command(
+        {"fuse", "--data", (dir / "pack").string(), "--out", from_pack.string(), "--method", method}));
+    EXPECT_THAT(listing(from_pack / "images"), ElementsAre("a.v1_w1.png", "b_w1.png", long_name + "_w1.png"));
+    EXPECT_EQ(contents(from_pack), contents(from_files));
+  }
+}
+
+TEST_F(CliFuse, ASemicolonInAFilesOwnNameStaysApart) {
+  for (const char* name : {"x/a;1.png", "x/a;2.png"}) {
+    fs::create_directories(data / "x");
+    write_png(data / name, tiny_image({.channels = 3}, 1));
+  }
+  expect_ok(run_command({"pack", "--data", data.string(), "--out", (dir / "pack").string()}));
+  for (const fs::path& source : {data, dir / "pack"}) {
+    expect_ok(run_command({"fuse", "--data", source.string(), "--out", out.string(), "--method", "pca"}));
+    EXPECT_THAT(listing(out / "images/x"), ElementsAre("a_1.png", "a_2.png"));
+    fs::remove_all(out);
+  }
+}
+
+TEST_F(CliFuse, APreviewReplacesNoImageAndNoOtherFile) {
+  write_sites(data, {"a", "b"});
+  expect_ok(fuse(out));
+  expect_ok(run_command({"pack", "--data", data.string(), "--out", (dir / "pack").string()}));
+  const auto preview = [&](const fs::path& file) { return fuse(out, {"--preview", file.string()}); };
+  for (const char* name : {"notes.txt", "data/labels.csv", "png"}) {
+    dir.write("notes.txt", "mine");
+    expect_error(preview(dir / name), kWrongUsage, {"--preview", "does not end in .png"});
+    EXPECT_EQ(read_file(dir / "notes.txt"), "mine");
+  }
+  const auto before = contents(out);
+  expect_error(preview(data / "a_w1.png"), kFailed, {"a_w1.png lies in --data"});
+  expect_error(preview(data / "new.png"), kFailed, {"new.png lies in --data"});
+  expect_error(preview(out / "images/a_w1.png"), kFailed, {"lies among the pictures of --out"});
+  expect_error(preview(dir / "pack/sheet.png"), kFailed, {"lies in the folder of a pack"});
+  fs::create_hard_link(data / "b_w1.png", dir / "b_w1.png");
+  expect_error(preview(dir / "b_w1.png"), kFailed, {"is an input"});
+  EXPECT_EQ(contents(out), before);
+  dir.write("sheet.PNG", "an older one");
+  expect_ok(preview(dir / "sheet.PNG"));
+  EXPECT_EQ(read_image(dir / "sheet.PNG").channels, 3);
+}
+
+TEST_F(CliFuse, TwoProcessesDoNotFuseIntoOneFolder) {
+  write_sites(data, {"a", "b"});
+  expect_ok(fuse(out));
+  dir.write("out/labels.csv.tmp.1", "another's");
+  const int held = open(out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  expect_error(fuse(out), kFailed, {"out: another process is fusing into this folder"});
+  EXPECT_TRUE(fs::exists(out / "labels.csv.tmp.1"));
+  close(held);
+  expect_ok(fuse(out));
+  EXPECT_FALSE(fs::exists(out / "labels.csv.tmp.1"));
+}
+
+TEST_F(CliFuse, OptionsThatWouldBeIgnoredAreWrongUsage) {
+  write_sites(data, {"a", "b"});
+  const fs::path colours = dir.write("colours.csv", Colormap::rxrx1().csv());
+  for (const Words& words : {Words{"--pca-scope", "dataset"}, Words{"--pca-range", "percentile"}})
+    expect_error(fuse(out, words), kWrongUsage, {words[0] + ": has no meaning with --method colormap"});
+  const Words pca{"--method", "pca", "--colormap", colours.string()};
+  expect_error(fuse(out, pca), kWrongUsage,
+               {"--colormap: has no meaning with --method pca and without --preview"});
+  EXPECT_FALSE(fs::exists(out));
+  expect_ok(fuse(out, pca + Words{"--preview", (dir / "sheet.png").string()}));
+}
+
+TEST_F(CliFuse, SitesHaveNoEmptyPart) {
+  write_sites(data, {"a", "b"});
+  for (const char* sites : {"1,", ",1", "1,,2", ","})
+    expect_error(fuse(out, {"--sites", sites}), kWrongUsage,
+                 {fmt::format("--sites: '{}' has an empty part", sites)});
+}
+
+TEST_F(CliFuse, ADamagedFileIsNamed) {
+  write_sites(data, {"a", "b", "c"});
+  const Words pca{"--method", "pca"};
+  expect_ok(fuse(out, pca));
+  const auto whole = contents(out);
+  fs::remove(out / "images/b_w1.png");
+  fs::resize_file(out / "pca.json", 100);
+  expect_error(fuse(out, pca), kFailed,
+               {"out/pca.json: is not JSON at byte 101; the file is damaged", "remove the folder"});
+  fs::remove(out / "images/a_w1.png");
+  fs::remove(out / "images/c_w1.png");
+  expect_ok(fuse(out, pca));
+  EXPECT_EQ(contents(out), whole) << "without a picture there is nothing to mix";
+  for (const uintmax_t bytes : {20, 0}) {
+    fs::resize_file(out / "fuse.json", bytes);
+    expect_error(fuse(out, pca), kFailed,
+                 {"out/fuse.json: is damaged", "remove the folder", "or name another --out"});
+  }
 }
 
 }  // namespace

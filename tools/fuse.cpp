@@ -1,9 +1,13 @@
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <map>
 
 #include "data/contact_sheet.h"
 #include "data/natural_order.h"
+#include "data/pack.h"
 #include "tools/commands.h"
+#include "tools/fuse_folder.h"
 #include "tools/fuser.h"
 #include "tools/option_values.h"
 
@@ -44,10 +48,31 @@ std::vector<Image> preview_sites(const Dataset& dataset, const ReadOptions& read
   return sites;
 }
 
-/// Neither may the pictures fall among those they are made of, nor a labels.csv beside a dataset's own tables.
+/// Neither may the pictures fall among those they are made of, nor a labels.csv beside a dataset's own CSVs.
 void require_apart(const fs::path& out, const fs::path& data) {
   if (!is_within(out, data) && !is_within(data, out / "images")) return;
   fail("--out {} lies in --data {}, or around it; name a folder of its own", out.string(), data.string());
+}
+
+/// Nor may the preview fall among images that are read or made, where it would replace one or count as one.
+void require_preview_apart(const FuseSettings& settings) {
+  const std::string& preview = settings.preview;
+  if (is_within(preview, settings.data))
+    fail("--preview {} lies in --data {}; name a file elsewhere", preview, settings.data);
+  if (!settings.out.empty() && is_within(preview, FuseFolder(settings.out).images()))
+    fail("--preview {} lies among the pictures of --out {}; name a file elsewhere", preview, settings.out);
+  std::error_code ignored;
+  if (is_pack(fs::weakly_canonical(fs::absolute(preview), ignored).parent_path()))
+    fail("--preview {} lies in the folder of a pack; name a file elsewhere", preview);
+}
+
+Image draw_sheet(const Dataset& dataset, const std::vector<Image>& sites,
+                 const ContactSheetOptions& options) {
+  try {
+    return contact_sheet(sites, options);
+  } catch (const Error& error) {
+    fail("{}: {}", dataset.root.string(), error.what());
+  }
 }
 
 void draw_preview(const FuseSettings& settings, const Dataset& dataset) {
@@ -60,11 +85,15 @@ void draw_preview(const FuseSettings& settings, const Dataset& dataset) {
   } else if (sites.front().channels == Colormap::rxrx1().channels()) {
     options.colormap = Colormap::rxrx1();
   }
-  write_png(settings.preview, contact_sheet(sites, options));
+  write_png(settings.preview, draw_sheet(dataset, sites, options));
 }
 
 void fuse(FuseSettings settings) {
-  if (!settings.out.empty()) require_apart(settings.out, settings.data);
+  if (!settings.preview.empty()) require_preview_apart(settings);
+  if (!settings.out.empty()) {
+    require_apart(settings.out, settings.data);
+    FuseFolder(settings.out).require_own(settings.preview);
+  }
   LoadedData data;
   data.dataset = open_filtered(settings.data, settings.where);
   settings.white = resolve_white(data.dataset, settings.white);
@@ -75,6 +104,40 @@ void fuse(FuseSettings settings) {
   if (!settings.preview.empty()) draw_preview(settings, data.dataset);
   if (settings.out.empty()) return;
   fuse_images(settings, data);
+}
+
+/// Throws where an option would be ignored.
+void require_used(const CLI::App& command, const FuseSettings& settings) {
+  const auto is_unused = [&](const char* option, const char* unless) {
+    throw CLI::ValidationError(option,
+                               fmt::format("has no meaning with --method {}{}", settings.method, unless));
+  };
+  for (const char* option : {"--pca-scope", "--pca-range"}) {
+    if (settings.method != "pca" && command.count(option) > 0) is_unused(option, "");
+  }
+  if (settings.method != "colormap" && !settings.colormap.empty() && settings.preview.empty())
+    is_unused("--colormap", " and without --preview");
+}
+
+/// Of texts such as "1,2". CLI11, given the delimiter, would pass over what is empty.
+std::vector<std::string> split_sites(const std::vector<std::string>& given) {
+  std::vector<std::string> sites;
+  for (const std::string& text : given) {
+    for (size_t start = 0; start <= text.size();) {
+      const size_t end = std::min(text.find(',', start), text.size());
+      if (end == start)
+        throw CLI::ValidationError("--sites", fmt::format("{} has an empty part", in_quotes(text)));
+      sites.push_back(text.substr(start, end - start));
+      start = end + 1;
+    }
+  }
+  return sites;
+}
+
+std::string check_png_name(const std::string& text) {
+  std::string end = fs::path(text).extension().string();
+  std::transform(end.begin(), end.end(), end.begin(), [](unsigned char c) { return std::tolower(c); });
+  return end == ".png" ? "" : fmt::format("{} does not end in .png", in_quotes(text));
 }
 
 }  // namespace
@@ -100,14 +163,14 @@ void add_fuse(CLI::App& app) {
       {"percentile", "deviations"});
   command->add_option("--sites", settings->sites, "Sites of a well to take, such as 1; default: all")
       ->type_name("N[,N]")
-      ->delimiter(',')
       ->take_all()
       ->default_str("");
   take_path(command->add_option(
                 "--preview", settings->preview,
                 "Contact sheet of two sites of each cell type: channels, colormap, components of the "
                 "site, components of all shown"),
-            "FILE.png");
+            "FILE.png")
+      ->check(CLI::Validator(check_png_name, ""));
   add_where(*command, settings->where);
   add_max_missing(*command, settings->max_missing);
   add_white(*command, settings->white);
@@ -117,8 +180,10 @@ void add_fuse(CLI::App& app) {
       "formulas.\n"
       "Example: cytograd fuse --data rxrx1 --method pca --pca-scope plate --sites 1 --out rgb --preview "
       "rgb.png");
-  command->callback([settings] {
+  command->callback([settings, command] {
     if (settings->out.empty() && settings->preview.empty()) throw CLI::RequiredError("--out");
+    require_used(*command, *settings);
+    settings->sites = split_sites(settings->sites);
     fuse(*settings);
   });
 }

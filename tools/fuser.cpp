@@ -17,6 +17,7 @@
 #include "engine/atomic_file.h"
 #include "engine/folder_lock.h"
 #include "engine/parallel.h"
+#include "tools/fuse_folder.h"
 #include "tools/progress.h"
 
 namespace cytograd {
@@ -24,10 +25,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A sample's name with the extension of a picture, fit for the column image of a labels.csv, where ';' parts channels.
-std::string picture_name(const Sample& sample) {
+/// A sample's name with the extension of a picture, fit for the column image of a labels.csv, where ';' parts
+/// channels: of a dataset of that layout, packed or not, the first channel's file names the picture.
+std::string picture_name(const Sample& sample, Layout layout) {
   std::string text = sample.name;
-  if (sample.files.size() > 1) text.resize(std::min(text.size(), text.find(';')));
+  if (layout == Layout::labels_csv) text.resize(std::min(text.size(), text.find(';')));
   std::replace(text.begin(), text.end(), ';', '_');
   fs::path name = fs::path(text).lexically_normal();
   if (has_image_extension(name)) name.replace_extension();  // whatever else follows a dot is part of the name
@@ -39,7 +41,7 @@ std::vector<std::string> picture_names(const Dataset& dataset) {
   std::vector<std::string> names;
   std::map<std::string, const Sample*> owners;
   for (const Sample& sample : dataset.samples) {
-    names.push_back(picture_name(sample));
+    names.push_back(picture_name(sample, dataset.layout));
     const auto [found, is_new] = owners.emplace(names.back(), &sample);
     if (is_new) continue;
     fail("{}: '{}' and '{}' would both be written to {}; rename one of them", dataset.root.string(),
@@ -74,18 +76,6 @@ std::string labels_csv(const Dataset& dataset, const std::vector<std::string>& n
   return text;
 }
 
-/// The files in the folder of --out.
-struct FuseFolder {
-  fs::path path;
-
-  fs::path images() const { return path / "images"; }
-  fs::path labels() const { return path / "labels.csv"; }
-  fs::path missing() const { return path / "missing.csv"; }    ///< images that were not there or unreadable
-  fs::path pca() const { return path / "pca.json"; }           ///< principal components by scope
-  fs::path settings() const { return path / "fuse.json"; }     ///< what the pictures were made with
-  fs::path colormap() const { return path / "colormap.csv"; }  ///< the colours
-};
-
 PcaFitOptions pca_options(const FuseSettings& settings) {
   return {.components = 3,
           .range = settings.pca_range == "percentile" ? PcaRange::percentile : PcaRange::deviations,
@@ -103,6 +93,16 @@ bool is_whole_png(const fs::path& file) {
   return stream.read(end.data(), static_cast<std::streamsize>(end.size())) && end == kEnd;
 }
 
+/// Does what fails by an image without naming it.
+template <typename Work>
+auto naming(const Sample& sample, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    fail("{}: {}", place_of(sample), error.what());
+  }
+}
+
 /// Makes the pictures of a dataset, but for those that are there.
 class Fuser {
  public:
@@ -113,14 +113,20 @@ class Fuser {
         folder_(std::move(folder)),
         names_(picture_names(dataset_)),
         written_(dataset_.samples.size()) {
-    if (settings.method == "colormap")
+    // What can fail by the settings does so here, before anything is written.
+    if (settings.method == "colormap") {
       colormap_ = settings.colormap.empty() ? Colormap::rxrx1() : read_colormap(settings.colormap);
+      check_channels();
+    } else {
+      keys_ = domain_keys(dataset_, settings.pca_scope);
+    }
     fingerprint_ = fingerprint();
   }
 
   void run() {
-    fs::create_directories(folder_.images());
-    begin();
+    folder_.begin({.method = settings_.method, .fingerprint = fingerprint_});
+    remove_leftover_pictures();
+    if (colormap_) write_text_file(folder_.colormap(), colormap_->csv());
     const auto start = std::chrono::steady_clock::now();
     if (settings_.method == "pca") fit();
     draw();
@@ -128,7 +134,7 @@ class Fuser {
     finish();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const auto there = std::count(written_.begin(), written_.end(), true);
-    fmt::print("{}: {} RGB images and labels.csv", folder_.path.string(), there);
+    fmt::print("{}: {} RGB images and labels.csv", folder_.path().string(), there);
     if (there > drawn_) fmt::print(", {} of them from before", there - drawn_);
     fmt::print("; {:.0f} images/s\n", static_cast<double>(drawn_) / std::max(seconds, 1e-9));
   }
@@ -150,48 +156,35 @@ class Fuser {
     return checksum_text(crc32_of(fmt::format("{}{}", text, fmt::join(names, "\n"))));
   }
 
-  /// Fails where the folder has pictures that were made in another way.
-  void begin() const {
-    const auto tables = {folder_.labels(), folder_.missing(), folder_.pca(), folder_.settings(),
-                         folder_.colormap()};
-    remove_leftovers(folder_.path, [&](const std::string& name) {
-      return std::any_of(tables.begin(), tables.end(),
-                         [&](const fs::path& file) { return file.filename() == name; });
-    });
+  /// Fails where the colormap is for other channels than the first image that can be read has.
+  void check_channels() const {
+    for (const Sample& sample : dataset_.samples) {
+      ImageInfo info;
+      try {
+        info = read_sample_info(sample);
+      } catch (const UnskippableError&) {
+        throw;
+      } catch (const Error&) {
+        continue;  // it is reported when it is drawn
+      }
+      return naming(sample, [&] { colormap_->require_channels(info.channels); });
+    }
+  }
+
+  void remove_leftover_pictures() const {
     std::set<fs::path> folders;
     for (const std::string& name : names_) folders.insert((folder_.images() / name).parent_path());
     for (const fs::path& pictures : folders)
       remove_leftovers(pictures, [](const std::string& name) { return name.ends_with(".png"); });
-    const std::string text = fmt::format("{{\n \"method\": \"{}\",\n \"fingerprint\": \"{}\"\n}}\n",
-                                         settings_.method, fingerprint_);
-    std::error_code ignored;
-    if (!fs::exists(folder_.settings(), ignored)) {
-      if (fs::exists(folder_.labels(), ignored))
-        fail("{}: is there, and not of 'cytograd fuse'; it would be lost; name another --out",
-             folder_.labels().string());
-      write_text_file(folder_.settings(), text);
-    } else {
-      std::ifstream stream(folder_.settings(), std::ios::binary);
-      const std::string there((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-      if (there != text)
-        fail("{}: holds pictures of other images, or made with other settings; name another --out",
-             folder_.path.string());
-    }
-    if (colormap_) write_text_file(folder_.colormap(), colormap_->csv());
   }
 
   void fit() {
-    keys_ = domain_keys(dataset_, settings_.pca_scope);
     pca_.scope = settings_.pca_scope;
     pca_.fingerprint = fingerprint_;
-    std::error_code ignored;
     if (settings_.pca_scope == "image") return;  // each image has its own when it is drawn
-    if (fs::exists(folder_.pca(), ignored)) {
-      PcaFile there = read_pca(folder_.pca());
-      if (there.fingerprint == fingerprint_) {
-        pca_ = std::move(there);
-        return;
-      }
+    if (std::optional<PcaFile> there = fitted_before()) {
+      pca_ = std::move(*there);
+      return;
     }
     // Images are looked at twice; what fits into memory is decoded once.
     const auto total = static_cast<int64_t>(dataset_.samples.size());
@@ -208,6 +201,24 @@ class Fuser {
     data_.add_unreadable(fits.unreadable);
     pca_.fits = std::move(fits.fits);
     write_text_file(folder_.pca(), format_pca(pca_));
+  }
+
+  /// The components that are there, if any. Damaged ones are none where no picture was made with them.
+  std::optional<PcaFile> fitted_before() const {
+    std::error_code ignored;
+    if (!fs::exists(folder_.pca(), ignored)) return std::nullopt;
+    try {
+      PcaFile there = read_pca(folder_.pca());
+      if (there.fingerprint == fingerprint_) return there;
+    } catch (const Error& error) {
+      // Fitted anew, they may differ from those of the pictures: an image may have come or gone.
+      if (folder_.has_pictures())
+        fail(
+            "{}; the file is damaged, and pictures are there that were made with it; remove the folder {} "
+            "and fuse anew, or name another --out",
+            error.what(), folder_.path().string());
+    }
+    return std::nullopt;
   }
 
   void draw() {
@@ -244,10 +255,11 @@ class Fuser {
     const Image planes{image.height, image.width, image.channels,
                        std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
     if (colormap_) {
-      write(file, (*colormap_)(planes));
+      write(file, naming(dataset_.samples[i], [&] { return (*colormap_)(planes); }));
     } else {
       PcaFit own;
-      if (own_components) own = fit_own(i, image);
+      if (own_components)
+        own = naming(dataset_.samples[i], [&] { return fit_pca_image(image, pca_options(settings_)); });
       const PcaFit& fit = own_components ? own : pca_.fits.at(keys_[i]);
       if (!is_there) write(file, pca_to_rgb(planes, fit.pca, fit.ranges));
       if (own_components) {
@@ -256,14 +268,6 @@ class Fuser {
       }
     }
     mark(i, !is_there);
-  }
-
-  PcaFit fit_own(size_t i, const StoredImage& image) const {
-    try {
-      return fit_pca_image(image, pca_options(settings_));
-    } catch (const Error& error) {
-      fail("{}: {}", dataset_.samples[i].name, error.what());
-    }
   }
 
   static void write(const fs::path& file, const Image& picture) {
@@ -327,8 +331,9 @@ class Fuser {
 
 void fuse_images(const FuseSettings& settings, LoadedData& data) {
   picture_names(data.dataset);  // fails before a folder is made
-  const FuseFolder folder{settings.out};
-  const FolderLock lock(folder.path, "fusing into this folder");
+  const FuseFolder folder(settings.out);
+  const FolderLock lock(folder.path(), "fusing into this folder");
+  folder.require_own(settings.preview);  // what came to be in it since the command looked first
   Fuser(settings, data, folder).run();
 }
 

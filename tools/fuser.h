@@ -27,8 +27,8 @@ struct FuseSettings {
 };
 
 /// Makes the pictures of `data` in the folder settings.out, but for those that are there, and prints what came of it.
-/// Throws Error where two samples would be written to one file, the folder holds something else, or pictures that were
-/// made with other settings, or another process works in it.
+/// Throws Error where two samples would be written to one file, the folder holds something else, or pictures
+/// that were made with other settings, or another process works in it.
 void fuse_images(const FuseSettings& settings, LoadedData& data);
 
 }  // namespace cytograd
