@@ -30,7 +30,7 @@ void add_group(const T* dy, const T* x, const uint8_t* mask, const float* mean, 
     const float g = passed<kRelu>(dy, bits, i);
     sum[i] += g;
     product[i] += g * (static_cast<float>(x[i]) - mean[i]);
-    if constexpr (kStore) dresidual[i] = T(g);
+    if constexpr (kStore) store_rounded(dresidual[i], g);
   }
 }
 
@@ -110,7 +110,7 @@ void input_group(const T* dy, const T* x, const uint8_t* mask, const float* mean
 #pragma omp simd
     for (int64_t i = 0; i < lanes; ++i) {
       const float g = passed<kRelu>(dy, bits, i);
-      room[i] = T(g * scale[i] + ((static_cast<float>(x[i]) - mean[i]) * slope[i] + shift[i]));
+      store_rounded(room[i], g * scale[i] + ((static_cast<float>(x[i]) - mean[i]) * slope[i] + shift[i]));
     }
   });
 }

@@ -132,7 +132,7 @@ void normalize_group(const T* x, const T* residual, const float* scale, const fl
   }
   write<kStreamed, kMaskLanes>(y, lanes, [&](T* room) {
 #pragma omp simd
-    for (int64_t i = 0; i < lanes; ++i) room[i] = T(v[i]);
+    for (int64_t i = 0; i < lanes; ++i) store_rounded(room[i], v[i]);
   });
 }
 

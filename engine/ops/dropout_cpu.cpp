@@ -44,7 +44,7 @@ void drop_block(const T* x, const float* u, float probability, float kept, int64
 #pragma omp simd
   for (int64_t j = 0; j < count; ++j) {
     const float v = static_cast<float>(x[j]) * kept;
-    y[j] = T(u[j] >= probability ? v : 0.0f);
+    store_rounded(y[j], u[j] >= probability ? v : 0.0f);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "engine/dtype.h"
 #include "engine/ops/streamed_cpu.h"
 #include "engine/parallel.h"
 
@@ -23,7 +24,8 @@ void elementwise(int64_t count, const F& f, Y* y, const X*... x) {
         const int64_t elements = std::min(kElementwiseBlock, end - first);
         write<Streamed::value, kElementwiseBlock>(y + first, elements, [=](Y* room) {
 #pragma omp simd
-          for (int64_t i = 0; i < elements; ++i) room[i] = Y(f(static_cast<float>(x[first + i])...));
+          for (int64_t i = 0; i < elements; ++i)
+            store_rounded(room[i], f(static_cast<float>(x[first + i])...));
         });
       }
       stream_fence();

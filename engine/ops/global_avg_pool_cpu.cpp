@@ -25,7 +25,7 @@ void channel_means(const T* x, int64_t pixels, int64_t channels, int64_t count, 
     for (int64_t c = 0; c < count; ++c) total[c] += double{sum[c]};
   }
   for (int64_t c = 0; c < count; ++c) {
-    y[c] = T(static_cast<float>(total[c] / static_cast<double>(pixels)));
+    store_rounded(y[c], static_cast<float>(total[c] / static_cast<double>(pixels)));
   }
 }
 
@@ -53,7 +53,8 @@ void spread(const T* dy, T* dx, const Shape& shape) {
     for (int64_t n = begin; n < end; ++n) {
       T* image = dx + n * pixels * channels;
 #pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) image[c] = T(static_cast<float>(dy[n * channels + c]) * share);
+      for (int64_t c = 0; c < channels; ++c)
+        store_rounded(image[c], static_cast<float>(dy[n * channels + c]) * share);
       for (int64_t p = 1; p < pixels; ++p) {
         std::memcpy(image + p * channels, image, static_cast<size_t>(channels) * sizeof(T));
       }

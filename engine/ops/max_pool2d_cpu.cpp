@@ -66,7 +66,7 @@ void pool_block(const T* image, const Extents& e, int64_t top, int64_t left, con
     }
   }
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) y[c] = T(best[c]);
+  for (int64_t c = 0; c < count; ++c) store_rounded(y[c], best[c]);
 #pragma omp simd
   for (int64_t c = 0; c < count; ++c) index[c] = static_cast<uint8_t>(where[c]);
 }
@@ -117,7 +117,7 @@ void gather_block(const T* dy, const uint8_t* index, const Extents& e, int64_t r
     }
   }
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) dx[c] = T(sum[c]);
+  for (int64_t c = 0; c < count; ++c) store_rounded(dx[c], sum[c]);
 }
 
 template <typename T>

@@ -68,7 +68,7 @@ void write_row(const T* v, int64_t count, int64_t period, const Affine& affine, 
     const int64_t n = std::min(period, count - begin);
     for (int64_t i = 0; i < n; ++i) {
       const auto value = static_cast<float>(v[begin + i]);
-      y[begin + i] = Y((value - affine.centre[i]) * affine.scale[i] + affine.shift[i]);
+      store_rounded(y[begin + i], (value - affine.centre[i]) * affine.scale[i] + affine.shift[i]);
     }
   }
 }
