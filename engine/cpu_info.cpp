@@ -1,7 +1,5 @@
 #include "engine/cpu_info.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -17,12 +15,23 @@ constexpr int64_t kUsualCache = int64_t{32} << 20;
 constexpr std::array<std::string_view, 8> kFeatures{"avx2",        "fma",         "avx512f",  "avx512_vnni",
                                                     "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"};
 
+/// Of the first processor's caches the largest: what Linux says, "32768K". sysconf's figure is another on AMD's, the sum
+/// of all caches in the package.
+int64_t read_last_level_cache() {
+  int64_t largest = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/size");
+    int64_t kibibytes = 0;
+    if (file >> kibibytes) largest = std::max(largest, kibibytes << 10);
+  }
+  return largest > 0 ? largest : kUsualCache;
+}
+
 /// Linux says there what both the processor and the kernel allow.
 CpuInfo read_cpu_info() {
   CpuInfo info;
   info.threads = cpu_threads();
-  const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-  info.last_level_cache = cache > 0 ? cache : kUsualCache;
+  info.last_level_cache = read_last_level_cache();
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line) && !line.empty();) {  // the first processor's lines
     const size_t colon = line.find(':');

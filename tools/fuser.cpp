@@ -140,6 +140,15 @@ class Fuser {
   }
 
  private:
+  /// Throws Error where no image of the scope could be read when the components were fitted.
+  const PcaFit& shared_fit(const std::string& key) const {
+    const auto found = pca_.fits.find(key);
+    if (found != pca_.fits.end()) return found->second;
+    fail(
+        "{}: has no components of '{}', none of whose images could be read then; remove the folder {} and fuse anew",
+        folder_.pca().string(), key, folder_.path().string());
+  }
+
   /// Of all that the pictures and their table depend on.
   std::string fingerprint() const {
     std::string text = settings_.method + "\n" + (colormap_ ? colormap_->csv() : "");
@@ -260,7 +269,7 @@ class Fuser {
       PcaFit own;
       if (own_components)
         own = naming(dataset_.samples[i], [&] { return fit_pca_image(image, pca_options(settings_)); });
-      const PcaFit& fit = own_components ? own : pca_.fits.at(keys_[i]);
+      const PcaFit& fit = own_components ? own : shared_fit(keys_[i]);
       if (!is_there) write(file, pca_to_rgb(planes, fit.pca, fit.ranges));
       if (own_components) {
         const std::lock_guard lock(mutex_);
