@@ -25,6 +25,20 @@ inline std::vector<Shape> activation_shapes() {
           {16, 56, 56, 256}, {16, 14, 14, 1024}, {16, 7, 7, 2048}, {4, 128, 128, 64}, {4, 128, 128, 256}};
 }
 
+/// A row for each pass of an op with weights; make(pass) is its work.
+enum class DensePass : uint8_t { forward, backward_input, backward_weight };
+template <typename Make>
+void add_dense_rows(std::vector<Row>& rows, Row row, const Make& make) {
+  constexpr std::pair<const char*, DensePass> kPasses[] = {{"forward", DensePass::forward},
+                                                           {"backward_input", DensePass::backward_input},
+                                                           {"backward_weight", DensePass::backward_weight}};
+  for (const auto& [name, pass] : kPasses) {
+    row.pass = name;
+    row.make = [make, pass = pass] { return make(pass); };
+    rows.push_back(row);
+  }
+}
+
 /// f(device, dtype) for what this build has.
 template <typename F>
 void for_each_target(const F& f) {

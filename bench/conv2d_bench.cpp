@@ -48,9 +48,7 @@ std::vector<Problem> problems() {
   return all;
 }
 
-enum class Pass : uint8_t { forward, backward_input, backward_weight };
-
-Work work(const Problem& p, Pass pass) {
+Work work(const Problem& p, DensePass pass) {
   const Shape y = p.y();
   const Tensor w = random_tensor(p.w, DType::f32, p.device, 1);
   const Tensor x = random_tensor(p.x, p.dtype, p.device, 2);
@@ -63,15 +61,15 @@ Work work(const Problem& p, Pass pass) {
   if (p.device == Device::cpu) result.library = "oneDNN";
   Backend& device = backend(p.device);
   switch (pass) {
-    case Pass::forward:
+    case DensePass::forward:
       result.run = [&device, x, w, p] { device.conv2d(x, w, p.options); };
       result.run_library = peer.forward;
       break;
-    case Pass::backward_input:
+    case DensePass::backward_input:
       result.run = [&device, dy, w, p] { device.conv2d_backward_input(dy, w, p.x, p.options); };
       result.run_library = peer.backward_input;
       break;
-    case Pass::backward_weight:
+    case DensePass::backward_weight:
       result.run = [&device, dy, x, w, p] { device.conv2d_backward_weight(dy, x, w, p.options); };
       result.run_library = peer.backward_weight;
       break;
@@ -81,18 +79,10 @@ Work work(const Problem& p, Pass pass) {
 
 void add(std::vector<Row>& rows) {
   for (const Problem& p : problems()) {
-    const auto row = [&](const char* name, Pass pass) {
-      rows.push_back(
-          {.family = "conv2d",
-           .shape = fmt::format("{}_w{}_stride{}", shape_text(p.x), shape_text(p.w), p.options.stride),
-           .pass = name,
-           .device = p.device,
-           .dtype = p.dtype,
-           .make = [p, pass] { return work(p, pass); }});
-    };
-    row("forward", Pass::forward);
-    row("backward_input", Pass::backward_input);
-    row("backward_weight", Pass::backward_weight);
+    const std::string shape =
+        fmt::format("{}_w{}_stride{}", shape_text(p.x), shape_text(p.w), p.options.stride);
+    add_dense_rows(rows, {.family = "conv2d", .shape = shape, .device = p.device, .dtype = p.dtype},
+                   [p](DensePass pass) { return work(p, pass); });
   }
 }
 

@@ -21,12 +21,12 @@ struct Work {
 
 struct Row {
   std::string family;
-  std::string shape;  ///< of the case: its sizes, without slashes
-  std::string pass;   ///< forward, backward, ...
+  std::string shape;      ///< of the case: its sizes, without slashes
+  std::string pass = {};  ///< forward, backward, ...
   Device device = Device::cpu;
   DType dtype = DType::f32;
   std::string variant = "production";
-  std::function<Work()> make;  ///< allocates and draws inputs; called when the row's turn has come
+  std::function<Work()> make = nullptr;  ///< allocates and draws inputs; called when the row's turn has come
   std::function<std::string()> flaw =
       nullptr;  ///< what is wrong with the results, "" where nothing is; asked before
 };

@@ -12,9 +12,7 @@ struct Problem {
   int64_t batch, in, out;
 };
 
-enum class Pass : uint8_t { forward, backward_input, backward_weight };
-
-Work work(const Problem& p, Pass pass) {
+Work work(const Problem& p, DensePass pass) {
   const Tensor x = random_tensor({p.batch, p.in}, p.dtype, p.device, 1);
   const Tensor w = random_tensor({p.out, p.in}, DType::f32, p.device, 2);
   const Tensor b = random_tensor({p.out}, DType::f32, p.device, 3);
@@ -27,15 +25,15 @@ Work work(const Problem& p, Pass pass) {
   if (p.device == Device::cpu) result.library = "oneDNN";
   Backend& device = backend(p.device);
   switch (pass) {
-    case Pass::forward:
+    case DensePass::forward:
       result.run = [&device, x, w, b] { device.linear(x, w, b); };
       result.run_library = peer.forward;
       break;
-    case Pass::backward_input:
+    case DensePass::backward_input:
       result.run = [&device, dy, w] { device.linear_backward_input(dy, w); };
       result.run_library = peer.backward_input;
       break;
-    case Pass::backward_weight:
+    case DensePass::backward_weight:
       result.run = [&device, dy, x] { device.linear_backward_weight(dy, x); };
       result.run_library = peer.backward_weight;
       break;
@@ -48,17 +46,9 @@ void add(std::vector<Row>& rows) {
   for_each_target([&](Device device, DType dtype) {
     for (const auto& [batch, in, out] : kShapes) {
       const Problem p{device, dtype, batch, in, out};
-      const auto row = [&](const char* name, Pass pass) {
-        rows.push_back({.family = "linear",
-                        .shape = fmt::format("{}x{}_w{}x{}", p.batch, p.in, p.out, p.in),
-                        .pass = name,
-                        .device = device,
-                        .dtype = dtype,
-                        .make = [p, pass] { return work(p, pass); }});
-      };
-      row("forward", Pass::forward);
-      row("backward_input", Pass::backward_input);
-      row("backward_weight", Pass::backward_weight);
+      const std::string shape = fmt::format("{}x{}_w{}x{}", batch, in, out, in);
+      add_dense_rows(rows, {.family = "linear", .shape = shape, .device = device, .dtype = dtype},
+                     [p](DensePass pass) { return work(p, pass); });
     }
   });
 }

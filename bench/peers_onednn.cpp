@@ -230,6 +230,30 @@ Passes onednn_global_avg_pool(const Shape& x, DType dtype) {
                  {.window = 1, .stride = 1, .padding = 0});
 }
 
+namespace {
+
+/// The passes of an op with weights, on memory as each primitive likes it. `more`: what forward takes besides.
+template <typename Forward, typename Input, typename Weight>
+DensePasses dense_passes(const typename Forward::primitive_desc& forward,
+                         const typename Input::primitive_desc& input,
+                         const typename Weight::primitive_desc& weight,
+                         std::unordered_map<int, memory> more) {
+  more.insert({{DNNL_ARG_SRC, filled(forward.src_desc())},
+               {DNNL_ARG_WEIGHTS, filled(forward.weights_desc())},
+               {DNNL_ARG_DST, room(forward.dst_desc())}});
+  return {Bound{Forward(forward), std::move(more)},
+          Bound{Input(input),
+                {{DNNL_ARG_DIFF_DST, filled(input.diff_dst_desc())},
+                 {DNNL_ARG_WEIGHTS, filled(input.weights_desc())},
+                 {DNNL_ARG_DIFF_SRC, room(input.diff_src_desc())}}},
+          Bound{Weight(weight),
+                {{DNNL_ARG_DIFF_DST, filled(weight.diff_dst_desc())},
+                 {DNNL_ARG_SRC, filled(weight.src_desc())},
+                 {DNNL_ARG_DIFF_WEIGHTS, room(weight.diff_weights_desc())}}}};
+}
+
+}  // namespace
+
 DensePasses onednn_conv2d(const Shape& x, const Shape& w, DType dtype, const Conv2dOptions& options) {
   return or_none([&]() -> DensePasses {
     const Shape y{x[0], options.output_extent(x[1], w[1]), options.output_extent(x[2], w[2]), w[0]};
@@ -239,22 +263,10 @@ DensePasses onednn_conv2d(const Shape& x, const Shape& w, DType dtype, const Con
     const auto how = algorithm::convolution_auto;
     const dnnl::convolution_forward::primitive_desc forward(
         {prop_kind::forward_training, how, from, weights, to, stride, padding, padding}, session().engine);
-    const dnnl::convolution_backward_data::primitive_desc input(
-        {how, from, weights, to, stride, padding, padding}, session().engine, forward);
-    const dnnl::convolution_backward_weights::primitive_desc weight(
-        {how, from, weights, to, stride, padding, padding}, session().engine, forward);
-    return {Bound{dnnl::convolution_forward(forward),
-                  {{DNNL_ARG_SRC, filled(forward.src_desc())},
-                   {DNNL_ARG_WEIGHTS, filled(forward.weights_desc())},
-                   {DNNL_ARG_DST, room(forward.dst_desc())}}},
-            Bound{dnnl::convolution_backward_data(input),
-                  {{DNNL_ARG_DIFF_DST, filled(input.diff_dst_desc())},
-                   {DNNL_ARG_WEIGHTS, filled(input.weights_desc())},
-                   {DNNL_ARG_DIFF_SRC, room(input.diff_src_desc())}}},
-            Bound{dnnl::convolution_backward_weights(weight),
-                  {{DNNL_ARG_DIFF_DST, filled(weight.diff_dst_desc())},
-                   {DNNL_ARG_SRC, filled(weight.src_desc())},
-                   {DNNL_ARG_DIFF_WEIGHTS, room(weight.diff_weights_desc())}}}};
+    return dense_passes<dnnl::convolution_forward, dnnl::convolution_backward_data,
+                        dnnl::convolution_backward_weights>(
+        forward, {{how, from, weights, to, stride, padding, padding}, session().engine, forward},
+        {{how, from, weights, to, stride, padding, padding}, session().engine, forward}, {});
   });
 }
 
@@ -266,23 +278,10 @@ DensePasses onednn_linear(const Shape& x, const Shape& w, DType dtype) {
     const memory::desc to({x[0], w[0]}, type_of(dtype), tag::any);
     const dnnl::inner_product_forward::primitive_desc forward(
         {prop_kind::forward_training, from, weights, bias, to}, session().engine);
-    const dnnl::inner_product_backward_data::primitive_desc input({from, weights, to}, session().engine,
-                                                                  forward);
-    const dnnl::inner_product_backward_weights::primitive_desc weight({from, weights, to}, session().engine,
-                                                                      forward);
-    return {Bound{dnnl::inner_product_forward(forward),
-                  {{DNNL_ARG_SRC, filled(forward.src_desc())},
-                   {DNNL_ARG_WEIGHTS, filled(forward.weights_desc())},
-                   {DNNL_ARG_BIAS, filled(bias)},
-                   {DNNL_ARG_DST, room(forward.dst_desc())}}},
-            Bound{dnnl::inner_product_backward_data(input),
-                  {{DNNL_ARG_DIFF_DST, filled(input.diff_dst_desc())},
-                   {DNNL_ARG_WEIGHTS, filled(input.weights_desc())},
-                   {DNNL_ARG_DIFF_SRC, room(input.diff_src_desc())}}},
-            Bound{dnnl::inner_product_backward_weights(weight),
-                  {{DNNL_ARG_DIFF_DST, filled(weight.diff_dst_desc())},
-                   {DNNL_ARG_SRC, filled(weight.src_desc())},
-                   {DNNL_ARG_DIFF_WEIGHTS, room(weight.diff_weights_desc())}}}};
+    return dense_passes<dnnl::inner_product_forward, dnnl::inner_product_backward_data,
+                        dnnl::inner_product_backward_weights>(
+        forward, {{from, weights, to}, session().engine, forward},
+        {{from, weights, to}, session().engine, forward}, {{DNNL_ARG_BIAS, filled(bias)}});
   });
 }
 
