@@ -2,7 +2,7 @@
 // once, and writes y and a bit an element; backward reads dy and x twice, and writes dx and, with a residual, its
 // gradient.
 #include "bench/cases.h"
-#include "bench/peers_onednn.h"
+#include "bench/peers.h"
 #include "engine/backend.h"
 
 namespace cytograd::bench {
@@ -32,13 +32,11 @@ Work forward(const Problem& p) {
   const Backend::BatchnormActArguments arguments = arguments_of(p);
   const Tensor& x = arguments.x;
   const int64_t added = p.residual ? bytes(x) : 0;
-  return {
-      .run = [arguments] { backend(arguments.x.device()).batchnorm_act_train(arguments, {.relu = true}); },
-      .bytes = bytes_read_twice(x) + added + bytes(x) + x.elements() / 8,
-      .library = p.device == Device::cpu ? "oneDNN" : "",
-      .run_library = p.device == Device::cpu
-                         ? onednn_batchnorm_act(p.shape, p.dtype, p.residual, true).forward
-                         : nullptr};
+  const auto run = [arguments] {
+    backend(arguments.x.device()).batchnorm_act_train(arguments, {.relu = true});
+  };
+  return with_library({.run = run, .bytes = bytes_read_twice(x) + added + bytes(x) + x.elements() / 8},
+                      p.device, peer_batchnorm_act(p.device, p.shape, p.dtype, p.residual).forward);
 }
 
 Work backward(const Problem& p) {
@@ -53,12 +51,9 @@ Work backward(const Problem& p) {
   const Tensor dy = random_tensor(p.shape, p.dtype, p.device, 6);
   const int64_t one = bytes(dy);
   const int64_t reads = bytes_read_twice(dy) + bytes_read_twice(dy) + 2 * (dy.elements() / 8);
-  return {.run = [dy, saved] { backend(dy.device()).batchnorm_act_backward(dy, saved); },
-          .bytes = reads + (p.residual ? 2 : 1) * one,
-          .library = p.device == Device::cpu ? "oneDNN" : "",
-          .run_library = p.device == Device::cpu
-                             ? onednn_batchnorm_act(p.shape, p.dtype, p.residual, true).backward
-                             : nullptr};
+  return with_library({.run = [dy, saved] { backend(dy.device()).batchnorm_act_backward(dy, saved); },
+                       .bytes = reads + (p.residual ? 2 : 1) * one},
+                      p.device, peer_batchnorm_act(p.device, p.shape, p.dtype, p.residual).backward);
 }
 
 void add(std::vector<Row>& rows) {

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "bench/cases.h"
+#include "bench/peers.h"
 #include "bench/peers_onednn.h"
 #include "engine/backend.h"
 #include "engine/parallel.h"
@@ -15,6 +16,7 @@ struct Problem {
   Shape shape;
 
   bool on_cpu() const { return device == Device::cpu; }
+  const char* dnn() const { return on_cpu() ? "oneDNN" : "cuDNN"; }
   Tensor drawn(uint64_t seed = 1) const { return random_tensor(shape, dtype, device, seed); }
   Work work(std::function<void()> run, int64_t operands, const char* library, Call peer) const {
     const int64_t bytes = operands * shape.elements() * static_cast<int64_t>(size_of(dtype));
@@ -27,20 +29,19 @@ struct Problem {
 
 Work add_forward(const Problem& p) {
   const Tensor a = p.drawn(1), b = p.drawn(2);
-  return p.work([a, b] { backend(a.device()).add(a, b); }, 3, "oneDNN",
-                p.on_cpu() ? onednn_add(p.shape, p.dtype) : nullptr);
+  return p.work([a, b] { backend(a.device()).add(a, b); }, 3, p.dnn(), peer_add(p.device, p.shape, p.dtype));
 }
 
 Work relu_forward(const Problem& p) {
   const Tensor x = p.drawn();
-  return p.work([x] { backend(x.device()).relu(x); }, 2, "oneDNN",
-                p.on_cpu() ? onednn_relu(p.shape, p.dtype).forward : nullptr);
+  return p.work([x] { backend(x.device()).relu(x); }, 2, p.dnn(),
+                peer_relu(p.device, p.shape, p.dtype).forward);
 }
 
 Work relu_backward(const Problem& p) {
   const Tensor dy = p.drawn(1), y = p.drawn(2);
-  return p.work([dy, y] { backend(y.device()).relu_backward(dy, y); }, 3, "oneDNN",
-                p.on_cpu() ? onednn_relu(p.shape, p.dtype).backward : nullptr);
+  return p.work([dy, y] { backend(y.device()).relu_backward(dy, y); }, 3, p.dnn(),
+                peer_relu(p.device, p.shape, p.dtype).backward);
 }
 
 Work dropout_forward(const Problem& p) {

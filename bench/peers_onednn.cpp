@@ -129,12 +129,11 @@ Call onednn_softmax(const Shape& shape) {
   });
 }
 
-Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual, bool relu) {
+Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual) {
   return or_none([&]() -> Passes {
     using dnnl::normalization_flags;
-    const bool fused = relu && !residual;
     auto flags = normalization_flags::use_scale_shift;
-    if (fused) flags = flags | normalization_flags::fuse_norm_relu;
+    if (!residual) flags = flags | normalization_flags::fuse_norm_relu;
     const memory::desc md = image(x, dtype);
     const dnnl::batch_normalization_forward::primitive_desc forward(
         {prop_kind::forward_training, md, 1e-5f, flags}, session().engine);
@@ -156,7 +155,7 @@ Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual, bool rel
                                               {DNNL_ARG_DIFF_DST, dy},
                                               {DNNL_ARG_DIFF_SRC, room(md)},
                                               {DNNL_ARG_DIFF_SCALE_SHIFT, room(affine)}};
-    if (fused) {
+    if (!residual) {
       const memory workspace = room(forward.workspace_desc());
       arguments.emplace(DNNL_ARG_WORKSPACE, workspace);
       gradients.emplace(DNNL_ARG_WORKSPACE, workspace);
@@ -165,24 +164,21 @@ Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual, bool rel
     std::vector<Bound> backwards;
     if (residual) {
       dnnl::post_ops then;
-      if (relu) then.append_eltwise(1.0f, algorithm::eltwise_relu, 0.0f, 0.0f);
+      then.append_eltwise(1.0f, algorithm::eltwise_relu, 0.0f, 0.0f);
       dnnl::primitive_attr attributes;
       attributes.set_post_ops(then);
       const dnnl::binary::primitive_desc add({algorithm::binary_add, md, md, md}, attributes,
                                              session().engine);
       forwards.push_back(
           {dnnl::binary(add), {{DNNL_ARG_SRC_0, y}, {DNNL_ARG_SRC_1, filled(md)}, {DNNL_ARG_DST, y}}});
-      if (relu) {
-        const dnnl::eltwise_forward::primitive_desc hint(
-            {prop_kind::forward_training, algorithm::eltwise_relu_use_dst_for_bwd, md, 0.0f},
-            session().engine);
-        const dnnl::eltwise_backward::primitive_desc pd(
-            {algorithm::eltwise_relu_use_dst_for_bwd, md, md, 0.0f}, session().engine, hint);
-        const memory masked = room(md);
-        backwards.push_back({dnnl::eltwise_backward(pd),
-                             {{DNNL_ARG_DST, y}, {DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_DIFF_SRC, masked}}});
-        gradients[DNNL_ARG_DIFF_DST] = masked;
-      }
+      const dnnl::eltwise_forward::primitive_desc hint(
+          {prop_kind::forward_training, algorithm::eltwise_relu_use_dst_for_bwd, md, 0.0f}, session().engine);
+      const dnnl::eltwise_backward::primitive_desc pd({algorithm::eltwise_relu_use_dst_for_bwd, md, md, 0.0f},
+                                                      session().engine, hint);
+      const memory masked = room(md);
+      backwards.push_back({dnnl::eltwise_backward(pd),
+                           {{DNNL_ARG_DST, y}, {DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_DIFF_SRC, masked}}});
+      gradients[DNNL_ARG_DIFF_DST] = masked;
     }
     backwards.push_back({dnnl::batch_normalization_backward(backward), gradients});
     const Passes passes{sequence(std::move(forwards)), sequence(std::move(backwards))};

@@ -2,36 +2,21 @@
 // best, as a program would that is built on it.
 #pragma once
 
-#include <functional>
-
-#include "engine/op_options.h"
+#include "bench/peers.h"
 
 namespace cytograd::bench {
-
-/// Empty where oneDNN has no implementation, such as of bf16 without AVX-512.
-using Call = std::function<void()>;
-
-struct Passes {
-  Call forward;
-  Call backward;
-};
 
 Call onednn_add(const Shape& shape, DType dtype);
 Passes onednn_relu(const Shape& shape, DType dtype);
 Call onednn_cast(const Shape& shape, DType from, DType to);
 Call onednn_softmax(const Shape& shape);
 
-/// Batch norm in training, then the residual, then ReLU: one primitive where there is no residual, else three.
-Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual, bool relu);
+/// One primitive where there is no residual, else several.
+Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual);
 
 Passes onednn_max_pool2d(const Shape& x, DType dtype, const MaxPool2dOptions& options);
 Passes onednn_global_avg_pool(const Shape& x, DType dtype);
 
-struct DensePasses {
-  Call forward;
-  Call backward_input;
-  Call backward_weight;
-};
 DensePasses onednn_conv2d(const Shape& x, const Shape& w, DType dtype, const Conv2dOptions& options);
 DensePasses onednn_linear(const Shape& x, const Shape& w, DType dtype);
 

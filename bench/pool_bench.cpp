@@ -1,6 +1,6 @@
 // Max pooling, which reads x and writes y and a byte an element of it, and global average pooling; both ways.
 #include "bench/cases.h"
-#include "bench/peers_onednn.h"
+#include "bench/peers.h"
 #include "engine/backend.h"
 
 namespace cytograd::bench {
@@ -8,44 +8,34 @@ namespace {
 
 int64_t bytes(const Tensor& x) { return static_cast<int64_t>(x.bytes()); }
 
-Passes peer(Device device, const std::function<Passes()>& make) {
-  return device == Device::cpu ? make() : Passes{};
-}
-
 Work max_pool(Device device, DType dtype, const Shape& shape, bool forward) {
   const MaxPool2dOptions options;  // a ResNet's
   const Tensor x = random_tensor(shape, dtype, device);
   const Backend::MaxPool2dForward made = backend(device).max_pool2d(x, options);
-  const Passes library = peer(device, [&] { return onednn_max_pool2d(shape, dtype, options); });
+  const Passes library = peer_max_pool2d(device, shape, dtype, options);
   const Tensor dy = random_tensor(made.y.shape(), dtype, device);
   Work work{.run = {}, .bytes = bytes(x) + bytes(dy) + made.y.elements()};
-  if (device == Device::cpu) work.library = "oneDNN";
   if (forward) {
     work.run = [x, options] { backend(x.device()).max_pool2d(x, options); };
-    work.run_library = library.forward;
   } else {
     work.run = [dy, index = made.index, shape, options] {
       backend(dy.device()).max_pool2d_backward(dy, index, shape, options);
     };
-    work.run_library = library.backward;
   }
-  return work;
+  return with_library(std::move(work), device, forward ? library.forward : library.backward);
 }
 
 Work global_avg_pool(Device device, DType dtype, const Shape& shape, bool forward) {
-  const Passes library = peer(device, [&] { return onednn_global_avg_pool(shape, dtype); });
+  const Passes library = peer_global_avg_pool(device, shape, dtype);
   const Tensor x = random_tensor(shape, dtype, device);
   const Tensor dy = random_tensor({shape[0], shape[3]}, dtype, device);
   Work work{.run = {}, .bytes = bytes(x) + bytes(dy)};
-  if (device == Device::cpu) work.library = "oneDNN";
   if (forward) {
     work.run = [x] { backend(x.device()).global_avg_pool(x); };
-    work.run_library = library.forward;
   } else {
     work.run = [dy, shape] { backend(dy.device()).global_avg_pool_backward(dy, shape); };
-    work.run_library = library.backward;
   }
-  return work;
+  return with_library(std::move(work), device, forward ? library.forward : library.backward);
 }
 
 void add(std::vector<Row>& rows) {

@@ -1,6 +1,6 @@
 // Softmax, and the loss with its gradient in one pass: logits are read once, probabilities or gradients written once.
 #include "bench/cases.h"
-#include "bench/peers_onednn.h"
+#include "bench/peers.h"
 #include "engine/backend.h"
 
 namespace cytograd::bench {
@@ -24,13 +24,9 @@ Work loss(Device device, DType dtype, const Shape& shape) {
 
 Work probabilities(Device device, DType dtype, const Shape& shape) {
   const Tensor logits = random_tensor(shape, dtype, device);
-  Work work{.run = [logits] { backend(logits.device()).softmax(logits); },
-            .bytes = static_cast<int64_t>(logits.bytes()) + 4 * logits.elements()};
-  if (device == Device::cpu && dtype == DType::f32) {
-    work.library = "oneDNN";
-    work.run_library = onednn_softmax(shape);
-  }
-  return work;
+  return with_library({.run = [logits] { backend(logits.device()).softmax(logits); },
+                       .bytes = static_cast<int64_t>(logits.bytes()) + 4 * logits.elements()},
+                      device, peer_softmax(device, shape, dtype));
 }
 
 void add(std::vector<Row>& rows) {
