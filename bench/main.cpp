@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -76,15 +77,21 @@ void keep_small(std::vector<Row>& rows, bool smoke) {
   });
 }
 
+/// What is wrong with the row's variant, which is asked once for all of its rows.
+const std::string& flaw_of(const Row& row) {
+  static std::map<std::pair<std::string, std::string>, std::string> known;
+  const auto [entry, is_new] = known.try_emplace({row.family, row.variant});
+  if (is_new && row.flaw) entry->second = row.flaw();
+  return entry->second;
+}
+
 void measure_row(const Row& row, bool smoke, benchmark::State& state) {
   static std::unique_ptr<Session> session;
   for (auto _ : state) {
     if (!session || &session->row() != &row) {
       session.reset();  // its memory goes before the next one's comes
-      if (row.flaw) {
-        const std::string flaw = row.flaw();
-        if (!flaw.empty()) return state.SkipWithError(("wrong: " + flaw).c_str());
-      }
+      const std::string& flaw = flaw_of(row);
+      if (!flaw.empty()) return state.SkipWithError(("wrong: " + flaw).c_str());
       if (row.device == Device::cuda && cuda_is_emulated()) {
         row.make().run();
         return state.SkipWithError("right, but an emulator's times say nothing of a GPU");
