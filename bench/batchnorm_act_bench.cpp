@@ -58,7 +58,7 @@ Work backward(const Problem& p) {
 
 void add(std::vector<Row>& rows) {
   for_each_target([&](Device device, DType dtype) {
-    for (const Shape& shape : activation_shapes()) {
+    for (const Shape& shape : activation_shapes(device)) {
       for (const bool residual : {false, true}) {
         const Problem p{device, dtype, shape, residual};
         const std::string suffix = residual ? "_residual" : "";

@@ -23,6 +23,11 @@ std::vector<Problem> problems() {
   const auto layer = [&](const Shape& x, const Shape& w, const Conv2dOptions& options) {
     for_each_target([&](Device device, DType dtype) { all.push_back({device, dtype, x, w, options}); });
   };
+  const auto layer_of_224 = [&](int64_t side, int64_t in, const Shape& w, const Conv2dOptions& options) {
+    for_each_target([&](Device device, DType dtype) {
+      all.push_back({device, dtype, {batch_of_224(device), side, side, in}, w, options});
+    });
+  };
   const Conv2dOptions same{.stride = 1, .padding = 1}, half{.stride = 2, .padding = 1};
   for (const test::OpCase& c : realistic_cases("conv2d")) {
     layer(c.inputs[0].shape, c.inputs[1].shape,
@@ -35,16 +40,16 @@ std::vector<Problem> problems() {
   layer({64, 8, 8, 128}, {128, 3, 3, 128}, same);
   layer({64, 4, 4, 256}, {256, 3, 3, 256}, same);
   layer({64, 2, 2, 512}, {512, 3, 3, 512}, same);
-  layer({16, 224, 224, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3});  // ResNet-50 at 224 pixels
-  layer({16, 56, 56, 64}, {256, 1, 1, 64}, {});
-  layer({16, 56, 56, 256}, {64, 1, 1, 256}, {});
-  layer({16, 56, 56, 64}, {64, 3, 3, 64}, same);
-  layer({16, 28, 28, 512}, {128, 1, 1, 512}, {});
-  layer({16, 28, 28, 128}, {128, 3, 3, 128}, same);
-  layer({16, 14, 14, 1024}, {256, 1, 1, 1024}, {});
-  layer({16, 14, 14, 256}, {256, 3, 3, 256}, same);
-  layer({16, 7, 7, 512}, {2048, 1, 1, 512}, {});
-  layer({16, 7, 7, 512}, {512, 3, 3, 512}, same);
+  layer_of_224(224, 6, {64, 7, 7, 6}, {.stride = 2, .padding = 3});  // ResNet-50 at 224 pixels
+  layer_of_224(56, 64, {256, 1, 1, 64}, {});
+  layer_of_224(56, 256, {64, 1, 1, 256}, {});
+  layer_of_224(56, 64, {64, 3, 3, 64}, same);
+  layer_of_224(28, 512, {128, 1, 1, 512}, {});
+  layer_of_224(28, 128, {128, 3, 3, 128}, same);
+  layer_of_224(14, 1024, {256, 1, 1, 1024}, {});
+  layer_of_224(14, 256, {256, 3, 3, 256}, same);
+  layer_of_224(7, 512, {2048, 1, 1, 512}, {});
+  layer_of_224(7, 512, {512, 3, 3, 512}, same);
   return all;
 }
 

@@ -79,7 +79,8 @@ void add(std::vector<Row>& rows) {
       {"dropout", dropout_forward}, {"cast", cast},         {"copy", copy}};
   for_each_target([&](Device device, DType dtype) {
     for (const auto& [family, make] : families) {
-      for (const Shape& shape : {Shape{1, 16, 16, 64}, Shape{64, 16, 16, 64}, Shape{16, 56, 56, 256}}) {
+      for (const Shape& shape :
+           {Shape{1, 16, 16, 64}, Shape{64, 16, 16, 64}, Shape{batch_of_224(device), 56, 56, 256}}) {
         rows.push_back({.family = family,
                         .shape = shape_text(shape),
                         .pass = "forward",

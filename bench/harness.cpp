@@ -12,17 +12,23 @@ namespace {
 
 constexpr int64_t kGpuCache = int64_t{128} << 20;  // more than any of today's has
 
+/// Values of a large tensor repeat after so many: a prime, so that rows differ.
+constexpr int64_t kDrawn = 4'194'301;
+
 template <typename T, typename Draw>
 Tensor drawn(const Shape& shape, uint64_t seed, const Draw& draw) {
   constexpr int64_t kChunk = 4096;
   Tensor x = Tensor::empty(shape, DTypeOf<T>::value);
   T* values = x.data<T>();
-  parallel_for(x.elements(), kChunk, [&](int64_t begin, int64_t end) {
+  const int64_t elements = x.elements();
+  parallel_for(std::min(elements, kDrawn), kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t first = begin; first < end; first += kChunk) {
       Philox random(seed, static_cast<uint64_t>(first / kChunk));
       for (int64_t i = first; i < std::min(first + kChunk, end); ++i) values[i] = draw(random);
     }
   });
+  for (int64_t have = kDrawn; have < elements; have *= 2)
+    std::copy_n(values, std::min(have, elements - have), values + have);
   return x;
 }
 

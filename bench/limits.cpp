@@ -14,7 +14,6 @@ namespace {
 constexpr std::chrono::milliseconds kMeasuring{500};
 constexpr int kRoundsAtLeast = 5;
 
-bool is_gpu(Device device) { return device == Device::cuda && !cuda_is_emulated(); }
 bool is_emulated(Device device) { return device == Device::cuda && cuda_is_emulated(); }
 
 /// Seconds of a call in the fastest of several rounds. A GPU is given many calls a round, since the wait at its end
@@ -53,6 +52,8 @@ int64_t copied_bytes(Device device) {
 }
 
 }  // namespace
+
+bool is_gpu(Device device) { return device == Device::cuda && !cuda_is_emulated(); }
 
 double matmul_rate(Device device, DType dtype) {
   // Where a CPU widens bf16, its products are f32's, and f32's rate is the limit.

@@ -5,6 +5,9 @@
 
 namespace cytograd {
 
+/// Not its emulator.
+bool is_gpu(Device device);
+
 /// FLOP/s of the product of two large square matrices of `dtype`, best of several, by the device's library: on a CPU
 /// [2048 x 2048] x [2048 x 2048], on a GPU [8192 x 8192] x [8192 x 8192], which it takes to fill one. Throws Error for
 /// a type that the device does not compute in.

@@ -39,10 +39,10 @@ Work global_avg_pool(Device device, DType dtype, const Shape& shape, bool forwar
 }
 
 void add(std::vector<Row>& rows) {
-  const auto family = [&](const char* name, const std::vector<Shape>& shapes,
+  const auto family = [&](const char* name, const auto& shapes,
                           Work (*make)(Device, DType, const Shape&, bool)) {
     for_each_target([&](Device device, DType dtype) {
-      for (const Shape& shape : shapes) {
+      for (const Shape& shape : shapes(device)) {
         for (const bool forward : {true, false}) {
           rows.push_back({.family = name,
                           .shape = shape_text(shape),
@@ -54,10 +54,21 @@ void add(std::vector<Row>& rows) {
       }
     });
   };
-  family("max_pool2d", {{1, 32, 32, 64}, {64, 32, 32, 64}, {16, 112, 112, 64}, {4, 256, 256, 64}}, max_pool);
-  family("global_avg_pool",
-         {{1, 2, 2, 512}, {64, 2, 2, 512}, {16, 7, 7, 2048}, {64, 7, 7, 512}, {4, 16, 16, 2048}},
-         global_avg_pool);
+  const auto pooled = [](Device device) {
+    return std::vector<Shape>{{1, 32, 32, 64},
+                              {64, 32, 32, 64},
+                              {batch_of_224(device), 112, 112, 64},
+                              {is_gpu(device) ? 64 : 4, 256, 256, 64}};
+  };
+  const auto averaged = [](Device device) {
+    return std::vector<Shape>{{1, 2, 2, 512},
+                              {64, 2, 2, 512},
+                              {batch_of_224(device), 7, 7, 2048},
+                              {64, 7, 7, 512},
+                              {is_gpu(device) ? 64 : 4, 16, 16, 2048}};
+  };
+  family("max_pool2d", pooled, max_pool);
+  family("global_avg_pool", averaged, global_avg_pool);
 }
 
 const RowSource source(add);

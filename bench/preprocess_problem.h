@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "bench/harness.h"
+#include "bench/limits.h"
 #include "engine/op_options.h"
 #include "tests/op_case_builders.h"
 
@@ -65,14 +66,15 @@ inline std::vector<PreprocessProblem> preprocess_problems(Device device, DType d
                                 .crop_height = crop,
                                 .crop_width = crop};
   };
+  const int64_t sites = is_gpu(device) ? 256 : 32;
   return {{device, dtype, "none", sized({2, 64, 64, 6}, 1, 48, Fusion::none)},
           {device, dtype, "none", sized({64, 64, 64, 6}, 1, 64, Fusion::none)},
-          {device, dtype, "none", sized({32, 512, 512, 6}, 1, 256, Fusion::none)},
-          {device, dtype, "none", sized({32, 512, 512, 6}, 2, 224, Fusion::none)},
+          {device, dtype, "none", sized({sites, 512, 512, 6}, 1, 256, Fusion::none)},
+          {device, dtype, "none", sized({sites, 512, 512, 6}, 2, 224, Fusion::none)},
           {device, dtype, "colormap", sized({2, 64, 64, 6}, 1, 48, Fusion::colormap)},
-          {device, dtype, "colormap", sized({32, 512, 512, 6}, 1, 256, Fusion::colormap)},
+          {device, dtype, "colormap", sized({sites, 512, 512, 6}, 1, 256, Fusion::colormap)},
           {device, dtype, "linear", sized({2, 64, 64, 6}, 1, 48, Fusion::linear)},
-          {device, dtype, "linear", sized({32, 512, 512, 6}, 1, 256, Fusion::linear)}};
+          {device, dtype, "linear", sized({sites, 512, 512, 6}, 1, 256, Fusion::linear)}};
 }
 
 inline Row preprocess_row(const PreprocessProblem& p, const std::string& variant,

@@ -3,6 +3,7 @@
 // and preprocess raw images, each phase by itself, and whole training as `cytograd train` runs it. Every combination of
 // the values given is a configuration, which gets a line of JSON.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -38,6 +39,7 @@ struct Settings {
   int64_t steps = 20;
   double seconds = 30.0;
   bool autotune = false;
+  bool by_op = false;
 };
 
 constexpr size_t kStepsAhead = 2;  // as Trainer
@@ -116,6 +118,53 @@ PhaseTimes time_phases(const std::vector<Phase>& phases, Device device, const Se
   return medians;
 }
 
+/// The ops of a step, those of the same shapes together, slowest first: their number and medians of their seconds.
+nlohmann::ordered_json time_by_op(Training& training, const Settings& settings) {
+  using Key = std::pair<std::string, std::string>;
+  struct Times {
+    int64_t count = 0;
+    std::vector<double> forward, backward;  // of each step
+  };
+  std::map<Key, Times> all;
+  training.time_by_op();  // a warm-up
+  repeat(settings.steps, settings.seconds, [&] {
+    std::map<Key, OpTime> sums;
+    for (auto& [key, times] : all) times.count = 0;
+    for (const OpTime& time : training.time_by_op()) {
+      std::string shapes;
+      for (const Shape& shape : time.shapes)
+        shapes += fmt::format("{}{}", shapes.empty() ? "" : " ", fmt::join(shape.dims(), "x"));
+      const Key key(time.op, shapes);
+      sums[key].forward += time.forward;
+      sums[key].backward += time.backward;
+      ++all[key].count;
+    }
+    for (const auto& [key, sum] : sums) {
+      all[key].forward.push_back(sum.forward);
+      all[key].backward.push_back(sum.backward);
+    }
+  });
+  struct Line {
+    Key key;
+    int64_t count;
+    double forward, backward;
+  };
+  std::vector<Line> lines;
+  for (auto& [key, times] : all)
+    lines.push_back({key, times.count, median(std::move(times.forward)), median(std::move(times.backward))});
+  std::sort(lines.begin(), lines.end(),
+            [](const Line& a, const Line& b) { return a.forward + a.backward > b.forward + b.backward; });
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Line& line : lines) {
+    list.push_back({{"op", line.key.first},
+                    {"shapes", line.key.second},
+                    {"count", line.count},
+                    {"forward_seconds", line.forward},
+                    {"backward_seconds", line.backward}});
+  }
+  return list;
+}
+
 /// Of the process so far, in MiB.
 int64_t peak_resident() {
   rusage usage{};
@@ -180,6 +229,7 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
       {"phased_step_seconds", times.step},
       {"last_loss", training.last_loss()}};  // null where it is not finite
   line["peak_resident_mib"] = peak_resident();
+  if (settings.by_op) line["by_op"] = time_by_op(training, settings);
   if (settings.inputs == "raw") line["train_images_per_second"] = train_rate(c, settings, training, inputs);
   return line;
 }
@@ -249,6 +299,7 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(0.0, 1e5));
     app.add_flag("--autotune", settings.autotune,
                  "On a GPU: measure the algorithms of each convolution first");
+    app.add_flag("--by-op", settings.by_op, "Time each op too, with a wait after it");
     CLI11_PARSE(app, argc, argv);
     return cytograd::run(settings) ? 0 : 1;
   } catch (const std::exception& error) {

@@ -1,5 +1,8 @@
 #include "bench/training.h"
 
+#include <chrono>
+#include <utility>
+
 #include "engine/backend.h"
 #include "engine/ops.h"
 
@@ -20,8 +23,8 @@ Training::Training(const ModelOptions& options, Tensor x, Tensor labels)
   for (const Parameter& parameter : optimizer_->parameters()) leaves_.push_back(*parameter.variable);
 }
 
-void Training::forward() {
-  tape_.emplace();
+void Training::forward(const TapeObserver& observer) {
+  tape_.emplace(observer);
   const Variable logits = model_->forward(x_, {.training = true});
   auto [loss, correct] = counted_softmax_cross_entropy(logits, labels_, {}, {});
   loss_ = std::move(loss);
@@ -73,14 +76,15 @@ std::vector<Phase> Training::phases() {
 
 double Training::operations() {
   double total = 0.0;
-  const Tape tape([&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
+  const auto count = [&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
     if (op != "conv2d" && op != "linear") return;
     // Each element of y sums as many products as an output channel has weights; so do the gradients in all.
     const Tensor& w = inputs[1].value();
     const int64_t products = y.elements() * (w.elements() / w.dim(0));
     const int passes = 1 + (inputs[0].requires_grad() ? 1 : 0) + (inputs[1].requires_grad() ? 1 : 0);
     total += 2.0 * static_cast<double>(products * passes);
-  });
+  };
+  const Tape tape({.recorded = count, .differentiated = {}});
   model_->forward(x_, {.training = true});
   return total;
 }
@@ -89,6 +93,36 @@ int64_t Training::parameters() const {
   int64_t count = 0;
   for (const Variable& leaf : leaves_) count += leaf.value().elements();
   return count;
+}
+
+std::vector<OpTime> Training::time_by_op() {
+  using Clock = std::chrono::steady_clock;
+  Backend& device = backend(x_.device());
+  Clock::time_point last;
+  const auto lap = [&] {
+    device.synchronize();
+    const auto now = Clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last, now)).count();
+  };
+  std::vector<OpTime> times;
+  const auto recorded = [&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
+    OpTime time{.op = std::string(op), .forward = lap()};
+    for (const Variable& input : inputs) {
+      if (input.defined()) time.shapes.push_back(input.shape());
+    }
+    time.shapes.push_back(y.shape());
+    times.push_back(std::move(time));
+  };
+  const auto differentiated = [&](size_t index) { times[index].backward = lap(); };
+  device.synchronize();
+  last = Clock::now();
+  forward({recorded, differentiated});
+  lap();
+  backward();
+  lap();
+  update();
+  times.push_back({.op = "optimizer", .forward = lap()});
+  return times;
 }
 
 size_t Training::peak_bytes() {

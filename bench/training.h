@@ -19,6 +19,14 @@ struct Phase {
   std::function<void()> run;
 };
 
+/// Seconds that one op of a step took, with a wait for the device after it.
+struct OpTime {
+  std::string op;
+  std::vector<Shape> shapes = {};  ///< of its inputs, then of its result
+  double forward = 0.0;
+  double backward = 0.0;  ///< what finding its inputs' gradients and adding them to others took
+};
+
 class Training {
  public:
   /// x [N, H, W, C] and labels i64 [N], on one device, which may be overwritten between steps. SGD with momentum; in
@@ -39,6 +47,9 @@ class Training {
   /// gradient.
   double operations();
 
+  /// A step with a wait after each op; last comes "optimizer", as if it were forward.
+  std::vector<OpTime> time_by_op();
+
   /// Elements of all parameters.
   int64_t parameters() const;
 
@@ -49,7 +60,7 @@ class Training {
   Optimizer& optimizer() { return *optimizer_; }
 
  private:
-  void forward();
+  void forward(const TapeObserver& observer = {});
   void backward();
   void update();
   void compute();

@@ -44,7 +44,7 @@ Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, Gra
   Tape::Node node{op, result.slot_, {}, std::move(rule)};
   for (const Variable& input : inputs) node.inputs.push_back(input.slot_);
   current_tape->nodes_.push_back(std::move(node));
-  if (current_tape->observer_) current_tape->observer_(op, result.value_, inputs);
+  if (current_tape->observer_.recorded) current_tape->observer_.recorded(op, result.value_, inputs);
   return result;
 }
 
@@ -81,6 +81,7 @@ std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variabl
       Tensor& sum = gradients[node.inputs[i].get()];
       sum = sum.defined() ? device.add(sum, parts[i]) : std::move(parts[i]);
     }
+    if (observer_.differentiated) observer_.differentiated(nodes_.size() - 1);
   }
 
   std::vector<Tensor> results;

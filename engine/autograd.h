@@ -43,9 +43,13 @@ class Variable {
 /// Entries whose `needed` is false are not used and may be undefined.
 using GradientRule = std::function<std::vector<Tensor>(const Tensor& dy, std::span<const bool> needed)>;
 
-/// Sees each op as it is recorded: its name, its result, its inputs in their order.
-using TapeObserver =
-    std::function<void(std::string_view op, const Tensor& y, std::span<const Variable> inputs)>;
+/// Is told of each op once it is queued; either may be empty.
+struct TapeObserver {
+  /// As the op is recorded: its name, its result, its inputs in their order.
+  std::function<void(std::string_view op, const Tensor& y, std::span<const Variable> inputs)> recorded;
+  /// As the gradients by its inputs have been found, for the op recorded as the `index`th, counted from 0.
+  std::function<void(size_t index)> differentiated;
+};
 
 /// Records the ops of its thread from construction to destruction. Tapes nest; the innermost records.
 class Tape {

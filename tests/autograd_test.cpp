@@ -46,16 +46,22 @@ TEST(Tape, FollowsTheChainRule) {
   EXPECT_EQ(backward(tape, y, {a, b}), (std::vector<float>{14, 21 + 11}));
 }
 
-TEST(Tape, ShowsWhatItRecords) {
+TEST(Tape, ShowsWhatItRecordsAndDifferentiates) {
   std::vector<std::string> seen;
   const Variable a = leaf({3}), constant = Tensor::full({1}, 5);
-  Tape tape([&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
+  const auto recorded = [&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
     seen.push_back(fmt::format("{} {}", op, y.item()));
     for (const Variable& x : inputs) seen.push_back(x.requires_grad() ? "variable" : "constant");
-  });
+  };
+  const auto differentiated = [&](size_t index) { seen.push_back(fmt::format("gradients of {}", index)); };
+  Tape tape({recorded, differentiated});
   combine({constant}, {2});  // needs no gradient: it is not recorded
-  combine({a, constant}, {2, 3});
-  EXPECT_EQ(seen, (std::vector<std::string>{"combine 21", "variable", "constant"}));
+  const Variable y = combine({a, constant}, {2, 3});
+  combine({a}, {4});  // what y does not depend on
+  const Variable z = combine({y}, {5});
+  backward(tape, z, {a});
+  EXPECT_EQ(seen, (std::vector<std::string>{"combine 21", "variable", "constant", "combine 12", "variable",
+                                            "combine 105", "variable", "gradients of 2", "gradients of 0"}));
 }
 
 TEST(Tape, SumsWhereAVariableIsUsedAgain) {

@@ -62,7 +62,7 @@ void add(std::vector<Row>& rows) {
   if (!why_no_cuda().empty()) return;
   for (const Chosen& variant : variants<BatchnormActTrainArguments>()) {
     for (const DType dtype : dtypes(Device::cuda)) {
-      for (const Shape& shape : activation_shapes()) {
+      for (const Shape& shape : activation_shapes(Device::cuda)) {
         rows.push_back({.family = "batchnorm_act",
                         .shape = shape_text(shape),
                         .pass = "forward",
