@@ -17,4 +17,6 @@ double cuda_seconds(const std::function<void()>& call, int calls) {
   return 1e-3 * end.milliseconds_since(start) / calls;
 }
 
+int64_t cuda_cache_bytes() { return static_cast<int64_t>(device::info().l2_bytes); }
+
 }  // namespace cytograd::bench

@@ -4,5 +4,6 @@
 namespace cytograd::bench {
 
 double cuda_seconds(const std::function<void()>&, int) { fail("this build has no CUDA backend"); }
+int64_t cuda_cache_bytes() { fail("this build has no CUDA backend"); }
 
 }  // namespace cytograd::bench

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bench/cuda_timer.h"
 #include "engine/backend.h"
 #include "engine/cpu_info.h"
 #include "engine/parallel.h"
@@ -9,8 +10,6 @@
 
 namespace cytograd::bench {
 namespace {
-
-constexpr int64_t kGpuCache = int64_t{128} << 20;  // more than any of today's has
 
 /// Values of a large tensor repeat after so many: a prime, so that rows differ.
 constexpr int64_t kDrawn = 4'194'301;
@@ -57,7 +56,7 @@ Tensor random_bytes(const Shape& shape, Device device) {
 std::string shape_text(const Shape& shape) { return fmt::format("{}", fmt::join(shape.dims(), "x")); }
 
 int64_t last_level_cache(Device device) {
-  if (device == Device::cuda) return kGpuCache;
+  if (device == Device::cuda) return cuda_cache_bytes();
   return cpu_info().last_level_cache;
 }
 

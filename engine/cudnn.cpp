@@ -2,7 +2,9 @@
 
 #include <cudnn_frontend.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -50,8 +52,14 @@ fe::graph::Tensor_attributes attributes(const char* name, const Tensor& t) {
 struct Plan {
   std::shared_ptr<fe::graph::Graph> graph;
   TensorHandle x, w, y;
+  int64_t chosen = 0;  // of those that cuDNN's heuristics name, best first
   int64_t workspace = 0;
 };
+
+using Pack = std::unordered_map<TensorHandle, void*>;
+
+constexpr int64_t kMeasured = 8;  // of an autotuned convolution's candidates
+constexpr int kMeasurements = 3;  // of each, beside a first that loads it
 
 using Key = std::array<int64_t, 13>;
 
@@ -82,16 +90,20 @@ std::string describe(Direction direction, const CudnnConvolutions::Arguments& a)
 
 struct CudnnConvolutions::State {
   cudnnHandle_t handle = nullptr;
+  device::Stream stream = nullptr;
   DeviceOptions options;
   std::mutex mutex;
   std::map<Key, Plan> plans;
 
   Plan build(Direction direction, const Arguments& a) const;
+  /// Of plan `index`, which is built for it; infinite where it cannot be.
+  double measured_milliseconds(const Plan& plan, int64_t index, Pack& pack) const;
+  void autotune(Plan& plan, Pack& pack, const std::string& what) const;
   void run(Direction direction, const Arguments& a);
 };
 
 Plan CudnnConvolutions::State::build(Direction direction, const Arguments& a) const {
-  Plan plan{std::make_shared<fe::graph::Graph>(), {}, {}, {}, 0};
+  Plan plan{std::make_shared<fe::graph::Graph>(), {}, {}, {}};
   fe::graph::Graph& graph = *plan.graph;
   graph.set_io_data_type(data_type(a.x.dtype()))
       .set_intermediate_data_type(fe::DataType_t::FLOAT)
@@ -134,17 +146,51 @@ Plan CudnnConvolutions::State::build(Direction direction, const Arguments& a) co
   check(graph.validate(), what);
   check(graph.build_operation_graph(handle), what);
   check(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}), what);
+  graph.deselect_numeric_notes({fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION});  // sums are f32
   if (options.deterministic) graph.deselect_numeric_notes({fe::NumericalNote_t::NONDETERMINISTIC});
   // f32 means f32: no TF32.
   if (a.x.dtype() == DType::f32)
     graph.deselect_numeric_notes(
         {fe::NumericalNote_t::TENSOR_CORE, fe::NumericalNote_t::DOWN_CONVERT_INPUTS});
   check(graph.check_support(handle), what);
-  check(graph.build_plans(
-            handle, options.autotune ? fe::BuildPlanPolicy_t::ALL : fe::BuildPlanPolicy_t::HEURISTICS_CHOICE),
-        what);
-  plan.workspace = graph.get_workspace_size();
+  const auto works = [&](int64_t index) { return graph.build_plan_at_index(index).is_good(); };
+  const int64_t count = graph.get_execution_plan_count();
+  while (plan.chosen < count && !works(plan.chosen)) ++plan.chosen;
+  if (plan.chosen == count) fail("cuDNN, {}: none of its {} plans works", what, count);
+  check(graph.get_workspace_size_plan_at_index(plan.chosen, plan.workspace), what);
   return plan;
+}
+
+double CudnnConvolutions::State::measured_milliseconds(const Plan& plan, int64_t index, Pack& pack) const {
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  fe::graph::Graph& graph = *plan.graph;
+  int64_t bytes = 0;
+  if (graph.build_plan_at_index(index).is_bad() ||
+      graph.get_workspace_size_plan_at_index(index, bytes).is_bad())
+    return kNever;
+  Tensor workspace = Tensor::empty({bytes}, DType::u8, Device::cuda);
+  double best = kNever;
+  for (int i = 0; i <= kMeasurements; ++i) {
+    device::Event start(true), end(true);
+    start.record(stream);
+    if (graph.execute_plan_at_index(handle, pack, workspace.raw(), index).is_bad()) return kNever;
+    end.record(stream);
+    end.wait();
+    if (i > 0) best = std::min(best, end.milliseconds_since(start));
+  }
+  return best;
+}
+
+void CudnnConvolutions::State::autotune(Plan& plan, Pack& pack, const std::string& what) const {
+  double best = measured_milliseconds(plan, plan.chosen, pack);
+  const int64_t end = std::min(plan.graph->get_execution_plan_count(), plan.chosen + kMeasured);
+  for (int64_t index = plan.chosen + 1; index < end; ++index) {
+    const double now = measured_milliseconds(plan, index, pack);
+    if (now >= best) continue;
+    best = now;
+    plan.chosen = index;
+  }
+  check(plan.graph->get_workspace_size_plan_at_index(plan.chosen, plan.workspace), what);
 }
 
 void CudnnConvolutions::State::run(Direction direction, const Arguments& a) {
@@ -157,19 +203,16 @@ void CudnnConvolutions::State::run(Direction direction, const Arguments& a) {
   const auto address = [](const Tensor& t) {
     return const_cast<void*>(t.raw());
   };  // cuDNN's pack has no const
-  std::unordered_map<TensorHandle, void*> pack{
-      {plan.x, address(a.x)}, {plan.w, address(a.w)}, {plan.y, address(a.y)}};
-  if (is_new && options.autotune) {
-    Tensor workspace = Tensor::empty({plan.graph->get_autotune_workspace_size()}, DType::u8, Device::cuda);
-    check(plan.graph->autotune(handle, pack, workspace.raw()), describe(direction, a));
-    plan.workspace = plan.graph->get_workspace_size();
-  }
+  Pack pack{{plan.x, address(a.x)}, {plan.w, address(a.w)}, {plan.y, address(a.y)}};
+  if (is_new && options.autotune) autotune(plan, pack, describe(direction, a));
   Tensor workspace =
       Tensor::empty({plan.workspace}, DType::u8, Device::cuda);  // ours until the stream has passed
-  check(plan.graph->execute(handle, pack, workspace.raw()), describe(direction, a));
+  check(plan.graph->execute_plan_at_index(handle, pack, workspace.raw(), plan.chosen),
+        describe(direction, a));
 }
 
 CudnnConvolutions::CudnnConvolutions(device::Stream stream) : state_(std::make_unique<State>()) {
+  state_->stream = stream;
   check(cudnnCreate(&state_->handle), "cudnnCreate");
   check(cudnnSetStream(state_->handle, stream), "cudnnSetStream");
 }

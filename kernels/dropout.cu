@@ -28,21 +28,25 @@ struct Draws {
 
 template <typename T>
 __global__ void __launch_bounds__(kElementwiseBlock)
-    dropout_kernel(const T* x, T* y, int64_t chunks, int64_t count, Draws draws) {
+    dropout_kernel(const T* x, T* y, int64_t tiles, int64_t count, Draws draws) {
+  constexpr int kCount = kAccess<T>;
   if (draws.step != nullptr) draws.offset += static_cast<uint64_t>(*draws.step);
   float u[4];
-  for (int64_t i = global_thread(); i < chunks; i += grid_threads()) {
+  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const TilePart<kCount> part(tile);
     float v[kElementwiseChunk];
-    load_chunk(x + i * kElementwiseChunk, v);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      draws(2 * i + half, u);
+    for (int k = 0; k < kElementwiseChunk; k += kCount) load_values<kCount>(x + part.at(k), v + k);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) v[4 * half + j] = draws.drop(v[4 * half + j], u[j]);
+    for (int k = 0; k < kElementwiseChunk; k += 4) {
+      draws((part.at(k / kCount * kCount) + k % kCount) / 4, u);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) v[k + j] = draws.drop(v[k + j], u[j]);
     }
-    store_chunk(y + i * kElementwiseChunk, v);
+#pragma unroll
+    for (int k = 0; k < kElementwiseChunk; k += kCount) store_values<kCount>(y + part.at(k), v + k);
   }
-  for (int64_t i = chunks * kElementwiseChunk + global_thread(); i < count; i += grid_threads()) {
+  for (int64_t i = tiles * kElementwiseTile + global_thread(); i < count; i += grid_threads()) {
     draws(i / 4, u);
     const int word = static_cast<int>(i % 4);
     const float mine = word == 0   ? u[0]
@@ -66,7 +70,7 @@ void launch_dropout(const DropoutArguments& arguments, device::Stream stream) {
             .block = {kElementwiseBlock},
             .stream = stream},
            static_cast<const T*>(arguments.x), static_cast<T*>(arguments.y),
-           aligned ? arguments.count / kElementwiseChunk : 0, arguments.count, draws);
+           aligned ? arguments.count / kElementwiseTile : 0, arguments.count, draws);
   });
 }
 

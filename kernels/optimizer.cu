@@ -11,7 +11,7 @@ constexpr int kStepBlock = 256;
 /// Elements of a chunk: enough that finding its term costs little, few enough that the last chunks of a small network
 /// still spread over all multiprocessors. A multiple of what a pack holds: chunks of an aligned array are aligned.
 constexpr int64_t kStepChunk = 8192;
-static_assert(kStepChunk % (kStepBlock * kElementwiseChunk) == 0);
+static_assert(kStepChunk % (kStepBlock * kAccess<bf16>) == 0);
 
 /// The term of the block's chunk: the last whose first chunk is not beyond it. All threads look at once, since one
 /// after another of a binary search's loads would take longer than the chunk.
@@ -34,19 +34,20 @@ __device__ __forceinline__ void update_chunk(const StepTerm& term, const Update&
   float* const second = in_global(term.second);
   const int64_t begin = (blockIdx.x - term.first_chunk) * kStepChunk;
   const int64_t end = term.count < begin + kStepChunk ? term.count : begin + kStepChunk;
-  const int64_t packed = term.aligned ? begin + (end - begin) / kElementwiseChunk * kElementwiseChunk : begin;
+  constexpr int kCount = kAccess<float>;
+  const int64_t packed = term.aligned ? begin + (end - begin) / kCount * kCount : begin;
 #pragma unroll 1
-  for (int64_t i = begin + threadIdx.x * kElementwiseChunk; i < packed; i += kStepBlock * kElementwiseChunk) {
-    float w8[kElementwiseChunk], x8[kElementwiseChunk], first8[kElementwiseChunk], second8[kElementwiseChunk];
-    load_chunk(w + i, w8);
-    load_chunk(x + i, x8);
-    if constexpr (kFirst) load_chunk(first + i, first8);
-    if constexpr (kSecond) load_chunk(second + i, second8);
+  for (int64_t i = begin + threadIdx.x * kCount; i < packed; i += kStepBlock * kCount) {
+    float w4[kCount], x4[kCount], first4[kCount], second4[kCount];
+    load_values<kCount>(w + i, w4);
+    load_values<kCount>(x + i, x4);
+    if constexpr (kFirst) load_values<kCount>(first + i, first4);
+    if constexpr (kSecond) load_values<kCount>(second + i, second4);
 #pragma unroll
-    for (int j = 0; j < kElementwiseChunk; ++j) update(w8[j], x8[j], first8[j], second8[j]);
-    store_chunk(w + i, w8);
-    if constexpr (kFirst) store_chunk(first + i, first8);
-    if constexpr (kSecond) store_chunk(second + i, second8);
+    for (int j = 0; j < kCount; ++j) update(w4[j], x4[j], first4[j], second4[j]);
+    store_values<kCount>(w + i, w4);
+    if constexpr (kFirst) store_values<kCount>(first + i, first4);
+    if constexpr (kSecond) store_values<kCount>(second + i, second4);
   }
 #pragma unroll 1
   for (int64_t i = packed + threadIdx.x; i < end; i += kStepBlock) {
@@ -184,14 +185,15 @@ __device__ __forceinline__ double squares_of_chunk(const StepTerm& term) {
   const X* const x = in_global(static_cast<const X*>(term.x));
   const int64_t begin = (blockIdx.x - term.first_chunk) * kStepChunk;
   const int64_t end = term.count < begin + kStepChunk ? term.count : begin + kStepChunk;
-  const int64_t packed = term.aligned ? begin + (end - begin) / kElementwiseChunk * kElementwiseChunk : begin;
+  constexpr int kCount = kAccess<X>;
+  const int64_t packed = term.aligned ? begin + (end - begin) / kCount * kCount : begin;
   double sum = 0.0;
-#pragma unroll 2
-  for (int64_t i = begin + threadIdx.x * kElementwiseChunk; i < packed; i += kStepBlock * kElementwiseChunk) {
-    float v[kElementwiseChunk];
-    load_chunk(x + i, v);
+#pragma unroll 4
+  for (int64_t i = begin + threadIdx.x * kCount; i < packed; i += kStepBlock * kCount) {
+    float v[kCount];
+    load_values<kCount>(x + i, v);
 #pragma unroll
-    for (int j = 0; j < kElementwiseChunk; ++j) sum += static_cast<double>(v[j]) * static_cast<double>(v[j]);
+    for (int j = 0; j < kCount; ++j) sum += static_cast<double>(v[j]) * static_cast<double>(v[j]);
   }
 #pragma unroll 1
   for (int64_t i = packed + threadIdx.x; i < end; i += kStepBlock) {

@@ -23,6 +23,7 @@ struct Info {
   int minor = 0;
   int multiprocessors = 0;
   size_t memory_bytes = 0;
+  size_t l2_bytes = 0;   ///< of the cache that all multiprocessors share
   std::string software;  ///< driver and runtime versions
   bool emulated = false;
 };

@@ -86,6 +86,7 @@ const Info& info() {
                 .minor = properties.minor,
                 .multiprocessors = properties.multiProcessorCount,
                 .memory_bytes = properties.totalGlobalMem,
+                .l2_bytes = static_cast<size_t>(properties.l2CacheSize),
                 .software = fmt::format("driver for CUDA {}, runtime {}", version(driver), version(runtime))};
   }();
   return info;
@@ -141,6 +142,7 @@ Graph::Graph(Stream stream, const std::function<void()>& work) : state_(std::mak
   } catch (...) {
     (void)cudaStreamEndCapture(stream, &graph);
     if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError();  // the capture's end may say so again: the next launch shall not see it
     throw;
   }
   CUDA_CHECK(cudaStreamEndCapture(stream, &graph));

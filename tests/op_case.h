@@ -67,7 +67,7 @@ struct OpCase {
   std::string tolerance_reason = "f32 sums in blocks: a few hundred half-ulps of 6e-8 at worst";
   /// In bf16 against f32 from the same rounded inputs.
   double bf16_tolerance = 0x1p-8;
-  std::string bf16_tolerance_reason = "each result and each weight is rounded once, by 2^-9 at most";
+  std::string bf16_tolerance_reason = "each result is rounded once, by 2^-8 of itself at most";
   /// Of the gradient check; see gradient_check.h.
   float step = 0x1p-5f;
   double gradient_tolerance = 5e-5;

@@ -25,6 +25,7 @@ class OpCuda : public testing::TestWithParam<OpCase> {
  protected:
   void SetUp() override {
     if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+    backend(Device::cuda).set_options({.deterministic = true});
   }
 
   /// The results of the case, which are the same under all schedules.
