@@ -67,12 +67,12 @@ class Engine:
 def engines(args, config, torch_versions):
     values = {**config, "channels": args.channels, "steps": args.steps[config["device"]], "seconds": args.seconds}
     options = [word for name, value in values.items() for word in (f"--{name}", str(value))]
-    autotune = ["--autotune"] if config["device"] == "cuda" else []  # as the peers measure theirs
+    autotune = ["--autotune"] if config["device"] == "cuda" and args.autotune else []  # as the peers measure theirs
     found = [Engine("cytograd", [args.ours, *options, *autotune])]
     for python, version in torch_versions.items():
         peer = [python, str(PEER), *options]
         found.append(Engine(f"PyTorch {version} eager", peer))
-        for mode in COMPILED[config["device"]] if args.compile else []:
+        for mode in COMPILED[config["device"]] if args.compile is None else args.compile:
             suffix = "" if mode == "default" else f" {mode}"
             found.append(Engine(f"PyTorch {version} compile{suffix}", [*peer, "--compile", mode]))
     return found
@@ -112,7 +112,10 @@ def main():
     parser.add_argument("--torch", action="append", required=True, help="a Python with PyTorch")
     parser.add_argument("--config", type=parse_config, action="append", help=f"default: {' '.join(DEFAULT)}")
     parser.add_argument("--channels", type=int, default=6)
-    parser.add_argument("--no-compile", dest="compile", action="store_false", help="no torch.compile")
+    parser.add_argument("--compile", nargs="*", metavar="MODE",
+                        help="torch.compile's modes; default: default, on a GPU reduce-overhead too; nothing: eager alone")
+    parser.add_argument("--no-autotune", dest="autotune", action="store_false",
+                        help="on a GPU: cytograd takes the algorithms that cuDNN proposes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="a round; default: 20 on a CPU, 200 on a GPU")
     parser.add_argument("--seconds", type=float, default=30.0, help="after which a round begins no more steps")
