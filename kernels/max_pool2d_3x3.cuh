@@ -1,0 +1,289 @@
+// Max pooling with windows of 3, stride 2 and padding 1, as a ResNet begins. The window of output (r, q) lies around
+// pixel (2r, 2q), which is always inside. A thread has 16 bytes of neighbouring channels of a column of y and goes down
+// kStrip of its rows; it reads the row between two of them once. Indices within an image are of 32 bits.
+//
+// Forward, an odd row's largest of three taps serves the window above and the one below. 16-bit types are compared two
+// channels at a time, in 5 instructions; f32 takes 4 a channel. Backward, the four pixels from (2r, 2q) on are covered
+// by four windows, with 9 of their taps: a comparison and an addition each. Sums are f32, the last window first.
+#pragma once
+
+#include "kernels/channels.cuh"
+#include "kernels/max_pool2d.h"
+
+namespace cytograd {
+namespace {
+
+constexpr int kStrip = 4;
+
+template <typename T>
+using Sixteen = Neighbours<T, Pack<T>::kCount>;  // bytes
+
+template <typename T>
+__device__ __forceinline__ Sixteen<T> load_sixteen(const uint32_t* p) {
+  const uint4 raw = *reinterpret_cast<const uint4*>(p);
+  return {{raw.x, raw.y, raw.z, raw.w}};
+}
+template <typename T>
+__device__ __forceinline__ void store_sixteen(uint32_t* p, const Sixteen<T>& v) {
+  store16(p, uint4{v.words[0], v.words[1], v.words[2], v.words[3]});
+}
+
+/// 1 in each channel of a word.
+template <typename T>
+constexpr uint32_t kEach = sizeof(T) == 4 ? 1 : 0x00010001u;
+
+/// Minus infinity in each channel of a word.
+template <typename T>
+constexpr uint32_t kLowest = std::is_same_v<T, float>  ? 0xff800000u
+                             : std::is_same_v<T, bf16> ? 0xff80ff80u
+                                                       : 0xfc00fc00u;
+
+/// The running thread's part of each image: words are of 32 bits.
+template <typename T>
+struct Lane {
+  int pixel;   ///< words
+  int column;  ///< of y; there may be none such
+  int word;    ///< the first of the thread's four of a pixel
+  int begin;   ///< rows of y
+  int end;
+
+  __device__ explicit Lane(const MaxPool2dSizes& sizes)
+      : pixel(static_cast<int>(sizes.channels * int{sizeof(T)} / 4)), begin(static_cast<int>(blockIdx.y) * kStrip) {
+    const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), packs = pixel / 4;
+    column = item / packs;
+    word = 4 * (item - column * packs);
+    const int rows = static_cast<int>(sizes.rows);
+    end = begin + kStrip < rows ? begin + kStrip : rows;  // mutation: either is the same there
+  }
+};
+
+/// The largest of some taps and where they are in the window, by words.
+template <typename T>
+struct Largest {
+  uint32_t value[4];
+  uint32_t where[4];
+
+  /// `v`, later than what was seen, at `at`: word i of it.
+  __device__ __forceinline__ void see(int i, uint32_t v, uint32_t at) {
+    if constexpr (sizeof(T) == 4) {
+      const float later = __uint_as_float(v);
+      const bool wins = later > __uint_as_float(value[i]) || later != later;
+      value[i] = wins ? v : value[i];
+      where[i] = wins ? at : where[i];
+    } else {
+      const uint32_t wins = halves_greater<T>(v, value[i]) | halves_nan<T>(v);
+      value[i] = (v & wins) | (value[i] & ~wins);
+      where[i] = (at & wins) | (where[i] & ~wins);
+    }
+  }
+  __device__ __forceinline__ void see(const Largest& later) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) see(i, later.value[i], later.where[i]);
+  }
+};
+
+/// Which of a row's taps are inside the image.
+struct Inside3 {
+  bool left;
+  bool right;
+};
+
+/// A row's three taps; what is outside is minus infinity.
+template <typename T>
+struct Taps {
+  Sixteen<T> of[3];
+
+  /// `row`: whether it is inside.
+  __device__ __forceinline__ Taps(const uint32_t* middle, int pixel, bool row, Inside3 inside) {
+    const bool has[] = {row && inside.left, row, row && inside.right};
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+      of[k] = {{kLowest<T>, kLowest<T>, kLowest<T>, kLowest<T>}};
+      if (has[k]) of[k] = load_sixteen<T>(middle + (k - 1) * pixel);
+    }
+  }
+
+  /// The first tap is at `first`, or, where it is outside, gives the next one's place to minus infinities.
+  __device__ __forceinline__ Largest<T> largest(uint32_t first, Inside3 inside) const {
+    Largest<T> best;
+    const uint32_t start = (inside.left ? first : first + 1) * kEach<T>;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      best.value[i] = of[0].words[i];
+      best.where[i] = start;
+      best.see(i, of[1].words[i], (first + 1) * kEach<T>);
+      best.see(i, of[2].words[i], (first + 2) * kEach<T>);
+    }
+    return best;
+  }
+};
+
+/// The elements of y and index from the `at`-th word on.
+template <typename T>
+__device__ __forceinline__ void store_largest(const Largest<T>& best, uint32_t* y, uint8_t* index, int at) {
+  const uint32_t* where = best.where;
+  Sixteen<T> value = {{best.value[0], best.value[1], best.value[2], best.value[3]}};
+  if constexpr (sizeof(T) == 4) {
+    *reinterpret_cast<uint32_t*>(index + at) =
+        __byte_perm(__byte_perm(where[0], where[1], 0x0040), __byte_perm(where[2], where[3], 0x0040), 0x5410);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kEight; ++i) value.set(i, T(value[i]));  // of a NaN, that of T
+    *reinterpret_cast<uint2*>(index + 2 * at) = {__byte_perm(where[0], where[1], 0x6420),
+                                                 __byte_perm(where[2], where[3], 0x6420)};
+  }
+  store_sixteen(y + at, value);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kChannelBlock, 4)
+    max_pool2d_3x3_kernel(const uint32_t* x, uint32_t* y, uint8_t* index, MaxPool2dSizes sizes) {
+  const Lane<T> lane(sizes);
+  const int height = static_cast<int>(sizes.height), width = static_cast<int>(sizes.width);
+  const int columns = static_cast<int>(sizes.columns);
+  if (lane.column >= columns) return;
+  const Inside3 inside{lane.column > 0, 2 * lane.column + 1 < width};
+  const int x_row = width * lane.pixel, y_row = columns * lane.pixel;
+  for (int64_t image = blockIdx.z; image < sizes.images; image += gridDim.z) {
+    const uint32_t* middle = x + image * height * x_row + (2 * lane.column * lane.pixel + lane.word);
+    Largest<T> above =
+        Taps<T>(middle + (2 * lane.begin - 1) * x_row, lane.pixel, lane.begin > 0, inside).largest(0, inside);
+    if (lane.begin == 0) {
+#pragma unroll
+      for (uint32_t& where : above.where) where += 3 * kEach<T>;
+    }
+    for (int row = lane.begin; row < lane.end; ++row) {
+      const Taps<T> taps(middle + 2 * row * x_row, lane.pixel, true, inside);
+      const Taps<T> taps_below(middle + (2 * row + 1) * x_row, lane.pixel, 2 * row + 1 < height, inside);
+      const Largest<T> below = taps_below.largest(6, inside);
+      above.see(taps.largest(3, inside));
+      above.see(below);
+      const int64_t image_y = image * sizes.rows * y_row;
+      store_largest(above, y + image_y, index + image_y * (4 / int{sizeof(T)}),
+                    row * y_row + lane.column * lane.pixel + lane.word);
+      above = below;
+#pragma unroll
+      for (uint32_t& where : above.where) where -= 6 * kEach<T>;
+    }
+  }
+}
+
+/// One window's gradients and the places of its maxima.
+template <typename T>
+struct Window {
+  Sixteen<T> gradient;
+  uint32_t where[Pack<T>::kCount / 4];
+
+  /// A window of no maxima where there is none.
+  __device__ __forceinline__ Window(const uint32_t* dy, const uint8_t* index, int at, bool exists) {
+    gradient = {};
+#pragma unroll
+    for (uint32_t& bytes : where) bytes = ~0u;
+    if (!exists) return;
+    gradient = load_sixteen<T>(dy + at);
+    if constexpr (sizeof(T) == 4) {
+      where[0] = *reinterpret_cast<const uint32_t*>(index + at);
+    } else {
+      const uint2 bytes = *reinterpret_cast<const uint2*>(index + 2 * at);
+      where[0] = bytes.x;
+      where[1] = bytes.y;
+    }
+  }
+};
+
+/// A pixel's gradients.
+template <typename T>
+struct Gathered {
+  float sum[Pack<T>::kCount] = {};
+
+  /// Adds those of the window's maxima that lie at `place`.
+  __device__ __forceinline__ void add(const Window<T>& window, uint32_t place) {
+    const uint32_t here = place * 0x01010101u;
+#pragma unroll
+    for (int i = 0; i < Pack<T>::kCount; ++i) {
+      if (((window.where[i / 4] ^ here) & (0xffu << (8 * (i % 4)))) == 0) sum[i] += window.gradient[i];
+    }
+  }
+  __device__ __forceinline__ void store(uint32_t* dx) const {
+    Sixteen<T> result{};
+#pragma unroll
+    for (int i = 0; i < Pack<T>::kCount; ++i) result.set(i, T(sum[i]));
+    store_sixteen(dx, result);
+  }
+};
+
+template <typename T>
+__global__ void __launch_bounds__(kChannelBlock, 4)
+    max_pool2d_3x3_backward_kernel(const uint32_t* dy, const uint8_t* index, uint32_t* dx, MaxPool2dSizes sizes) {
+  const Lane<T> lane(sizes);
+  const int height = static_cast<int>(sizes.height), width = static_cast<int>(sizes.width);
+  const int rows = static_cast<int>(sizes.rows), columns = static_cast<int>(sizes.columns);
+  if (lane.column >= columns) return;
+  const bool next = lane.column + 1 < columns, right = 2 * lane.column + 1 < width;
+  const int x_row = width * lane.pixel, y_row = columns * lane.pixel;
+  for (int64_t image = blockIdx.z; image < sizes.images; image += gridDim.z) {
+    const int64_t image_y = image * rows * y_row;
+    const uint32_t* gradients = dy + image_y;
+    const uint8_t* places = index + image_y * (4 / int{sizeof(T)});
+    uint32_t* out = dx + image * height * x_row + (2 * lane.column * lane.pixel + lane.word);
+    int at = lane.begin * y_row + lane.column * lane.pixel + lane.word;
+    Window<T> here(gradients, places, at, true), beside(gradients, places, at + lane.pixel, next);
+    for (int row = lane.begin; row < lane.end; ++row) {
+      at += y_row;
+      const bool more = row + 1 < rows;
+      const Window<T> below(gradients, places, at, more);
+      const Window<T> across(gradients, places, at + lane.pixel, more && next);
+      uint32_t* pixel = out + 2 * row * x_row;
+      Gathered<T> middle;
+      middle.add(here, 4);
+      middle.store(pixel);
+      if (right) {
+        Gathered<T> sum;
+        sum.add(beside, 3);
+        sum.add(here, 5);
+        sum.store(pixel + lane.pixel);
+      }
+      if (2 * row + 1 < height) {
+        pixel += x_row;
+        Gathered<T> sum;
+        sum.add(below, 1);
+        sum.add(here, 7);
+        sum.store(pixel);
+        if (right) {
+          Gathered<T> corner;
+          corner.add(across, 0);
+          corner.add(below, 2);
+          corner.add(beside, 6);
+          corner.add(here, 8);
+          corner.store(pixel + lane.pixel);
+        }
+      }
+      here = below;
+      beside = across;
+    }
+  }
+}
+
+/// Whether the kernels above can take these arrays.
+inline bool is_3x3(const MaxPool2dSizes& sizes, std::initializer_list<const void*> arrays) {
+  const int64_t bytes = sizes.type == ElementType::f32 ? 4 : 2;
+  const int64_t pixel = sizes.channels * bytes;
+  const bool aligned = std::ranges::all_of(arrays, aligned16);
+  return sizes.window == 3 && sizes.stride == 2 && sizes.padding == 1 && pixel % 16 == 0 && aligned &&
+         sizes.rows <= 65535 && (sizes.height + 2) * (sizes.width + 2) * pixel / 4 < (int64_t{1} << 31);
+}
+
+/// So many blocks, if there are images for them, that all multiprocessors are full till the end.
+inline LaunchConfig grid_3x3(const MaxPool2dSizes& sizes, device::Stream stream) {
+  const int64_t per_thread = sizes.type == ElementType::f32 ? 4 : 8;
+  const int64_t tiles = (sizes.columns * (sizes.channels / per_thread) + kChannelBlock - 1) / kChannelBlock;
+  const int64_t strips = (sizes.rows + kStrip - 1) / kStrip;
+  const int64_t most = int64_t{multiprocessors()} * 32 / (tiles * strips);
+  const int64_t images = std::clamp<int64_t>(most, 1, std::min<int64_t>(sizes.images, 65535));
+  return {.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(strips), static_cast<unsigned>(images)},
+          .block = {kChannelBlock},
+          .stream = stream};
+}
+
+}  // namespace
+}  // namespace cytograd
