@@ -14,6 +14,7 @@ namespace cytograd {
 namespace {
 
 constexpr int kStrip = 4;
+constexpr int kStripBlock = 128;  // threads
 
 template <typename T>
 using Sixteen = Neighbours<T, Pack<T>::kCount>;  // bytes
@@ -27,6 +28,9 @@ template <typename T>
 __device__ __forceinline__ void store_sixteen(uint32_t* p, const Sixteen<T>& v) {
   store16(p, uint4{v.words[0], v.words[1], v.words[2], v.words[3]});
 }
+
+template <typename T>
+constexpr int kPerWord = 4 / sizeof(T);  // channels
 
 /// 1 in each channel of a word.
 template <typename T>
@@ -118,52 +122,57 @@ struct Taps {
   }
 };
 
-/// The elements of y and index from the `at`-th word on.
 template <typename T>
-__device__ __forceinline__ void store_largest(const Largest<T>& best, uint32_t* y, uint8_t* index, int at) {
+__device__ __forceinline__ void store_largest(const Largest<T>& best, uint32_t* y, uint8_t* index) {
   const uint32_t* where = best.where;
   Sixteen<T> value = {{best.value[0], best.value[1], best.value[2], best.value[3]}};
   if constexpr (sizeof(T) == 4) {
-    *reinterpret_cast<uint32_t*>(index + at) =
+    *reinterpret_cast<uint32_t*>(index) =
         __byte_perm(__byte_perm(where[0], where[1], 0x0040), __byte_perm(where[2], where[3], 0x0040), 0x5410);
   } else {
 #pragma unroll
     for (int i = 0; i < kEight; ++i) value.set(i, T(value[i]));  // of a NaN, that of T
-    *reinterpret_cast<uint2*>(index + 2 * at) = {__byte_perm(where[0], where[1], 0x6420),
+    *reinterpret_cast<uint2*>(index) = {__byte_perm(where[0], where[1], 0x6420),
                                                  __byte_perm(where[2], where[3], 0x6420)};
   }
-  store_sixteen(y + at, value);
+  store_sixteen(y, value);
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kChannelBlock, 4)
+__global__ void __launch_bounds__(kStripBlock, 8)
     max_pool2d_3x3_kernel(const uint32_t* x, uint32_t* y, uint8_t* index, MaxPool2dSizes sizes) {
   const Lane<T> lane(sizes);
   const int height = static_cast<int>(sizes.height), width = static_cast<int>(sizes.width);
-  const int columns = static_cast<int>(sizes.columns);
+  const int rows = static_cast<int>(sizes.rows), columns = static_cast<int>(sizes.columns);
+  const auto images = static_cast<unsigned>(sizes.images);
   if (lane.column >= columns) return;
   const Inside3 inside{lane.column > 0, 2 * lane.column + 1 < width};
   const int x_row = width * lane.pixel, y_row = columns * lane.pixel;
-  for (int64_t image = blockIdx.z; image < sizes.images; image += gridDim.z) {
-    const uint32_t* middle = x + image * height * x_row + (2 * lane.column * lane.pixel + lane.word);
-    Largest<T> above =
-        Taps<T>(middle + (2 * lane.begin - 1) * x_row, lane.pixel, lane.begin > 0, inside).largest(0, inside);
+  for (unsigned image = blockIdx.z; image < images; image += gridDim.z) {
+    const uint32_t* middle = x + int64_t{image} * (height * x_row) +
+                             (2 * lane.begin * x_row + 2 * lane.column * lane.pixel + lane.word);
+    const int64_t at = int64_t{image} * (rows * y_row) +
+                       (lane.begin * y_row + lane.column * lane.pixel + lane.word);
+    uint32_t* largest = y + at;
+    uint8_t* places = index + at * kPerWord<T>;
+    Largest<T> best = Taps<T>(middle - x_row, lane.pixel, lane.begin > 0, inside).largest(0, inside);
     if (lane.begin == 0) {
 #pragma unroll
-      for (uint32_t& where : above.where) where += 3 * kEach<T>;
+      for (uint32_t& where : best.where) where += 3 * kEach<T>;
     }
     for (int row = lane.begin; row < lane.end; ++row) {
-      const Taps<T> taps(middle + 2 * row * x_row, lane.pixel, true, inside);
-      const Taps<T> taps_below(middle + (2 * row + 1) * x_row, lane.pixel, 2 * row + 1 < height, inside);
+      const Taps<T> taps(middle, lane.pixel, true, inside);
+      const Taps<T> taps_below(middle + x_row, lane.pixel, 2 * row + 1 < height, inside);
       const Largest<T> below = taps_below.largest(6, inside);
-      above.see(taps.largest(3, inside));
-      above.see(below);
-      const int64_t image_y = image * sizes.rows * y_row;
-      store_largest(above, y + image_y, index + image_y * (4 / int{sizeof(T)}),
-                    row * y_row + lane.column * lane.pixel + lane.word);
-      above = below;
+      best.see(taps.largest(3, inside));
+      best.see(below);
+      store_largest(best, largest, places);
+      best = below;
 #pragma unroll
-      for (uint32_t& where : above.where) where -= 6 * kEach<T>;
+      for (uint32_t& where : best.where) where -= 6 * kEach<T>;
+      middle += 2 * x_row;
+      largest += y_row;
+      places += y_row * kPerWord<T>;
     }
   }
 }
@@ -175,89 +184,77 @@ struct Window {
   uint32_t where[Pack<T>::kCount / 4];
 
   /// A window of no maxima where there is none.
-  __device__ __forceinline__ Window(const uint32_t* dy, const uint8_t* index, int at, bool exists) {
+  __device__ __forceinline__ Window(const uint32_t* dy, const uint8_t* index, bool exists) {
     gradient = {};
 #pragma unroll
     for (uint32_t& bytes : where) bytes = ~0u;
     if (!exists) return;
-    gradient = load_sixteen<T>(dy + at);
+    gradient = load_sixteen<T>(dy);
     if constexpr (sizeof(T) == 4) {
-      where[0] = *reinterpret_cast<const uint32_t*>(index + at);
+      where[0] = *reinterpret_cast<const uint32_t*>(index);
     } else {
-      const uint2 bytes = *reinterpret_cast<const uint2*>(index + 2 * at);
+      const uint2 bytes = *reinterpret_cast<const uint2*>(index);
       where[0] = bytes.x;
       where[1] = bytes.y;
     }
   }
 };
 
-/// A pixel's gradients.
+/// A channel's gradients of the windows whose maximum lies at `place`: what a pixel gets from a window.
 template <typename T>
-struct Gathered {
-  float sum[Pack<T>::kCount] = {};
-
-  /// Adds those of the window's maxima that lie at `place`.
-  __device__ __forceinline__ void add(const Window<T>& window, uint32_t place) {
-    const uint32_t here = place * 0x01010101u;
-#pragma unroll
-    for (int i = 0; i < Pack<T>::kCount; ++i) {
-      if (((window.where[i / 4] ^ here) & (0xffu << (8 * (i % 4)))) == 0) sum[i] += window.gradient[i];
-    }
-  }
-  __device__ __forceinline__ void store(uint32_t* dx) const {
-    Sixteen<T> result{};
-#pragma unroll
-    for (int i = 0; i < Pack<T>::kCount; ++i) result.set(i, T(sum[i]));
-    store_sixteen(dx, result);
-  }
-};
+__device__ __forceinline__ void add_where(float& sum, const Window<T>& window, int i, uint32_t place) {
+  const int shift = 8 * (i % 4);
+  if ((window.where[i / 4] & (0xffu << shift)) == place << shift) sum += window.gradient[i];
+}
 
 template <typename T>
-__global__ void __launch_bounds__(kChannelBlock, 4)
+__global__ void __launch_bounds__(kStripBlock, 7)
     max_pool2d_3x3_backward_kernel(const uint32_t* dy, const uint8_t* index, uint32_t* dx, MaxPool2dSizes sizes) {
   const Lane<T> lane(sizes);
   const int height = static_cast<int>(sizes.height), width = static_cast<int>(sizes.width);
   const int rows = static_cast<int>(sizes.rows), columns = static_cast<int>(sizes.columns);
+  const auto images = static_cast<unsigned>(sizes.images);
   if (lane.column >= columns) return;
   const bool next = lane.column + 1 < columns, right = 2 * lane.column + 1 < width;
   const int x_row = width * lane.pixel, y_row = columns * lane.pixel;
-  for (int64_t image = blockIdx.z; image < sizes.images; image += gridDim.z) {
-    const int64_t image_y = image * rows * y_row;
-    const uint32_t* gradients = dy + image_y;
-    const uint8_t* places = index + image_y * (4 / int{sizeof(T)});
-    uint32_t* out = dx + image * height * x_row + (2 * lane.column * lane.pixel + lane.word);
-    int at = lane.begin * y_row + lane.column * lane.pixel + lane.word;
-    Window<T> here(gradients, places, at, true), beside(gradients, places, at + lane.pixel, next);
+  for (unsigned image = blockIdx.z; image < images; image += gridDim.z) {
+    const int64_t at = int64_t{image} * (rows * y_row) + (lane.begin * y_row + lane.column * lane.pixel + lane.word);
+    const uint32_t* gradients = dy + at;
+    const uint8_t* places = index + at * kPerWord<T>;
+    uint32_t* out = dx + int64_t{image} * (height * x_row) +
+                    (2 * lane.begin * x_row + 2 * lane.column * lane.pixel + lane.word);
+    const int beside_places = lane.pixel * kPerWord<T>;
+    Window<T> here(gradients, places, true);
+    Window<T> beside(gradients + lane.pixel, places + beside_places, next);
     for (int row = lane.begin; row < lane.end; ++row) {
-      at += y_row;
+      gradients += y_row;
+      places += y_row * kPerWord<T>;
       const bool more = row + 1 < rows;
-      const Window<T> below(gradients, places, at, more);
-      const Window<T> across(gradients, places, at + lane.pixel, more && next);
-      uint32_t* pixel = out + 2 * row * x_row;
-      Gathered<T> middle;
-      middle.add(here, 4);
-      middle.store(pixel);
-      if (right) {
-        Gathered<T> sum;
-        sum.add(beside, 3);
-        sum.add(here, 5);
-        sum.store(pixel + lane.pixel);
+      const Window<T> below(gradients, places, more);
+      const Window<T> across(gradients + lane.pixel, places + beside_places, more && next);
+      Sixteen<T> pixel[4] = {};
+#pragma unroll
+      for (int i = 0; i < Pack<T>::kCount; ++i) {
+        float sum[4] = {};
+        add_where(sum[0], here, i, 4);
+        add_where(sum[1], beside, i, 3);
+        add_where(sum[1], here, i, 5);
+        add_where(sum[2], below, i, 1);
+        add_where(sum[2], here, i, 7);
+        add_where(sum[3], across, i, 0);
+        add_where(sum[3], below, i, 2);
+        add_where(sum[3], beside, i, 6);
+        add_where(sum[3], here, i, 8);
+#pragma unroll
+        for (int k = 0; k < 4; ++k) pixel[k].set(i, T(sum[k]));
       }
-      if (2 * row + 1 < height) {
-        pixel += x_row;
-        Gathered<T> sum;
-        sum.add(below, 1);
-        sum.add(here, 7);
-        sum.store(pixel);
-        if (right) {
-          Gathered<T> corner;
-          corner.add(across, 0);
-          corner.add(below, 2);
-          corner.add(beside, 6);
-          corner.add(here, 8);
-          corner.store(pixel + lane.pixel);
-        }
-      }
+      const bool lower = 2 * row + 1 < height;
+      store_sixteen(out, pixel[0]);
+      if (right) store_sixteen(out + lane.pixel, pixel[1]);
+      out += x_row;
+      if (lower) store_sixteen(out, pixel[2]);
+      if (lower && right) store_sixteen(out + lane.pixel, pixel[3]);
+      out += x_row;
       here = below;
       beside = across;
     }
@@ -270,18 +267,18 @@ inline bool is_3x3(const MaxPool2dSizes& sizes, std::initializer_list<const void
   const int64_t pixel = sizes.channels * bytes;
   const bool aligned = std::ranges::all_of(arrays, aligned16);
   return sizes.window == 3 && sizes.stride == 2 && sizes.padding == 1 && pixel % 16 == 0 && aligned &&
-         sizes.rows <= 65535 && (sizes.height + 2) * (sizes.width + 2) * pixel / 4 < (int64_t{1} << 31);
+         sizes.rows <= 65535 && sizes.images < (int64_t{1} << 31) && (sizes.height + 2) * (sizes.width + 2) * pixel / 4 < (int64_t{1} << 31);
 }
 
 /// So many blocks, if there are images for them, that all multiprocessors are full till the end.
 inline LaunchConfig grid_3x3(const MaxPool2dSizes& sizes, device::Stream stream) {
   const int64_t per_thread = sizes.type == ElementType::f32 ? 4 : 8;
-  const int64_t tiles = (sizes.columns * (sizes.channels / per_thread) + kChannelBlock - 1) / kChannelBlock;
+  const int64_t tiles = (sizes.columns * (sizes.channels / per_thread) + kStripBlock - 1) / kStripBlock;
   const int64_t strips = (sizes.rows + kStrip - 1) / kStrip;
-  const int64_t most = int64_t{multiprocessors()} * 32 / (tiles * strips);
+  const int64_t most = int64_t{multiprocessors()} * 64 / (tiles * strips);
   const int64_t images = std::clamp<int64_t>(most, 1, std::min<int64_t>(sizes.images, 65535));
   return {.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(strips), static_cast<unsigned>(images)},
-          .block = {kChannelBlock},
+          .block = {kStripBlock},
           .stream = stream};
 }
 
