@@ -197,8 +197,8 @@ void launch_max_pool2d_backward(const MaxPool2dBackwardArguments& arguments, dev
   if (is_3x3(sizes, {arguments.dy, arguments.index, arguments.dx})) {
     dispatch_element(sizes.type, [&]<typename T>(ElementTag<T>) {
       launch("max_pool2d_backward", max_pool2d_3x3_backward_kernel<T>, grid_3x3(sizes, stream),
-             static_cast<const uint32_t*>(arguments.dy), arguments.index, static_cast<uint32_t*>(arguments.dx),
-             sizes);
+             static_cast<const uint32_t*>(arguments.dy), arguments.index,
+             static_cast<uint32_t*>(arguments.dx), sizes);
     });
     return;
   }

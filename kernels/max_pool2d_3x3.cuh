@@ -52,7 +52,8 @@ struct Lane {
   int end;
 
   __device__ explicit Lane(const MaxPool2dSizes& sizes)
-      : pixel(static_cast<int>(sizes.channels * int{sizeof(T)} / 4)), begin(static_cast<int>(blockIdx.y) * kStrip) {
+      : pixel(static_cast<int>(sizes.channels * int{sizeof(T)} / 4)),
+        begin(static_cast<int>(blockIdx.y) * kStrip) {
     const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), packs = pixel / 4;
     column = item / packs;
     word = 4 * (item - column * packs);
@@ -133,7 +134,7 @@ __device__ __forceinline__ void store_largest(const Largest<T>& best, uint32_t* 
 #pragma unroll
     for (int i = 0; i < kEight; ++i) value.set(i, T(value[i]));  // of a NaN, that of T
     *reinterpret_cast<uint2*>(index) = {__byte_perm(where[0], where[1], 0x6420),
-                                                 __byte_perm(where[2], where[3], 0x6420)};
+                                        __byte_perm(where[2], where[3], 0x6420)};
   }
   store_sixteen(y, value);
 }
@@ -151,8 +152,8 @@ __global__ void __launch_bounds__(kStripBlock, 8)
   for (unsigned image = blockIdx.z; image < images; image += gridDim.z) {
     const uint32_t* middle = x + int64_t{image} * (height * x_row) +
                              (2 * lane.begin * x_row + 2 * lane.column * lane.pixel + lane.word);
-    const int64_t at = int64_t{image} * (rows * y_row) +
-                       (lane.begin * y_row + lane.column * lane.pixel + lane.word);
+    const int64_t at =
+        int64_t{image} * (rows * y_row) + (lane.begin * y_row + lane.column * lane.pixel + lane.word);
     uint32_t* largest = y + at;
     uint8_t* places = index + at * kPerWord<T>;
     Largest<T> best = Taps<T>(middle - x_row, lane.pixel, lane.begin > 0, inside).largest(0, inside);
@@ -209,7 +210,8 @@ __device__ __forceinline__ void add_where(float& sum, const Window<T>& window, i
 
 template <typename T>
 __global__ void __launch_bounds__(kStripBlock, 7)
-    max_pool2d_3x3_backward_kernel(const uint32_t* dy, const uint8_t* index, uint32_t* dx, MaxPool2dSizes sizes) {
+    max_pool2d_3x3_backward_kernel(const uint32_t* dy, const uint8_t* index, uint32_t* dx,
+                                   MaxPool2dSizes sizes) {
   const Lane<T> lane(sizes);
   const int height = static_cast<int>(sizes.height), width = static_cast<int>(sizes.width);
   const int rows = static_cast<int>(sizes.rows), columns = static_cast<int>(sizes.columns);
@@ -218,7 +220,8 @@ __global__ void __launch_bounds__(kStripBlock, 7)
   const bool next = lane.column + 1 < columns, right = 2 * lane.column + 1 < width;
   const int x_row = width * lane.pixel, y_row = columns * lane.pixel;
   for (unsigned image = blockIdx.z; image < images; image += gridDim.z) {
-    const int64_t at = int64_t{image} * (rows * y_row) + (lane.begin * y_row + lane.column * lane.pixel + lane.word);
+    const int64_t at =
+        int64_t{image} * (rows * y_row) + (lane.begin * y_row + lane.column * lane.pixel + lane.word);
     const uint32_t* gradients = dy + at;
     const uint8_t* places = index + at * kPerWord<T>;
     uint32_t* out = dx + int64_t{image} * (height * x_row) +
@@ -267,7 +270,8 @@ inline bool is_3x3(const MaxPool2dSizes& sizes, std::initializer_list<const void
   const int64_t pixel = sizes.channels * bytes;
   const bool aligned = std::ranges::all_of(arrays, aligned16);
   return sizes.window == 3 && sizes.stride == 2 && sizes.padding == 1 && pixel % 16 == 0 && aligned &&
-         sizes.rows <= 65535 && sizes.images < (int64_t{1} << 31) && (sizes.height + 2) * (sizes.width + 2) * pixel / 4 < (int64_t{1} << 31);
+         sizes.rows <= 65535 && sizes.images < (int64_t{1} << 31) &&
+         (sizes.height + 2) * (sizes.width + 2) * pixel / 4 < (int64_t{1} << 31);
 }
 
 /// So many blocks, if there are images for them, that all multiprocessors are full till the end.
@@ -277,9 +281,10 @@ inline LaunchConfig grid_3x3(const MaxPool2dSizes& sizes, device::Stream stream)
   const int64_t strips = (sizes.rows + kStrip - 1) / kStrip;
   const int64_t most = int64_t{multiprocessors()} * 64 / (tiles * strips);
   const int64_t images = std::clamp<int64_t>(most, 1, std::min<int64_t>(sizes.images, 65535));
-  return {.grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(strips), static_cast<unsigned>(images)},
-          .block = {kStripBlock},
-          .stream = stream};
+  return {
+      .grid = {static_cast<unsigned>(tiles), static_cast<unsigned>(strips), static_cast<unsigned>(images)},
+      .block = {kStripBlock},
+      .stream = stream};
 }
 
 }  // namespace
