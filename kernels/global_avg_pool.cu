@@ -1,5 +1,5 @@
-// y = mean of x over an image's pixels; dx = dy / pixels at each of them. A block has up to 256 channels of an image;
-// sums are f32, in one order. Bytes an element of x: 4 in f32, 2 in 16 bits, read forward, written backward; at
+// y = mean of x over an image's pixels; dx = dy / pixels at each of them. A block has up to 512 bytes of an image's
+// channels; sums are f32, in one order. Bytes an element of x: 4 in f32, 2 in 16 bits, read forward, written backward; at
 // 4.3 TB/s, 1,075 and 2,150 billion elements a second.
 #include "kernels/channels.cuh"
 #include "kernels/global_avg_pool.h"

@@ -2,7 +2,8 @@
 // windows that cover it: each dx is written once, by one thread, in one order. Overlaps come from the caches.
 // Bytes an element of x, window 3 and stride 2: x read or dx written once, y or dy 1/4, index 1/4 byte; 5.25 in f32,
 // 2.75 in 16 bits; at 4.3 TB/s, 819 and 1,564 billion elements a second. But about 23 instructions an element forward and
-// 38 backward, where an H100 issues 40 in f32 and 21 in 16 bits in that time: instructions bound it in 16 bits.
+// 38 backward, where an H100 issues 40 in f32 and 21 in 16 bits in that time: instructions bound it in 16 bits. Those
+// windows, with padding 1, have kernels of their own, max_pool2d_3x3.cuh; the ones here take all others.
 #include "kernels/channels.cuh"
 #include "kernels/max_pool2d.h"
 #include "kernels/max_pool2d_3x3.cuh"
