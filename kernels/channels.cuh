@@ -15,9 +15,9 @@ constexpr int kChannelBlock = 256;  // threads
 constexpr int kEight = 8;           // channels of a thread: 16 bytes in 16 bits, and a byte of a bit mask
 
 /// Values of neighbouring channels as they lie in memory. As an array of 16-bit values each would take a register.
-template <typename T>
-struct Eight {
-  uint32_t words[kEight * sizeof(T) / 4];
+template <typename T, int kCount>
+struct Neighbours {
+  uint32_t words[kCount * sizeof(T) / 4];
 
   __device__ __forceinline__ float operator[](int i) const {
     if constexpr (sizeof(T) == 4) {
@@ -37,6 +37,9 @@ struct Eight {
     }
   }
 };
+
+template <typename T>
+using Eight = Neighbours<T, kEight>;
 
 /// Whether rows of `channels` can be accessed as whole Eights, 16 bytes at a time.
 inline bool packed_channels(int64_t channels, std::initializer_list<const void*> arrays) {

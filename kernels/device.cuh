@@ -22,6 +22,7 @@ namespace cytograd {
 //   dynamic_shared<T>()  the launch's `shared_bytes`, aligned to 16
 //   store16(p, value)    16 bytes to global memory, by one instruction
 //   in_global(p)         p, known to point to global memory
+//   halves_greater<T>(a, b), halves_nan<T>(v)  all bits set in each half of a word, a T, where it holds
 
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/cuda_check.h"
 #include "kernels/runtime.h"
@@ -51,6 +52,25 @@ template <typename T>
 __device__ __forceinline__ T* in_global(T* p) {
   __builtin_assume(__isGlobal(p));
   return p;
+}
+
+template <typename T>
+__device__ __forceinline__ auto two_halves(uint32_t word) {
+  std::conditional_t<std::is_same_v<T, bf16>, __nv_bfloat162, __half2> halves;
+  memcpy(&halves, &word, sizeof(word));
+  return halves;
+}
+
+/// All bits set in each half of the result where that half of `a`, a T, is greater than `b`'s.
+template <typename T>
+__device__ __forceinline__ uint32_t halves_greater(uint32_t a, uint32_t b) {
+  return __hgt2_mask(two_halves<T>(a), two_halves<T>(b));
+}
+
+/// All bits set in each half of the result where that half of `v`, a T, is NaN.
+template <typename T>
+__device__ __forceinline__ uint32_t halves_nan(uint32_t v) {
+  return __hneu2_mask(two_halves<T>(v), two_halves<T>(v));
 }
 
 inline int multiprocessors() { return device::info().multiprocessors; }

@@ -39,6 +39,27 @@ T* in_global(T* p) {
   return p;
 }
 
+/// All bits set in each half of the result where test(that half of a, of b), both T, holds.
+template <typename T, typename Test>
+uint32_t halves_where(uint32_t a, uint32_t b, const Test& test) {
+  uint32_t result = 0;
+  for (int i = 0; i < 32; i += 16) {
+    T of_a, of_b;
+    of_a.bits = static_cast<uint16_t>(a >> i);
+    of_b.bits = static_cast<uint16_t>(b >> i);
+    if (test(static_cast<float>(of_a), static_cast<float>(of_b))) result |= 0xffffu << i;
+  }
+  return result;
+}
+template <typename T>
+uint32_t halves_greater(uint32_t a, uint32_t b) {
+  return halves_where<T>(a, b, [](float of_a, float of_b) { return of_a > of_b; });
+}
+template <typename T>
+uint32_t halves_nan(uint32_t v) {
+  return halves_where<T>(v, v, [](float of_v, float) { return of_v != of_v; });
+}
+
 inline int multiprocessors() { return device::info().multiprocessors; }
 
 }  // namespace cytograd

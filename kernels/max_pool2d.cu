@@ -2,9 +2,11 @@
 // windows that cover it: each dx is written once, by one thread, in one order. Overlaps come from the caches.
 // Bytes an element of x, window 3 and stride 2: x read or dx written once, y or dy 1/4, index 1/4 byte; 5.25 in f32,
 // 2.75 in 16 bits; at 4.3 TB/s, 819 and 1,564 billion elements a second. But about 23 instructions an element forward and
-// 38 backward, where an H100 issues 40 in f32 and 21 in 16 bits in that time: instructions bound it in 16 bits.
+// 38 backward, where an H100 issues 40 in f32 and 21 in 16 bits in that time: instructions bound it in 16 bits. Those
+// windows, with padding 1, have kernels of their own, max_pool2d_3x3.cuh; the ones here take all others.
 #include "kernels/channels.cuh"
 #include "kernels/max_pool2d.h"
+#include "kernels/max_pool2d_3x3.cuh"
 
 namespace cytograd {
 namespace {
@@ -171,6 +173,14 @@ void launch_max_pool2d(const MaxPool2dArguments& arguments, device::Stream strea
   const MaxPool2dSizes& sizes = arguments.sizes;
   const int64_t lines = sizes.images * sizes.rows;
   if (lines * sizes.columns * sizes.channels == 0) return;
+  if (is_3x3(sizes, {arguments.x, arguments.y, arguments.index})) {
+    dispatch_element(sizes.type, [&]<typename T>(ElementTag<T>) {
+      launch("max_pool2d", max_pool2d_3x3_kernel<T>, grid_3x3(sizes, stream),
+             static_cast<const uint32_t*>(arguments.x), static_cast<uint32_t*>(arguments.y), arguments.index,
+             sizes);
+    });
+    return;
+  }
   const ChannelGrid grid = line_grid(lines, sizes.channels);
   dispatch_channels(sizes.type, packed_channels(sizes.channels, {arguments.x, arguments.y, arguments.index}),
                     [&]<typename T, typename Packed>(ElementTag<T>, Packed) {
@@ -185,6 +195,14 @@ void launch_max_pool2d_backward(const MaxPool2dBackwardArguments& arguments, dev
   const MaxPool2dSizes& sizes = arguments.sizes;
   const int64_t lines = sizes.images * sizes.height;
   if (lines * sizes.width * sizes.channels == 0) return;
+  if (is_3x3(sizes, {arguments.dy, arguments.index, arguments.dx})) {
+    dispatch_element(sizes.type, [&]<typename T>(ElementTag<T>) {
+      launch("max_pool2d_backward", max_pool2d_3x3_backward_kernel<T>, grid_3x3(sizes, stream),
+             static_cast<const uint32_t*>(arguments.dy), arguments.index,
+             static_cast<uint32_t*>(arguments.dx), sizes);
+    });
+    return;
+  }
   const ChannelGrid grid = line_grid(lines, sizes.channels);
   dispatch_channels(
       sizes.type, packed_channels(sizes.channels, {arguments.dy, arguments.index, arguments.dx}),

@@ -79,8 +79,8 @@ struct MaxPoolCase {
   MaxPool2dOptions options;
 };
 
-/// Windows cut on each side, whole rows and columns that no window reads, channels in eights and not, several blocks
-/// side by side, images enough for several turns.
+/// Windows cut on each side, whole rows and columns that no window reads, channels in eights, in fours and in neither,
+/// several blocks side by side, images enough for several turns.
 const MaxPoolCase kMaxPools[] = {{{2, 9, 7, 8}, {}},
                                  {{1, 7, 5, 24}, {.window = 2, .stride = 2, .padding = 0}},
                                  {{2, 8, 11, 3}, {.window = 2, .stride = 5, .padding = 1}},
@@ -90,7 +90,12 @@ const MaxPoolCase kMaxPools[] = {{{2, 9, 7, 8}, {}},
                                  {{3, 5, 4, 264}, {}},
                                  {{2, 4, 4, 300}, {.window = 4, .stride = 4, .padding = 0}},
                                  {{1, 1, 9, 1}, {.window = 1, .stride = 1, .padding = 0}},
-                                 {{40, 33, 31, 8}, {}}};
+                                 {{40, 33, 31, 8}, {}},
+                                 {{2, 18, 6, 16}, {}},
+                                 {{1, 1, 1, 8}, {}},
+                                 {{2, 2, 2, 12}, {}},
+                                 {{1, 8, 9, 4}, {}},
+                                 {{1, 5, 66, 64}, {}}};
 
 /// Few different values, so that windows have several maxima; some NaN and infinities.
 Tensor picture(const Shape& shape, DType dtype) {
