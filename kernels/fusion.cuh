@@ -166,7 +166,7 @@ struct ColouredPixels {
     // blue leave of it.
     uint32_t words[kPixels] = {}, red_blue[kPixels] = {};
     const uint32_t* colours = rgb;
-#pragma unroll 1
+#pragma unroll 2
     for (int32_t c = 0; c < channels; ++c, ++raw, colours += 256) {
 #pragma unroll
       for (int p = 0; p < kPixels; ++p) {
@@ -229,7 +229,7 @@ struct MixedPixels {
       for (int k = 0; k < kValues; ++k) v[p][k] = bias.v[k];
     }
     const float* weights = weight;
-#pragma unroll 1
+#pragma unroll(kShrink == 1 ? 2 : 1)
     for (int32_t c = 0; c < channels; ++c, ++first, weights += kMaxImageChannels) {
       uint32_t box[kPixels] = {};
 #pragma unroll(kShrink > 0 ? kShrink : 1)
@@ -310,6 +310,17 @@ __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& t
 #pragma unroll 1
       for (uint32_t i = slot; i < bytes; i += 1u << tiling.raw_lanes) raw[to + i] = line[i];
     }
+    return;
+  }
+  if (step * tiling.raw_pitch % 16 == 0) {  // the thread's rows lie alike
+    const uint32_t skew = to % 16;
+    if (slot * 16 >= skew + bytes) return;
+    const int64_t line_step = step * pitch;
+    const uint32_t to_step = step * tiling.raw_pitch;
+    uint8_t* out = raw + (to - skew) + slot * 16;
+    line += static_cast<int64_t>(slot * 16) - skew;
+#pragma unroll 4
+    for (; row < rows; row += step, line += line_step, out += to_step) copy16_async(out, line);
     return;
   }
 #pragma unroll 1
