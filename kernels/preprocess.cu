@@ -1,9 +1,10 @@
 // y = (v - centre) * scale + shift with v the fused, shrunk pixels, turned. Reads each raw byte of the crop once and
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
-// 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels, in instructions an element by
-// what nvcc 13 makes of them, with shrink 1 and 2: 9 and 17 without fusion, 20 with six channels and a colour map; copies
-// to and from shared memory add 3. An instruction an element takes a GPU of 132 multiprocessors 3.4 us for 100 million
-// elements: computed, not measured.
+// 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take,
+// in instructions an element as nvcc 13 compiles them for six channels, with shrink 1 and 2: 9 and 17 without fusion, 22
+// with a colour map and 24 with a linear fusion into three (shrink 1); copies to and from shared memory add 3. 100 million
+// elements by one instruction take 132 multiprocessors 3.4 us, so that only the first are near bytes: computed, not yet
+// measured.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -170,7 +171,7 @@ __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const
   }
 }
 
-/// A block's tiles, one after another: images change seldom.
+/// A block's tiles follow each other, so that it seldom comes to another image.
 template <typename F, typename Y>
 __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
     preprocess_kernel(FusedImages images, Tiling tiling, Target<Y> target) {
