@@ -91,8 +91,8 @@ __device__ __forceinline__ Patch tile_of(const FusedImages& images, const Tiling
           tile_extent(left, images.columns, tiling.log_side)};
 }
 
-// ---- fusions: the channels of one group at some pixels, `apart` bytes from each other, not yet divided by the pixels of
-// their boxes
+// ---- fusions: the channels of one group at some pixels, `apart` bytes from each other, not yet divided by the pixels
+// of their boxes
 
 struct NoTable {};
 
@@ -330,8 +330,8 @@ __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& t
   }
 }
 
-/// The running thread's part of each patch: of every step-th row from `row` on, a run of kRun pixels from `column` on, a
-/// kRun-th of a tile apart, so that threads side by side take pixels side by side.
+/// The running thread's part of each patch: of every step-th row from `row` on, a run of kRun pixels from `column` on,
+/// a kRun-th of a tile apart, so that threads side by side take pixels side by side.
 struct PixelPart {
   int32_t group, column, row, step;
 
