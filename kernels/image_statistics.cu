@@ -1,7 +1,7 @@
 // sum = sum_p v[p], square = sum_p v[p]^2 over the pixels of each image's crop, by channel. Reads each raw byte of the
-// crop once; at 4.3 TB/s, 4,300 billion bytes a second. Without fusion, the loop over pixels has 4.5 instructions a byte
-// where shrink is 1 and 3.1 where it is 2, as nvcc 13 compiles it; with six channels, a colour map has 9 a byte and a
-// linear fusion into three has 11. The copy to shared memory adds one: computed, not yet measured.
+// crop once; at 4.3 TB/s, 4,300 billion bytes a second. Without fusion, the loop over pixels has 4.5 instructions a
+// byte where shrink is 1 and 3.1 where it is 2, as nvcc 13 compiles it; with six channels, a colour map has 9 a byte
+// and a linear fusion into three has 11. The copy to shared memory adds one: computed, not yet measured.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"

@@ -1,9 +1,9 @@
 // y = (v - centre) * scale + shift with v the fused, shrunk pixels, turned. Reads each raw byte of the crop once and
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
-// 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an
-// element as nvcc 13 compiles them for six channels, with shrink 1 and 2: 9 and 17 without fusion; with shrink 1, 22 with
-// a colour map and 24 with a linear fusion into three. Copies to and from shared memory add 3. One instruction for each of
-// 100 million elements takes 132 multiprocessors 3.4 us: computed, not yet measured.
+// 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
+// as nvcc 13 compiles them for six channels, with shrink 1 and 2: 9 and 17 without fusion; with shrink 1, 22 with a
+// colour map and 24 with a linear fusion into three. Copies to and from shared memory add 3. One instruction for each
+// of 100 million elements takes 132 multiprocessors 3.4 us: computed, not yet measured.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
