@@ -21,6 +21,7 @@ namespace cytograd {
 //   block_shared<T>()    the running block's T in shared memory, one for each type; not initialised
 //   dynamic_shared<T>()  the launch's `shared_bytes`, aligned to 16
 //   store16(p, value)    16 bytes to global memory, by one instruction
+//   copy16_async(to, p)  16 bytes from global to shared memory; wait_copies() waits for the thread's
 //   in_global(p)         p, known to point to global memory
 //   halves_greater<T>(a, b), halves_nan<T>(v)  all bits set in each half of a word, a T, where it holds
 

@@ -46,6 +46,16 @@ __device__ __forceinline__ void store16(void* p, const uint4& value) {
                : "memory");
 }
 
+/// 16 bytes from global to shared memory, both aligned to 16, past the registers: loads follow each other without end.
+__device__ __forceinline__ void copy16_async(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(__cvta_generic_to_global(global))
+               : "memory");
+}
+/// Until the thread's copies are there: for itself, and for others after a barrier.
+__device__ __forceinline__ void wait_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 /// p, which is in global memory. Kernels' arguments are known to be; what a kernel finds in a table in memory is not,
 /// and would be followed by generic accesses.
 template <typename T>

@@ -34,6 +34,11 @@ T* dynamic_shared() {
 
 inline void store16(void* p, const uint4& value) { *static_cast<uint4*>(p) = value; }
 
+inline void copy16_async(void* shared, const void* global) {
+  *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
+}
+inline void wait_copies() {}
+
 template <typename T>
 T* in_global(T* p) {
   return p;

@@ -2,8 +2,8 @@
 // accesses of 16 bytes, and its threads take pixels from there in any order: turned and mirrored images cost no more
 // than others. Where not even a small tile fits (shrink beyond 8 or so), threads read global memory.
 //
-// A thread keeps one group of channels, so that what belongs to a channel stays in its registers, and goes through the
-// pixels: thread t has group t % groups, and each (256 / groups)-th pixel from t / groups on.
+// A thread keeps one group of channels, so that what belongs to a channel stays in its registers, and some columns of
+// the tile, so that going through the rows adds one step to an address: see PixelPart.
 #pragma once
 
 #include <bit>
@@ -16,6 +16,12 @@
 namespace cytograd {
 
 constexpr int kTileBlock = 256;
+constexpr int kMaxLogSide = 6, kMinLogSide = 3;  // of tiles
+constexpr int kLogRun = 2, kRun = 1 << kLogRun;  // pixels that a thread reads at once
+static_assert(kLogRun <= kMinLogSide);
+// A thread has no more than these of a tile.
+constexpr int kMaxPixelsAThread =
+    kRun * (1 << kMaxLogSide) / ((kTileBlock / kMaxImageChannels) >> (kMaxLogSide - kLogRun));
 
 // ---- how crops are cut into tiles
 
@@ -38,7 +44,6 @@ inline int32_t log_lanes(int64_t bytes) {
 /// The largest tiles whose raw pixels, and `other(side)` bytes beside them, fit `most` bytes of shared memory.
 template <typename Other>
 Tiling tiling_of(const FusedImages& images, int64_t most, const Other& other) {
-  constexpr int kMaxLogSide = 6, kMinLogSide = 3;
   Tiling tiling;
   for (int log_side = kMaxLogSide; log_side >= kMinLogSide && tiling.staged == 0; --log_side) {
     const int64_t side = int64_t{1} << log_side;
@@ -86,7 +91,8 @@ __device__ __forceinline__ Patch tile_of(const FusedImages& images, const Tiling
           tile_extent(left, images.columns, tiling.log_side)};
 }
 
-// ---- fusions: the channels of one group at one pixel, not yet divided by the pixels of its box
+// ---- fusions: the channels of one group at some pixels, `apart` bytes from each other, not yet divided by the pixels
+// of their boxes
 
 struct NoTable {};
 
@@ -97,22 +103,28 @@ struct PlainPixels {
   static constexpr int kValues = 1;
 
   __device__ PlainPixels(const FusedImages& images, const Table&, int group)
-      : shrink(images.shrink), channels(images.channels), channel(group) {}
+      : shrink(images.shrink), channels(images.channels), offset(group) {}
+  static __device__ int32_t groups(const FusedImages& images) { return images.fused; }
   static __device__ void fill(const FusedImages&, Table&) {}
 
-  template <int kShrink, typename Index>
-  __device__ __forceinline__ void read(const uint8_t* first, Index pitch, Value (&v)[kValues]) const {
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
+                                       Value (&v)[kPixels][kValues]) const {
     const int32_t side = kShrink > 0 ? kShrink : shrink;
-    first += channel;
-    v[0] = 0;
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) v[p][0] = 0;
 #pragma unroll(kShrink > 0 ? kShrink : 1)
-    for (int32_t i = 0; i < side; ++i, first += pitch) {
+    for (int32_t i = 0; i < side; ++i) {
 #pragma unroll(kShrink > 0 ? kShrink : 1)
-      for (int32_t j = 0; j < side; ++j) v[0] += first[j * channels];
+      for (int32_t j = 0; j < side; ++j) {
+#pragma unroll
+        for (int p = 0; p < kPixels; ++p) v[p][0] += first[i * pitch + j * channels + p * apart];
+      }
     }
   }
 
-  int32_t shrink, channels, channel;
+  int32_t shrink, channels;
+  int32_t offset;  // of what it reads in a pixel
 };
 
 /// Each channel's value has a share of red, green and blue; sums saturate. All three are one group, since the table's
@@ -126,6 +138,7 @@ struct ColouredPixels {
 
   __device__ ColouredPixels(const FusedImages& images, const Table& table, int)
       : rgb(table.rgb), shrink(images.shrink), channels(images.channels) {}
+  static __device__ int32_t groups(const FusedImages&) { return 1; }
   static __device__ void fill(const FusedImages& images, Table& table) {
     for (int32_t i = threadIdx.x; i < images.channels * 256; i += kTileBlock) {
       const uint8_t* colour = images.colormap + 3 * i;
@@ -133,80 +146,114 @@ struct ColouredPixels {
     }
   }
 
-  template <int kShrink, typename Index>
-  __device__ __forceinline__ void read(const uint8_t* first, Index pitch, Value (&v)[kValues]) const {
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
+                                       Value (&v)[kPixels][kValues]) const {
     const int32_t side = kShrink > 0 ? kShrink : shrink;
-    v[0] = v[1] = v[2] = 0;
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) v[p][0] = v[p][1] = v[p][2] = 0;
 #pragma unroll 1
-    for (int32_t i = 0; i < side; ++i, first += pitch) {
-      const uint8_t* raw = first;
+    for (int32_t i = 0; i < side; ++i) {
 #pragma unroll 1
-      for (int32_t j = 0; j < side; ++j) {
-        uint32_t red_blue = 0, green = 0;  // sums of eight times 255 fit the 16 bits that each has
+      for (int32_t j = 0; j < side; ++j) add_colours(first + i * pitch + j * channels, apart, v);
+    }
+  }
+
+  template <int kPixels, typename Index>
+  __device__ __forceinline__ void add_colours(const uint8_t* raw, Index apart,
+                                              Value (&v)[kPixels][kValues]) const {
+    // Sums of eight times 255 fit 16 bits. That of green goes over its 8 bits within the sum of words: what red and
+    // blue leave of it.
+    uint32_t words[kPixels] = {}, red_blue[kPixels] = {};
+    const uint32_t* colours = rgb;
 #pragma unroll 2
-        for (int32_t c = 0; c < channels; ++c) {
-          const uint32_t word = rgb[c * 256 + *raw++];
-          red_blue += word & 0x00ff00ffu;
-          green += word >> 8 & 0xffu;
-        }
-        const uint32_t red = red_blue & 0xffffu, blue = red_blue >> 16;
-        v[0] += red < 255 ? red : 255;
-        v[1] += green < 255 ? green : 255;
-        v[2] += blue < 255 ? blue : 255;
+    for (int32_t c = 0; c < channels; ++c, ++raw, colours += 256) {
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) {
+        const uint32_t word = colours[raw[p * apart]];
+        words[p] += word;
+        red_blue[p] += word & 0x00ff00ffu;
       }
+    }
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) {
+      const uint32_t red = red_blue[p] & 0xffffu, green = (words[p] - red_blue[p]) >> 8,
+                     blue = red_blue[p] >> 16;
+      v[p][0] += red < 255 ? red : 255;
+      v[p][1] += green < 255 ? green : 255;
+      v[p][2] += blue < 255 ? blue : 255;
     }
   }
 
   const uint32_t* rgb;
   int32_t shrink, channels;
+  static constexpr int32_t offset = 0;
 };
 
-/// bias + weight * (mean of the box): a group is a fused channel.
+/// bias + weight * (mean of the box): a group is up to four fused channels, which share what is read.
 struct MixedPixels {
-  struct Table {
-    float weight[kMaxImageChannels][kMaxImageChannels];  // over the pixels of a box
+  struct alignas(16) Table {
+    float weight[kMaxImageChannels]
+                [kMaxImageChannels];  // [channels, fused], over the pixels of a box; 0 beyond
     float bias[kMaxImageChannels];
   };
   using Value = float;
-  static constexpr int kValues = 1;
+  static constexpr int kValues = 4;
+  static_assert(kMaxImageChannels % kValues == 0 && kMaxImageChannels * kMaxImageChannels <= kTileBlock);
 
   __device__ MixedPixels(const FusedImages& images, const Table& table, int group)
-      : bias(table.bias[group]), shrink(images.shrink), channels(images.channels) {
-#pragma unroll
-    for (int32_t c = 0; c < kMaxImageChannels; ++c) weight[c] = table.weight[group][c];
+      : weight(&table.weight[0][group * kValues]),
+        bias(load_pack(table.bias + group * kValues)),
+        shrink(images.shrink),
+        channels(images.channels) {}
+  static __device__ int32_t groups(const FusedImages& images) {
+    return (images.fused + kValues - 1) / kValues;
   }
   static __device__ void fill(const FusedImages& images, Table& table) {
-    const int32_t k = static_cast<int32_t>(threadIdx.x) / kMaxImageChannels;
-    const int32_t c = static_cast<int32_t>(threadIdx.x) % kMaxImageChannels;
-    if (k >= images.fused) return;
+    const int32_t c = static_cast<int32_t>(threadIdx.x) / kMaxImageChannels;
+    const int32_t k = static_cast<int32_t>(threadIdx.x) % kMaxImageChannels;
+    if (c >= kMaxImageChannels) return;
     const auto pixels = static_cast<float>(int64_t{images.shrink} * images.shrink);
-    table.weight[k][c] = c < images.channels ? images.weight[k * images.channels + c] / pixels : 0.0f;
-    if (c == 0) table.bias[k] = images.bias[k];
+    const bool used = c < images.channels && k < images.fused;
+    table.weight[c][k] = used ? images.weight[k * images.channels + c] / pixels : 0.0f;
+    if (c == 0) table.bias[k] = k < images.fused ? images.bias[k] : 0.0f;
   }
 
-  template <int kShrink, typename Index>
-  __device__ __forceinline__ void read(const uint8_t* first, Index pitch, Value (&v)[kValues]) const {
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
+                                       Value (&v)[kPixels][kValues]) const {
     const int32_t side = kShrink > 0 ? kShrink : shrink;
-    uint32_t box[kMaxImageChannels] = {};
-#pragma unroll 1
-    for (int32_t i = 0; i < side; ++i, first += pitch) {
-      const uint8_t* raw = first;
-#pragma unroll 1
-      for (int32_t j = 0; j < side; ++j, raw += channels) {
 #pragma unroll
-        for (int32_t c = 0; c < kMaxImageChannels; ++c) {
-          if (c < channels) box[c] += raw[c];
+    for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+      for (int k = 0; k < kValues; ++k) v[p][k] = bias.v[k];
+    }
+    const float* weights = weight;
+#pragma unroll(kShrink == 1 ? 2 : 1)
+    for (int32_t c = 0; c < channels; ++c, ++first, weights += kMaxImageChannels) {
+      uint32_t box[kPixels] = {};
+#pragma unroll(kShrink > 0 ? kShrink : 1)
+      for (int32_t i = 0; i < side; ++i) {
+#pragma unroll(kShrink > 0 ? kShrink : 1)
+        for (int32_t j = 0; j < side; ++j) {
+#pragma unroll
+          for (int p = 0; p < kPixels; ++p) box[p] += first[i * pitch + j * channels + p * apart];
         }
       }
-    }
-    v[0] = bias;
+      const Pack<float> w = load_pack(weights);
 #pragma unroll
-    for (int32_t c = 0; c < kMaxImageChannels; ++c) v[0] += weight[c] * static_cast<float>(box[c]);
+      for (int p = 0; p < kPixels; ++p) {
+        const auto value = static_cast<float>(box[p]);
+#pragma unroll
+        for (int k = 0; k < kValues; ++k) v[p][k] += w.v[k] * value;
+      }
+    }
   }
 
-  float weight[kMaxImageChannels];
-  float bias;
+  const float* weight;
+  Pack<float> bias;
   int32_t shrink, channels;
+  static constexpr int32_t offset = 0;
 };
 
 template <typename F>
@@ -243,10 +290,9 @@ __device__ __forceinline__ uint32_t in_slot(const void* p) {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) % 16);
 }
 
-/// Copies a patch's raw pixels; the first goes to raw + in_slot(first).
+/// Copies a patch's raw pixels; the first goes to raw + in_slot(first). They are there after wait_copies and a barrier.
 __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& tiling, const uint8_t* first,
                                       const Patch& patch, uint8_t* raw) {
-  constexpr int kAtOnce = 4;  // loads under way
   const int64_t pitch = images.width * images.channels;
   const uint8_t* const end = images.images + images.count * images.height * pitch;
   const auto bytes = static_cast<uint32_t>(patch.columns * images.shrink * images.channels);
@@ -266,37 +312,37 @@ __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& t
     }
     return;
   }
+  if (step * tiling.raw_pitch % 16 == 0) {  // the thread's rows lie alike
+    const uint32_t skew = to % 16;
+    if (slot * 16 >= skew + bytes) return;
+    const int64_t line_step = step * pitch;
+    const uint32_t to_step = step * tiling.raw_pitch;
+    uint8_t* out = raw + (to - skew) + slot * 16;
+    line += static_cast<int64_t>(slot * 16) - skew;
+#pragma unroll 4
+    for (; row < rows; row += step, line += line_step, out += to_step) copy16_async(out, line);
+    return;
+  }
 #pragma unroll 1
-  for (; row < rows; row += kAtOnce * step) {  // mutation: one row more is loaded, and not stored
-    Pack<uint8_t> packs[kAtOnce];
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      // Who has no row, or no part of it, repeats the last: loads in branches would wait for each other.
-      const uint8_t* near = row + i * step < rows ? line : last;
-      const uint32_t last_slot = (in_slot(near) + bytes - 1) / 16;
-      packs[i] = load_pack(near - in_slot(near) + 16 * (slot < last_slot ? slot : last_slot));
-      line += step * pitch;
-    }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      if (row + i * step < rows && slot * 16 < to % 16 + bytes)
-        store_pack(raw + (to & ~15u) + slot * 16, packs[i]);
-      to += step * tiling.raw_pitch;
-    }
+  for (; row < rows; row += step, line += step * pitch, to += step * tiling.raw_pitch) {
+    const uint32_t skew = to % 16;  // in_slot(line)
+    if (slot * 16 < skew + bytes) copy16_async(raw + (to - skew) + slot * 16, line - skew + slot * 16);
   }
 }
 
-/// The running thread's part of each patch.
+/// The running thread's part of each patch: of every step-th row from `row` on, a run of kRun pixels from `column` on,
+/// a kRun-th of a tile apart, so that threads side by side take pixels side by side.
 struct PixelPart {
-  int32_t group;
-  int32_t first;
-  int32_t step;
+  int32_t group, column, row, step;
 
-  __device__ explicit PixelPart(int32_t groups)
-      : group(static_cast<int32_t>(threadIdx.x) % groups),
-        first(static_cast<int32_t>(threadIdx.x) / groups),
-        step(kTileBlock / groups) {
-    if (first >= step) first = INT_MAX - kTileBlock;  // one of the few that are left over
+  __device__ PixelPart(int32_t groups, int32_t log_side) {
+    const int32_t log_runs = log_side - kLogRun;
+    const int32_t run = static_cast<int32_t>(threadIdx.x) / groups;
+    group = static_cast<int32_t>(threadIdx.x) % groups;
+    column = run & ((1 << log_runs) - 1);
+    row = run >> log_runs;
+    step = (kTileBlock / groups) >> log_runs;
+    if (row >= step) row = 1 << kMaxLogSide;  // one of the few that are left over
   }
 };
 
@@ -304,22 +350,42 @@ template <int kShrink, typename F, typename Index, typename Visit>
 __device__ __forceinline__ void visit_pixels(const F& fusion, const uint8_t* first, Index pitch,
                                              int32_t log_side, const Patch& patch, const PixelPart& part,
                                              Visit& visit) {
+  if (part.row >= patch.rows || part.column >= patch.columns) return;
   const int32_t shrink = kShrink > 0 ? kShrink : fusion.shrink;
-  const Index row_step = pitch * shrink;
+  const int32_t log_runs = log_side - kLogRun;
   const Index column_step = Index{shrink} * fusion.channels;
+  const Index apart = column_step << log_runs;
+  const Index row_step = part.step * (shrink * pitch);
+  first += part.row * (shrink * pitch) + part.column * column_step + fusion.offset;
+  visit.begin(part, 1 << log_runs);
+  const int32_t last = patch.columns - 1 - part.column;
+  if (kShrink > 0 && last >> log_runs >= kRun - 1) {
 #pragma unroll 1
-  for (int32_t i = part.first; i < patch.rows << log_side; i += part.step) {
-    const int32_t row = i >> log_side;
-    const int32_t column = i & ((1 << log_side) - 1);
-    if (column >= patch.columns) continue;
-    typename F::Value v[F::kValues];
-    fusion.template read<kShrink>(first + row * row_step + column * column_step, pitch, v);
-    visit(row, column, v);
+    for (int32_t row = part.row; row < patch.rows; row += part.step, first += row_step) {
+      typename F::Value v[kRun][F::kValues];
+      fusion.template read<kShrink>(first, apart, pitch, v);
+#pragma unroll
+      for (int p = 0; p < kRun; ++p) visit.template take<kShrink>(p, v[p]);
+      visit.next_row();
+    }
+  } else {
+#pragma unroll 1
+    for (int32_t row = part.row; row < patch.rows; row += part.step, first += row_step) {
+#pragma unroll 1
+      for (int32_t p = 0; p <= last >> log_runs; ++p) {
+        typename F::Value v[1][F::kValues];
+        fusion.template read<kShrink>(first + p * apart, apart, pitch, v);
+        visit.template take<kShrink>(p, v[0]);
+      }
+      visit.next_row();
+    }
   }
+  visit.template end<kShrink>();
 }
 
-/// visit(row, column, v) for the thread's pixels and channels of the patch; `raw` is what stage() filled. The shrinks
-/// that training uses have loops of their own.
+/// The thread's pixels and channels of the patch, for `visit`: begin(part, pixels from one of a run to the next); for
+/// each row take(p, v) of a run's pixels and next_row(); end(). `raw` is what stage() filled. The shrinks that training
+/// uses have loops of their own.
 template <typename F, typename Visit>
 __device__ __forceinline__ void visit_patch(const F& fusion, const FusedImages& images, const Tiling& tiling,
                                             const uint8_t* first, const uint8_t* raw, const Patch& patch,

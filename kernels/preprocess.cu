@@ -1,7 +1,11 @@
 // y = (v - centre) * scale + shift with v the fused, shrunk pixels, turned. Reads each raw byte of the crop once and
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
-// 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. About 20 instructions an element take as long as 3
-// bytes.
+// 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
+// as nvcc 13 compiles them for six channels, with shrink 1 and 2: 9 and 17 without fusion; with shrink 1, 22 with a
+// colour map and 24 with a linear fusion into three. Copies to and from shared memory add 3. One instruction for each
+// of 100 million elements takes 132 multiprocessors 3.4 us: computed, not yet measured.
+#include <type_traits>
+
 #include "kernels/fusion.cuh"
 #include "kernels/preprocess.h"
 
@@ -11,6 +15,14 @@ namespace {
 // With the largest table a block has 48 KiB; by this, five blocks fit a multiprocessor of 228 KiB.
 constexpr int64_t kTileBytes = 39 << 10;
 constexpr int kBlocksAMultiprocessor = 16;
+
+// By their registers.
+template <typename F>
+constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels> ? 4 : 3;
+
+// Whether a group has F::kValues channels; a linear fusion's last may have fewer.
+template <typename F>
+constexpr bool kWholeGroups = !std::is_same_v<F, MixedPixels>;
 
 struct ChannelAffine {
   float centre, scale, shift;
@@ -80,43 +92,69 @@ struct TurnedTile {
   }
 };
 
-/// Writes the normalised channels of a pixel of the crop to where they lie in the tile of y.
+/// Writes normalised channels of pixels of the crop to where they lie in the tile of y.
 template <typename F, typename Y>
 struct WriteTurned {
-  Y* origin;  // of the crop's first pixel, first channel of the group
+  Y* to;  // the crop's first pixel, then a run's, first channel of the group
   int32_t row_step, column_step;
+  int32_t channels;  // of the group
   ChannelAffine affine[F::kValues];
 
-  __device__ WriteTurned(const TurnedTile& tile, Y* first, int32_t pitch, int32_t fused) : origin(first) {
+  __device__ WriteTurned(const TurnedTile& tile, Y* first, int32_t pitch, int32_t fused, int32_t group)
+      : to(first + group * F::kValues), channels(fused - group * F::kValues) {
     row_step = tile.odd ? fused : pitch;
     column_step = tile.odd ? pitch : fused;
     if (tile.upward) {
-      origin += (tile.crop.rows - 1) * row_step;
+      to += (tile.crop.rows - 1) * row_step;
       row_step = -row_step;
     }
     if (tile.backward) {
-      origin += (tile.crop.columns - 1) * column_step;
+      to += (tile.crop.columns - 1) * column_step;
       column_step = -column_step;
     }
   }
 
-  __device__ __forceinline__ void operator()(int32_t row, int32_t column,
-                                             const typename F::Value (&v)[F::kValues]) {
-    Y* to = origin + row * row_step + column * column_step;
-#pragma unroll
-    for (int i = 0; i < F::kValues; ++i)
-      to[i] = Y((static_cast<float>(v[i]) - affine[i].centre) * affine[i].scale + affine[i].shift);
+  __device__ __forceinline__ void begin(const PixelPart& part, int32_t apart) {
+    to += part.row * row_step + part.column * column_step;
+    row_step *= part.step;
+    column_step *= apart;
   }
+  template <int kShrink>
+  __device__ __forceinline__ void take(int32_t p, const typename F::Value (&v)[F::kValues]) {
+#pragma unroll
+    for (int i = 0; i < F::kValues; ++i) {
+      if (kWholeGroups<F> || i < channels)
+        to[p * column_step + i] =
+            Y((static_cast<float>(v[i]) - affine[i].centre) * affine[i].scale + affine[i].shift);
+    }
+  }
+  __device__ __forceinline__ void next_row() { to += row_step; }
+  template <int kShrink>
+  __device__ __forceinline__ void end() {}
 };
 
-/// Copies a tile from shared memory to y. `shift`: where its first element lies in `shared`.
+/// Copies a tile from shared memory to y. `shift`: where its first element lies in `shared`, less than a pack in.
 template <typename Y>
 __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const Target<Y>& target, Y* first,
                                            int64_t y_pitch, int32_t rows, int32_t elements) {
   constexpr int32_t kCount = Pack<Y>::kCount;
+  const int32_t step = kTileBlock >> target.lanes;
   const int32_t slot = static_cast<int32_t>(threadIdx.x) & ((1 << target.lanes) - 1);
-  for (int32_t row = static_cast<int32_t>(threadIdx.x) >> target.lanes; row < rows;
-       row += kTileBlock >> target.lanes) {
+  int32_t row = static_cast<int32_t>(threadIdx.x) >> target.lanes;
+  if (target.pitch % kCount == 0) {  // all rows start alike
+    const int32_t at = slot * kCount;
+    if (at >= shift + elements) return;
+    if (at >= shift && at + kCount <= shift + elements) {
+      const Y* from = shared + row * target.pitch + at;
+      Y* to = first + row * y_pitch + (at - shift);
+#pragma unroll 4
+      for (; row < rows; row += step, from += step * target.pitch, to += step * y_pitch)
+        store_pack(to, load_pack(from));
+      return;
+    }
+  }
+#pragma unroll 1
+  for (; row < rows; row += step) {
     const int32_t start = shift + row * target.pitch;
     const int32_t end = start + elements;
     const int32_t at = (start & -kCount) + slot * kCount;
@@ -124,6 +162,7 @@ __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const
     if (at >= start && at + kCount <= end) {
       store_pack(line + at, load_pack(shared + at));
     } else {
+#pragma unroll 1
       for (int32_t j = at; j < at + kCount; ++j) {
         if (j >= start && j < end) line[j] = shared[j];
       }
@@ -131,32 +170,37 @@ __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const
   }
 }
 
+/// A block's tiles follow each other, so that it seldom comes to another image.
 template <typename F, typename Y>
-__global__ void __launch_bounds__(kTileBlock, 4)
+__global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
     preprocess_kernel(FusedImages images, Tiling tiling, Target<Y> target) {
   auto& shared = block_shared<PreprocessShared<F>>();
   uint8_t* raw = dynamic_shared<uint8_t>();
   Y* tile_y = reinterpret_cast<Y*>(raw + tiling.raw_bytes);
-  const PixelPart part(images.fused / F::kValues);
+  const PixelPart part(F::groups(images), tiling.log_side);
   F::fill(images, shared.table);
   const int64_t y_pitch = images.columns * images.fused;
   const int32_t channel =
       static_cast<int32_t>(threadIdx.x) / kWarp;  // that the thread's warp finds the affine of
   const auto tiles = static_cast<uint32_t>(images.count * tiling.an_image);
-  for (uint32_t i = blockIdx.x; i < tiles; i += gridDim.x) {
-    const int64_t image = i / tiling.an_image;
+  const auto end = static_cast<uint32_t>((uint64_t{blockIdx.x} + 1) * tiles / gridDim.x);
+  uint32_t known = UINT32_MAX;  // image whose affine is in shared memory
+  for (auto i = static_cast<uint32_t>(uint64_t{blockIdx.x} * tiles / gridDim.x); i < end; ++i) {
+    const uint32_t image = i / tiling.an_image;
     const TurnedTile tile(images, tiling, image, i % tiling.an_image);
     const uint8_t* first = first_raw(images, image, tile.crop);
-    Y* y = target.y + (image * images.rows + tile.y.top) * y_pitch + tile.y.left * images.fused;
+    Y* y = target.y + (int64_t{image} * images.rows + tile.y.top) * y_pitch + tile.y.left * images.fused;
     const auto shift = static_cast<int32_t>(in_slot(y) / sizeof(Y));
 
     if (tiling.staged != 0) stage(images, tiling, first, tile.crop, raw);
-    if (channel < images.fused) {
+    if (image != known && channel < images.fused) {
       const ChannelAffine affine = affine_of<F>(images, target, image, channel);
       if (threadIdx.x % kWarp == 0) shared.affine[channel] = affine;
     }
+    known = image;
+    wait_copies();
     __syncthreads();
-    WriteTurned<F, Y> write(tile, tile_y + shift + part.group * F::kValues, target.pitch, images.fused);
+    WriteTurned<F, Y> write(tile, tile_y + shift, target.pitch, images.fused, part.group);
 #pragma unroll
     for (int j = 0; j < F::kValues; ++j) write.affine[j] = shared.affine[part.group * F::kValues + j];
     const F fusion(images, shared.table, part.group);
