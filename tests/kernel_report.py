@@ -23,6 +23,7 @@ NARROW = {
     "bias_kernel": "rows of any length, bound by its launch",
     "softmax_kernel": "rows of any length, bound by its launch",
     "softmax_cross_entropy_kernel": "rows of any length, bound by its launch",
+    "depth_to_space_kernel": "a weight's gradient, or an input's that is rarely asked for",
     "sum_rows_kernel": "two values a row",
 }
 

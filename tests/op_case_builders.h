@@ -5,6 +5,12 @@
 
 namespace cytograd::test {
 
+/// Inputs are rounded before: of an op with weights each product has a rounded weight, and the result is rounded.
+inline void round_weights_too(OpCase& c) {
+  c.bf16_tolerance = 0x1p-7;
+  c.bf16_tolerance_reason = "each weight and each result is rounded once, by 2^-8 of itself at most";
+}
+
 inline OpCase conv2d_case(const std::string& name, const Shape& x, const Shape& w,
                           const Conv2dOptions& options) {
   OpCase c{.name = "conv2d/" + name, .op = "conv2d"};
@@ -14,6 +20,7 @@ inline OpCase conv2d_case(const std::string& name, const Shape& x, const Shape& 
     return {conv2d(in[0], in[1], options), {}};
   };
   c.step = 0x1p-2f;  // linear in each input: no truncation error
+  round_weights_too(c);
   return c;
 }
 
@@ -89,6 +96,7 @@ inline OpCase linear_case(const std::string& name, int64_t batch, int64_t in_fea
               {.name = "b", .shape = {out_features}, .role = Role::parameter}};
   c.run = [](std::span<const Variable> in) -> CaseOutputs { return {linear(in[0], in[1], in[2]), {}}; };
   c.step = 0x1p-2f;
+  round_weights_too(c);
   return c;
 }
 
