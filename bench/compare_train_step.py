@@ -134,12 +134,13 @@ def main():
         for _ in range(args.rounds):
             for engine in found:
                 engine.run(args)
+            row = {**config, "channels": args.channels, "runs": [engine.summary() for engine in found]}
+            if args.json:  # after each round: a comparison that is cut short keeps what it has
+                machine.write_json(args.json, {"kind": "train_step", "context": context, "rows": [*rows, row]})
+        rows.append(row)
         print("{model}, {size} pixels, batch {batch}, {dtype} on {device}:".format(**config))
         for engine in found:
             print(report(engine, found[0]), flush=True)
-        rows.append({**config, "channels": args.channels, "runs": [engine.summary() for engine in found]})
-        if args.json:
-            machine.write_json(args.json, {"kind": "train_step", "context": context, "rows": rows})
 
 
 if __name__ == "__main__":

