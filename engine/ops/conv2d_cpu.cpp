@@ -2,6 +2,7 @@
 #include "engine/onednn.h"
 #include "engine/ops/bf16_cpu.h"
 #include "engine/ops/conv2d_taps_cpu.h"
+#include "engine/ops/conv2d_winograd_cpu.h"
 
 namespace cytograd {
 namespace {
@@ -17,6 +18,12 @@ bool prefers_taps(conv2d_taps::Op op, const Tensor& activations, const Shape& x_
          conv2d_taps::preferred(op, x_shape, w.shape(), options);
 }
 
+bool prefers_winograd(const Tensor& activations, const Shape& x_shape, const Tensor& w,
+                      const Conv2dOptions& options) {
+  return activations.dtype() == DType::f32 && w.dtype() == DType::f32 &&
+         conv2d_winograd::preferred(x_shape, w.shape(), options);
+}
+
 }  // namespace
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
@@ -24,6 +31,7 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions&
   if (must_widen(x.dtype())) return cast(conv2d(widened(*this, x), widened(*this, w), options), x.dtype());
   if (prefers_taps(conv2d_taps::Op::forward, x, x.shape(), w, options))
     return conv2d_taps::forward(x, w, options);
+  if (prefers_winograd(x, x.shape(), w, options)) return conv2d_winograd::forward(x, w, options);
   return plans_->conv2d(x, w, options);
 }
 
@@ -34,6 +42,8 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, cons
     return cast(conv2d_backward_input(widened(*this, dy), widened(*this, w), x_shape, options), dy.dtype());
   if (prefers_taps(conv2d_taps::Op::backward_input, dy, x_shape, w, options))
     return conv2d_taps::backward_input(dy, w, x_shape, options);
+  if (prefers_winograd(dy, x_shape, w, options))
+    return conv2d_winograd::backward_input(dy, w, x_shape, options);
   return plans_->conv2d_backward_input(dy, w, x_shape, options);
 }
 
@@ -47,6 +57,8 @@ Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, con
   }
   if (prefers_taps(conv2d_taps::Op::backward_weight, x, x.shape(), w, options))
     return conv2d_taps::backward_weight(dy, x, w.shape(), options);
+  if (prefers_winograd(x, x.shape(), w, options))
+    return conv2d_winograd::backward_weight(dy, x, w.shape(), options);
   return plans_->conv2d_backward_weight(dy, x, w, options);
 }
 

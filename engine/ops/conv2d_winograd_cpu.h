@@ -1,0 +1,18 @@
+// Convolution by windows of 3x3 and stride 1 in 2.25 times fewer multiplications: F(2x2, 3x3) of Lavin and Gray, "Fast
+// Algorithms for Convolutional Neural Networks" (arXiv:1509.09308). f32.
+#pragma once
+
+#include "engine/op_options.h"
+#include "engine/tensor.h"
+
+namespace cytograd::conv2d_winograd {
+
+/// Whether this is the faster way, and possible: stride 1, padding of 2 at most, channels in sixteens; see the source.
+bool preferred(const Shape& x, const Shape& w, const Conv2dOptions& options);
+
+/// As the methods of Backend; all tensors f32. Sums are in one order, whatever the number of threads.
+Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options);
+Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options);
+Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape, const Conv2dOptions& options);
+
+}  // namespace cytograd::conv2d_winograd
