@@ -211,6 +211,15 @@ class TrainSteps(Case):
                          ["100", "50.0", "200", "3", "1.20x", "1.10x", "2.00x", "–", "–"])
         self.assertEqual(rows["cytograd"], ["110", "100", "240", "3", "–", "–", "–", "900", "61.0%"])
 
+    def test_engines_that_failed_keep_the_rounds_they_had(self):
+        page = self.page(train_steps([
+            {"engine": "cytograd", "images_per_second": [110, 100]},
+            {"engine": "PyTorch 1.13 compile", "images_per_second": [], "error": "no torch.compile"},
+            {"engine": "PyTorch 2.15 compile", "images_per_second": [55], "error": "killed"}]))
+        rows = {row[1]: row[2:] for row in page.rows if len(row) == 11}
+        self.assertNotIn("PyTorch 1.13 compile", rows)
+        self.assertEqual(rows["PyTorch 2.15 compile"][3:6], ["1", "2.00x", "2.00x"])
+
     def test_stacks_phases(self):
         phases = {"backward": 0.2, "forward": 0.1, "load": 0.0, "other": 0.1}
         page = self.page(train_steps([{"engine": "cytograd", "images_per_second": [160], "phases": phases}]))

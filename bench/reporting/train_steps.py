@@ -44,13 +44,16 @@ def read_row(row):
     for key in ("dtype", "device"):
         if row.has(key):
             words.append(row.child(key).text())
-    runs = [read_run(run) for run in row.child("runs").items()]
+    # An engine that failed in its first round has an error and no rate.
+    nodes = [node for node in row.child("runs").items()
+             if not node.has("error") or list(node.child("images_per_second").items())]
+    runs = [read_run(node) for node in nodes]
     ours = next((run for run in runs if run.engine.startswith("cytograd")), None)
-    for node, run in zip(row.child("runs").items(), runs):
+    for node, run in zip(nodes, runs):
         if ours is None or run is ours:
             continue
         # Rounds alternate, so that what disturbs the machine meets both engines: a ratio is one of the same round.
-        if len(run.rates) != len(ours.rates):
+        if len(run.rates) != len(ours.rates) and not node.has("error"):
             node.child("images_per_second").fail(f"{len(run.rates)} rounds beside cytograd's {len(ours.rates)}")
         run.ratios = [a / b for a, b in zip(ours.rates, run.rates)]
     return TrainStep(", ".join(words), runs)
