@@ -4,9 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "engine/backend_cuda.h"
 #include "tests/support/schedules.h"
 #include "tests/support/values.h"
@@ -38,16 +35,8 @@ class Conv2dFoldedCuda : public testing::Test {
   }
 };
 
-/// max |a - b| / max |b|.
 double error(const Tensor& a, const Tensor& b) {
-  const auto actual = values_of(a.to(Device::cpu)), expected = values_of(b);
-  if (actual.size() != expected.size()) return INFINITY;
-  double difference = 0.0, scale = 0.0;
-  for (size_t i = 0; i < actual.size(); ++i) {
-    difference = std::max(difference, std::abs(actual[i] - expected[i]));
-    scale = std::max(scale, std::abs(expected[i]));
-  }
-  return difference / scale;
+  return greatest_error(values_of(a.to(Device::cpu)), values_of(b));
 }
 
 TEST_F(Conv2dFoldedCuda, IsTheConvolutionAndHasItsGradients) {

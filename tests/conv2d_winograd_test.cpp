@@ -1,9 +1,6 @@
 // Convolution by Winograd's transforms against plain loops in f64.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "engine/ops/conv2d_winograd_cpu.h"
 #include "tests/support/values.h"
 
@@ -60,17 +57,6 @@ Results by_loops(const Problem& p, const std::vector<double>& x, const std::vect
   return results;
 }
 
-double error(const Tensor& a, const std::vector<double>& expected) {
-  const auto actual = values_of(a);
-  if (actual.size() != expected.size()) return INFINITY;
-  double difference = 0.0, scale = 0.0;
-  for (size_t i = 0; i < actual.size(); ++i) {
-    difference = std::max(difference, std::abs(actual[i] - expected[i]));
-    scale = std::max(scale, std::abs(expected[i]));
-  }
-  return difference / scale;
-}
-
 TEST(Conv2dWinograd, AgreesWithPlainLoops) {
   for (const Problem& p : kProblems) {
     SCOPED_TRACE(fmt::format("x {}, w {}, padding {}", p.x, p.w, p.padding));
@@ -80,9 +66,11 @@ TEST(Conv2dWinograd, AgreesWithPlainLoops) {
     const Results expected = by_loops(p, values_of(x), values_of(w), values_of(dy), y_shape);
     for (const int threads : {1, 3}) {
       const Threads limited(threads);
-      EXPECT_LE(error(conv2d_winograd::forward(x, w, options), expected.y), 2e-6);
-      EXPECT_LE(error(conv2d_winograd::backward_input(dy, w, p.x, options), expected.dx), 2e-6);
-      EXPECT_LE(error(conv2d_winograd::backward_weight(dy, x, p.w, options), expected.dw), 2e-6);
+      EXPECT_LE(greatest_error(values_of(conv2d_winograd::forward(x, w, options)), expected.y), 2e-6);
+      EXPECT_LE(greatest_error(values_of(conv2d_winograd::backward_input(dy, w, p.x, options)), expected.dx),
+                2e-6);
+      EXPECT_LE(greatest_error(values_of(conv2d_winograd::backward_weight(dy, x, p.w, options)), expected.dw),
+                2e-6);
     }
   }
 }

@@ -3,6 +3,9 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "engine/backend.h"
@@ -35,6 +38,17 @@ inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::f32
   std::vector<double> values(static_cast<size_t>(shape.elements()));
   for (double& v : values) v = mean + deviation * static_cast<double>(random.normal());
   return tensor_of(values, shape, dtype);
+}
+
+/// max |a - b| / max |b|; infinite where their numbers differ.
+inline double greatest_error(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
+  double difference = 0.0, scale = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference = std::max(difference, std::abs(a[i] - b[i]));
+    scale = std::max(scale, std::abs(b[i]));
+  }
+  return difference / scale;
 }
 
 /// Half a unit in the last place of 1: the relative error of one rounding to `dtype`.
