@@ -94,7 +94,7 @@ TEST(Conv2dWinograd, IsForLargeWindowsOfThreeByOnes) {
   EXPECT_TRUE(conv2d_winograd::preferred({16, 14, 14, 256}, {256, 3, 3, 256}, {.stride = 1, .padding = 1}));
   EXPECT_FALSE(conv2d_winograd::preferred({16, 14, 14, 256}, {256, 3, 3, 256}, {.stride = 2, .padding = 1}));
   EXPECT_FALSE(conv2d_winograd::preferred({16, 14, 14, 256}, {256, 1, 1, 256}, {.stride = 1, .padding = 0}));
-  EXPECT_FALSE(conv2d_winograd::preferred({16, 14, 14, 72}, {64, 3, 3, 72}, {.stride = 1, .padding = 1}));
+  EXPECT_FALSE(conv2d_winograd::preferred({16, 14, 14, 68}, {64, 3, 3, 68}, {.stride = 1, .padding = 1}));
   EXPECT_FALSE(conv2d_winograd::preferred({1, 14, 14, 64}, {64, 3, 3, 64}, {.stride = 1, .padding = 1}));
 }
 

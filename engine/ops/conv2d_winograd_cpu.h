@@ -7,7 +7,7 @@
 
 namespace cytograd::conv2d_winograd {
 
-/// Whether this is the faster way, and possible: stride 1, padding of 2 at most, channels in sixteens; see the source.
+/// Whether this is the faster way, and possible: stride 1, padding of 2 at most, channels in eights; see the source.
 bool preferred(const Shape& x, const Shape& w, const Conv2dOptions& options);
 
 /// As the methods of Backend; all tensors f32. Sums are in one order, whatever the number of threads.
