@@ -26,7 +26,7 @@ constexpr int64_t kLanes = 8;  // channels that are transformed together
 constexpr int64_t kTileGrain = 8;
 // Tiles at a time: what they take stays in the L2 caches, but products of fewer rows would spend their time on bringing
 // the windows into place. GFLOP/s of 56x56x64, 28x28x128, 14x14x256 on a core of an AMD EPYC, counted as the direct
-// convolution's, which reaches 44, 42, 43: 1 MiB of f32 85, 120, 120; 4 MiB 63, 83, 100; 16 MiB 53, 83, 90.
+// convolution's, which reaches 44, 42, 43: 1 MiB of f32 85, 120, 120; 4 MiB 63, 83, 100.
 constexpr int64_t kWorkspaceFloats = int64_t{256} << 10;
 constexpr int64_t kTileStep = 128;
 
