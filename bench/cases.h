@@ -19,13 +19,14 @@ inline std::vector<test::OpCase> realistic_cases(const std::string& op) {
   return cases;
 }
 
-/// Images of 224 pixels in a batch, of which a GPU takes more.
+/// Images of 224 and of 512 pixels in a batch, of which a GPU takes more.
 inline int64_t batch_of_224(Device device) { return is_gpu(device) ? 256 : 16; }
+inline int64_t batch_of_512(Device device) { return is_gpu(device) ? 64 : 4; }
 
 /// Activations [N, H, W, C] of ResNet-18 at 64 and 128 pixels, batch 64, and of ResNet-50 at 224, batch 16 or 256, and at
 /// 512, batch 4 or 64.
 inline std::vector<Shape> activation_shapes(Device device) {
-  const int64_t of_224 = batch_of_224(device), of_512 = is_gpu(device) ? 64 : 4;
+  const int64_t of_224 = batch_of_224(device), of_512 = batch_of_512(device);
   return {{1, 16, 16, 64},        {64, 16, 16, 64},       {64, 8, 8, 128},        {64, 2, 2, 512},
           {64, 32, 32, 64},       {of_224, 56, 56, 256},  {of_224, 14, 14, 1024}, {of_224, 7, 7, 2048},
           {of_512, 128, 128, 64}, {of_512, 128, 128, 256}};

@@ -58,14 +58,14 @@ void add(std::vector<Row>& rows) {
     return std::vector<Shape>{{1, 32, 32, 64},
                               {64, 32, 32, 64},
                               {batch_of_224(device), 112, 112, 64},
-                              {is_gpu(device) ? 64 : 4, 256, 256, 64}};
+                              {batch_of_512(device), 256, 256, 64}};
   };
   const auto averaged = [](Device device) {
     return std::vector<Shape>{{1, 2, 2, 512},
                               {64, 2, 2, 512},
                               {batch_of_224(device), 7, 7, 2048},
                               {64, 7, 7, 512},
-                              {is_gpu(device) ? 64 : 4, 16, 16, 2048}};
+                              {batch_of_512(device), 16, 16, 2048}};
   };
   family("max_pool2d", pooled, max_pool);
   family("global_avg_pool", averaged, global_avg_pool);

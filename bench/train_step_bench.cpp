@@ -3,7 +3,6 @@
 // and preprocess raw images, each phase by itself, and whole training as `cytograd train` runs it. Every combination of
 // the values given is a configuration, which gets a line of JSON.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "bench/harness.h"
 #include "bench/limits.h"
 #include "bench/step_inputs.h"
 #include "engine/backend.h"
@@ -132,8 +132,10 @@ nlohmann::ordered_json time_by_op(Training& training, const Settings& settings) 
     for (auto& [key, times] : all) times.count = 0;
     for (const OpTime& time : training.time_by_op()) {
       std::string shapes;
-      for (const Shape& shape : time.shapes)
-        shapes += fmt::format("{}{}", shapes.empty() ? "" : " ", fmt::join(shape.dims(), "x"));
+      for (const Shape& shape : time.shapes) {
+        if (!shapes.empty()) shapes += ' ';
+        shapes += bench::shape_text(shape);
+      }
       const Key key(time.op, shapes);
       sums[key].forward += time.forward;
       sums[key].backward += time.backward;

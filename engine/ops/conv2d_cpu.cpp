@@ -11,17 +11,19 @@ void check_type(const Tensor& x) {
   if (x.dtype() == DType::f16) fail("the CPU does not convolve in f16; use bf16 or f32");
 }
 
-// oneDNN's direct convolution serves every shape and type; few pixels in f32 have a faster way.
+// oneDNN's direct convolution serves every shape and type; in f32 few pixels, and windows of 3x3, have faster ways.
+bool are_f32(const Tensor& activations, const Tensor& w) {
+  return activations.dtype() == DType::f32 && w.dtype() == DType::f32;
+}
+
 bool prefers_taps(conv2d_taps::Op op, const Tensor& activations, const Shape& x_shape, const Tensor& w,
                   const Conv2dOptions& options) {
-  return activations.dtype() == DType::f32 && w.dtype() == DType::f32 &&
-         conv2d_taps::preferred(op, x_shape, w.shape(), options);
+  return are_f32(activations, w) && conv2d_taps::preferred(op, x_shape, w.shape(), options);
 }
 
 bool prefers_winograd(const Tensor& activations, const Shape& x_shape, const Tensor& w,
                       const Conv2dOptions& options) {
-  return activations.dtype() == DType::f32 && w.dtype() == DType::f32 &&
-         conv2d_winograd::preferred(x_shape, w.shape(), options);
+  return are_f32(activations, w) && conv2d_winograd::preferred(x_shape, w.shape(), options);
 }
 
 }  // namespace
