@@ -48,8 +48,11 @@ CpuInfo read_cpu_info() {
       }
     }
   }
-  info.native_bf16 = std::any_of(info.features.begin(), info.features.end(),
-                                 [](const std::string& f) { return f == "avx512_bf16" || f == "amx_bf16"; });
+  const auto has = [&info](std::string_view feature) {
+    return std::find(info.features.begin(), info.features.end(), feature) != info.features.end();
+  };
+  info.has_avx512 = has("avx512f");
+  info.native_bf16 = has("avx512_bf16") || has("amx_bf16");
   return info;
 }
 

@@ -1,7 +1,9 @@
 #include "engine/backend_cpu.h"
 #include "engine/onednn.h"
 #include "engine/ops/bf16_cpu.h"
+#include "engine/ops/conv2d_product_cpu.h"
 #include "engine/ops/conv2d_taps_cpu.h"
+#include "engine/ops/conv2d_way_cpu.h"
 #include "engine/ops/conv2d_winograd_cpu.h"
 
 namespace cytograd {
@@ -11,19 +13,11 @@ void check_type(const Tensor& x) {
   if (x.dtype() == DType::f16) fail("the CPU does not convolve in f16; use bf16 or f32");
 }
 
-// oneDNN's direct convolution serves every shape and type; in f32 few pixels, and windows of 3x3, have faster ways.
-bool are_f32(const Tensor& activations, const Tensor& w) {
-  return activations.dtype() == DType::f32 && w.dtype() == DType::f32;
-}
-
-bool prefers_taps(conv2d_taps::Op op, const Tensor& activations, const Shape& x_shape, const Tensor& w,
-                  const Conv2dOptions& options) {
-  return are_f32(activations, w) && conv2d_taps::preferred(op, x_shape, w.shape(), options);
-}
-
-bool prefers_winograd(const Tensor& activations, const Shape& x_shape, const Tensor& w,
-                      const Conv2dOptions& options) {
-  return are_f32(activations, w) && conv2d_winograd::preferred(x_shape, w.shape(), options);
+// bf16 that is not widened is in hardware, which only oneDNN uses.
+Conv2dWay way(Conv2dPass pass, const Tensor& activations, const Shape& x_shape, const Tensor& w,
+              const Conv2dOptions& options) {
+  if (activations.dtype() != DType::f32 || w.dtype() != DType::f32) return Conv2dWay::direct;
+  return conv2d_way(pass, x_shape, w.shape(), options, cpu_info().has_avx512);
 }
 
 }  // namespace
@@ -31,9 +25,16 @@ bool prefers_winograd(const Tensor& activations, const Shape& x_shape, const Ten
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   check_type(x);
   if (must_widen(x.dtype())) return cast(conv2d(widened(*this, x), widened(*this, w), options), x.dtype());
-  if (prefers_taps(conv2d_taps::Op::forward, x, x.shape(), w, options))
-    return conv2d_taps::forward(x, w, options);
-  if (prefers_winograd(x, x.shape(), w, options)) return conv2d_winograd::forward(x, w, options);
+  switch (way(Conv2dPass::forward, x, x.shape(), w, options)) {
+    case Conv2dWay::taps:
+      return conv2d_taps::forward(x, w, options);
+    case Conv2dWay::winograd:
+      return conv2d_winograd::forward(x, w, options);
+    case Conv2dWay::product:
+      return conv2d_product::forward(x, w, options);
+    case Conv2dWay::direct:
+      break;
+  }
   return plans_->conv2d(x, w, options);
 }
 
@@ -42,10 +43,16 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, cons
   check_type(dy);
   if (must_widen(dy.dtype()))
     return cast(conv2d_backward_input(widened(*this, dy), widened(*this, w), x_shape, options), dy.dtype());
-  if (prefers_taps(conv2d_taps::Op::backward_input, dy, x_shape, w, options))
-    return conv2d_taps::backward_input(dy, w, x_shape, options);
-  if (prefers_winograd(dy, x_shape, w, options))
-    return conv2d_winograd::backward_input(dy, w, x_shape, options);
+  switch (way(Conv2dPass::backward_input, dy, x_shape, w, options)) {
+    case Conv2dWay::taps:
+      return conv2d_taps::backward_input(dy, w, x_shape, options);
+    case Conv2dWay::winograd:
+      return conv2d_winograd::backward_input(dy, w, x_shape, options);
+    case Conv2dWay::product:
+      return conv2d_product::backward_input(dy, w, x_shape, options);
+    case Conv2dWay::direct:
+      break;
+  }
   return plans_->conv2d_backward_input(dy, w, x_shape, options);
 }
 
@@ -57,10 +64,16 @@ Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, con
     const Tensor dw = conv2d_backward_weight(widened(*this, dy), widened(*this, x), like_w, options);
     return w.dtype() == DType::f32 ? dw : cast(dw, w.dtype());
   }
-  if (prefers_taps(conv2d_taps::Op::backward_weight, x, x.shape(), w, options))
-    return conv2d_taps::backward_weight(dy, x, w.shape(), options);
-  if (prefers_winograd(x, x.shape(), w, options))
-    return conv2d_winograd::backward_weight(dy, x, w.shape(), options);
+  switch (way(Conv2dPass::backward_weight, x, x.shape(), w, options)) {
+    case Conv2dWay::taps:
+      return conv2d_taps::backward_weight(dy, x, w.shape(), options);
+    case Conv2dWay::winograd:
+      return conv2d_winograd::backward_weight(dy, x, w.shape(), options);
+    case Conv2dWay::product:
+      return conv2d_product::backward_weight(dy, x, w.shape(), options);
+    case Conv2dWay::direct:
+      break;
+  }
   return plans_->conv2d_backward_weight(dy, x, w, options);
 }
 

@@ -56,19 +56,6 @@ void for_each_slice(int64_t items, int64_t channels, const Body& body) {
 
 }  // namespace
 
-// Against oneDNN's direct convolution (2.6.3, one core of a Sapphire Rapids, f32, 3x3, speed-up of forward,
-// backward_input, backward_weight): 2x2 x512 batch 64: 5.0 2.4 4.9, batch 8: 2.2 2.1 3.2; 4x4 -> 2x2 256 ->
-// 512 batch 64: 3.8 2.3 3.8; 4x4 x256 batch 64: 1.3 0.93 1.4; 8x8 -> 4x4 128 -> 256 batch 64: 1.2 1.2 1.6,
-// batch 16: 0.9 1.2 1.3; 8x8 x128 batch 64: 0.9 1.0 0.9.
-bool preferred(Op op, const Shape& x, const Shape& w, const Conv2dOptions& options) {
-  const Geometry g(x, w, options);
-  if (std::min(g.in, g.out) < 64) return false;
-  const int64_t pixels = g.result_height * g.result_width;
-  if (pixels <= 4) return g.batch >= 8;
-  if (pixels > 16 || g.batch < 32) return false;
-  return op != Op::backward_input || g.stride > 1;
-}
-
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const Geometry g(x.shape(), w.shape(), options);
   Tensor y = Tensor::empty({g.batch, g.result_height, g.result_width, g.out});  // [N, H', W', O]

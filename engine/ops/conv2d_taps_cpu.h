@@ -5,11 +5,6 @@
 
 namespace cytograd::conv2d_taps {
 
-enum class Op : uint8_t { forward, backward_input, backward_weight };
-
-/// Whether this formulation is the faster one for an operation; see the measurements in the source.
-bool preferred(Op op, const Shape& x, const Shape& w, const Conv2dOptions& options);
-
 /// As the methods of Backend; all tensors f32.
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options);
 Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options);

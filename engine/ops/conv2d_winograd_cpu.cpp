@@ -11,34 +11,35 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <cstring>
 
-#include "engine/onednn.h"
+#include "engine/ops/panels_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd::conv2d_winograd {
 namespace {
 
+using panels::kColumns;
+using panels::kLanes;
+using panels::kRows;
+using panels::Lanes;
+using panels::load;
+using panels::store;
+
 constexpr int64_t kElements = 16;  // of a transformed tile
 constexpr int64_t kWindow = 3;
-constexpr int64_t kLanes = 8;  // channels that are transformed together
-constexpr int64_t kTileGrain = 8;
-// Tiles at a time: what they take stays in the L2 caches, but products of fewer rows would spend their time on bringing
-// the windows into place. GFLOP/s of 56x56x64, 28x28x128, 14x14x256 on a core of an AMD EPYC, counted as the direct
-// convolution's, which reaches 44, 42, 43: 1 MiB of f32 85, 120, 120; 4 MiB 63, 83, 100.
-constexpr int64_t kWorkspaceFloats = int64_t{256} << 10;
-constexpr int64_t kTileStep = 128;
+// Tiles that a thread takes at a time: few enough that their transforms stay in its L2 cache, but not so few that the
+// windows must be fetched again and again.
+constexpr int64_t kWorkspaceFloats = int64_t{128} << 10;
+constexpr int64_t kFewestTiles = 48;
+// Between the 16 elements of a tile, so that they do not fall into one set of the L1 cache.
+constexpr int64_t kPadding = 16;
+constexpr int64_t kBlock =
+    64;  // channels of a block of dw: of 64 tiles, factors of an element fill an L1 cache
+constexpr int64_t kTilesAtOnce = 64;
+constexpr int64_t kTasksWanted =
+    32;  // of dw, to divide among threads; fixed, so that no sum depends on how many there are
 
-/// Arithmetic on it is element by element, in vector registers where the processor has them.
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-
-Lanes load(const float* p) {
-  Lanes lanes;
-  std::memcpy(&lanes, p, sizeof(lanes));
-  return lanes;
-}
-void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(lanes)); }
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <int64_t kSide>
 using Square = std::array<std::array<Lanes, kSide>, kSide>;
@@ -101,186 +102,189 @@ struct Squares {
   }
 };
 
-/// transformed [16, count, C]: what `transform` makes of the squares of tiles first to first + count.
+/// transformed [16, count, channels], `stride` floats from element to element: what `transform` makes of the squares of
+/// tiles first to first + count, of `channels` channels from `channel` on.
 template <int64_t kSide, typename F>
 void transform_squares(const Squares<kSide, const float>& squares, int64_t first, int64_t count,
-                       const F& transform, float* transformed) {
-  const int64_t channels = squares.channels;
-  parallel_for(count, kTileGrain, [&](int64_t begin, int64_t end) {
-    std::array<const float*, kSide * kSide> pixels{};
-    for (int64_t t = begin; t < end; ++t) {
-      squares.for_each_pixel(first + t, [&](int64_t i, const float* pixel) { pixels[i] = pixel; });
-      for (int64_t c = 0; c < channels; c += kLanes) {
-        Square<kSide> square{};
-        for (int64_t i = 0; i < kSide * kSide; ++i) {
-          if (pixels[i] != nullptr) square[i / kSide][i % kSide] = load(pixels[i] + c);
-        }
-        const Square<4> result = both_ways<4, kSide>(square, transform);
-        for (int64_t k = 0; k < kElements; ++k)
-          store(transformed + (k * count + t) * channels + c, result[k / 4][k % 4]);
+                       int64_t channel, int64_t channels, const F& transform, float* transformed,
+                       int64_t stride) {
+  std::array<const float*, kSide * kSide> pixels{};
+  for (int64_t t = 0; t < count; ++t) {
+    squares.for_each_pixel(first + t, [&](int64_t i, const float* pixel) { pixels[i] = pixel; });
+    for (int64_t c = 0; c < channels; c += kLanes) {
+      Square<kSide> square{};
+      for (int64_t i = 0; i < kSide * kSide; ++i) {
+        if (pixels[i] != nullptr) square[i / kSide][i % kSide] = load(pixels[i] + channel + c);
       }
+      const Square<4> result = both_ways<4, kSide>(square, transform);
+      for (int64_t k = 0; k < kElements; ++k)
+        store(transformed + k * stride + t * channels + c, result[k / 4][k % 4]);
     }
-  });
+  }
 }
 
 /// Writes the tiles' results from their sums of products [16, count, C].
-void write_results(const Squares<2, float>& squares, int64_t first, int64_t count, const float* products) {
+void write_results(const Squares<2, float>& squares, int64_t first, int64_t count, const float* products,
+                   int64_t stride) {
   const int64_t channels = squares.channels;
-  parallel_for(count, kTileGrain, [&](int64_t begin, int64_t end) {
-    std::array<float*, 4> pixels{};
-    for (int64_t t = begin; t < end; ++t) {
-      squares.for_each_pixel(first + t, [&](int64_t i, float* pixel) { pixels[i] = pixel; });
-      for (int64_t c = 0; c < channels; c += kLanes) {
-        Square<4> sums;
-        for (int64_t k = 0; k < kElements; ++k)
-          sums[k / 4][k % 4] = load(products + (k * count + t) * channels + c);
-        const Square<2> result = both_ways<2, 4>(sums, result_transform);
-        for (int64_t i = 0; i < 4; ++i) {
-          if (pixels[i] != nullptr) store(pixels[i] + c, result[i / 2][i % 2]);
-        }
+  std::array<float*, 4> pixels{};
+  for (int64_t t = 0; t < count; ++t) {
+    squares.for_each_pixel(first + t, [&](int64_t i, float* pixel) { pixels[i] = pixel; });
+    for (int64_t c = 0; c < channels; c += kLanes) {
+      Square<4> sums;
+      for (int64_t k = 0; k < kElements; ++k)
+        sums[k / 4][k % 4] = load(products + k * stride + t * channels + c);
+      const Square<2> result = both_ways<2, 4>(sums, result_transform);
+      for (int64_t i = 0; i < 4; ++i) {
+        if (pixels[i] != nullptr) store(pixels[i] + c, result[i / 2][i % 2]);
       }
     }
-  });
+  }
 }
 
-/// [16, O, I] of windows w [O, 3, 3, I], turned by half a turn if asked.
-Tensor transformed_windows(const Tensor& w, bool turned) {
+/// Windows w [O, 3, 3, I] transformed, as panels [16, O / 16, I, 16]; to map O to I, turned by half a turn, as
+/// [16, I / 16, O, 16].
+Tensor transformed_windows(const Tensor& w, bool backward) {
   const int64_t out = w.dim(0), in = w.dim(3);
   Tensor result = Tensor::empty({kElements, out, in});
   const float* from = w.data<float>();
   float* to = result.data<float>();
-  parallel_for(out, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
+  parallel_for(out / kLanes, 1, [&](int64_t begin, int64_t end) {
+    std::array<std::array<Lanes, kLanes>, kElements> elements;  // of 8 windows' 8 channels
+    for (int64_t o = begin * kLanes; o < end * kLanes; o += kLanes) {
       for (int64_t c = 0; c < in; c += kLanes) {
-        Square<kWindow> g;
-        for (int64_t i = 0; i < kWindow * kWindow; ++i) {
-          const int64_t at = turned ? kWindow * kWindow - 1 - i : i;
-          g[i / kWindow][i % kWindow] = load(from + (o * kWindow * kWindow + at) * in + c);
+        for (int64_t window = 0; window < kLanes; ++window) {
+          Square<kWindow> g;
+          for (int64_t i = 0; i < kWindow * kWindow; ++i) {
+            const int64_t at = backward ? kWindow * kWindow - 1 - i : i;
+            g[i / kWindow][i % kWindow] = load(from + ((o + window) * kWindow * kWindow + at) * in + c);
+          }
+          const Square<4> u = both_ways<4, kWindow>(g, window_transform);
+          for (int64_t k = 0; k < kElements; ++k) elements[k][window] = u[k / 4][k % 4];
         }
-        const Square<4> u = both_ways<4, kWindow>(g, window_transform);
-        for (int64_t k = 0; k < kElements; ++k) store(to + (k * out + o) * in + c, u[k / 4][k % 4]);
+        const int64_t row = backward ? o : c, column = backward ? c : o, rows = backward ? out : in;
+        for (int64_t k = 0; k < kElements; ++k) {
+          const std::array<Lanes, kLanes> block = backward ? elements[k] : panels::transposed(elements[k]);
+          float* panel = to + k * out * in + (column / kColumns * rows + row) * kColumns + column % kColumns;
+          for (int64_t i = 0; i < kLanes; ++i) store(panel + i * kColumns, block[i]);
+        }
       }
     }
   });
   return result;
 }
 
-/// The 16 products, which threads share out; product(element) is whether it was done.
-template <typename F>
-void multiply(const F& product) {
-  std::atomic<bool> done = true;
-  parallel_for(kElements, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      if (!product(k)) done = false;
-    }
-  });
-  if (!done) fail("out of memory in a matrix product of the convolution");
-}
-
-int64_t tiles_at_once(int64_t channels) {
-  return std::max<int64_t>(kWorkspaceFloats / (kElements * channels) / kTileStep, 1) * kTileStep;
-}
-
-/// Convolves `from` [N, H, W, A], `padding` pixels around it, with windows [16, B, A], or, turned, [16, A, B], to
-/// [N, H', W', B].
-Tensor convolved(const Tensor& from, const Tensor& windows, bool turned, int64_t padding,
-                 const Shape& shape) {
+/// Convolves `from` [N, H, W, A], `padding` pixels around it, with transformed windows from A to B, to [N, H', W', B].
+Tensor convolved(const Tensor& from, const Tensor& windows, int64_t padding, const Shape& shape) {
   const int64_t in = from.dim(3), out = shape[3];
-  const int64_t down = (shape[1] + 1) / 2, across = (shape[2] + 1) / 2;
+  const int64_t down = divide_up(shape[1], 2), across = divide_up(shape[2], 2);
   Tensor result = Tensor::empty(shape);
   const Squares<4, const float> patches{
       from.data<float>(), from.dim(1), from.dim(2), in, padding, down, across};
   const Squares<2, float> tiles{result.data<float>(), shape[1], shape[2], out, 0, down, across};
   const int64_t all = shape[0] * down * across;
-  const int64_t most = std::min(all, tiles_at_once(in + out));
-  Tensor transformed = Tensor::empty({kElements, most, in}), products = Tensor::empty({kElements, most, out});
-  const float* u = windows.data<float>();
-  float* v = transformed.data<float>();
-  float* m = products.data<float>();
-  for (int64_t first = 0; first < all; first += most) {
-    const int64_t count = std::min(most, all - first);
-    transform_squares(patches, first, count, patch_transform, v);
-    multiply([&](int64_t k) {
-      return sgemm({.m = count,
-                    .n = out,
-                    .k = in,
-                    .a = v + k * count * in,
-                    .a_stride = in,
-                    .b = u + k * in * out,
-                    .b_stride = turned ? out : in,
-                    .transpose_b = !turned,
-                    .c = m + k * count * out,
-                    .c_stride = out});
-    });
-    write_results(tiles, first, count, m);
-  }
+  const int64_t cached = std::max(kWorkspaceFloats / (kElements * (in + out)), kFewestTiles);
+  const int64_t share = divide_up(all, std::max<int64_t>(divide_up(all, cached), cpu_threads()));
+  const int64_t most = divide_up(share, kRows) * kRows;
+  const int64_t tasks = divide_up(all, most);
+  const int64_t v_stride = most * in + kPadding, m_stride = most * out + kPadding;
+  Tensor workspace = Tensor::empty({task_workers(tasks), kElements * (v_stride + m_stride)});
+  parallel_tasks(tasks, [&](int64_t worker, int64_t task) {
+    const int64_t first = task * most, count = std::min(most, all - first);
+    float* v = workspace.data<float>() + worker * kElements * (v_stride + m_stride);
+    float* m = v + kElements * v_stride;
+    transform_squares(patches, first, count, 0, in, patch_transform, v, v_stride);
+    for (int64_t k = 0; k < kElements; ++k) {
+      multiply(panels::RowProduct{.rows = count,
+                                  .columns = out,
+                                  .depth = in,
+                                  .a = v + k * v_stride,
+                                  .a_stride = in,
+                                  .panels = windows.data<float>() + k * in * out,
+                                  .c = m + k * m_stride,
+                                  .c_stride = out});
+    }
+    write_results(tiles, first, count, m, m_stride);
+  });
   return result;
 }
 
 }  // namespace
 
-bool preferred(const Shape& x, const Shape& w, const Conv2dOptions& options) {
-  const bool possible = w[1] == kWindow && w[2] == kWindow && options.stride == 1 && options.padding <= 2 &&
-                        w[0] % kLanes == 0 && w[3] % kLanes == 0;
-  return possible && std::min(w[0], w[3]) >= 64 && x[0] * x[1] * x[2] >= 1024;
+bool possible(const Shape& w, const Conv2dOptions& options) {
+  return w[1] == kWindow && w[2] == kWindow && options.stride == 1 && options.padding < kWindow &&
+         w[0] % kColumns == 0 && w[3] % kColumns == 0;
 }
 
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const Shape shape{x.dim(0), options.output_extent(x.dim(1), kWindow),
                     options.output_extent(x.dim(2), kWindow), w.dim(0)};
-  return convolved(x, transformed_windows(w, false), false, options.padding, shape);
+  return convolved(x, transformed_windows(w, false), options.padding, shape);
 }
 
 Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options) {
-  return convolved(dy, transformed_windows(w, true), true, kWindow - 1 - options.padding, x_shape);
+  return convolved(dy, transformed_windows(w, true), kWindow - 1 - options.padding, x_shape);
 }
 
 Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
                        const Conv2dOptions& options) {
   const int64_t in = w_shape[3], out = w_shape[0];
-  const int64_t down = (dy.dim(1) + 1) / 2, across = (dy.dim(2) + 1) / 2;
+  const int64_t down = divide_up(dy.dim(1), 2), across = divide_up(dy.dim(2), 2);
   const Squares<4, const float> patches{x.data<float>(), x.dim(1), x.dim(2), in,
                                         options.padding, down,     across};
   const Squares<2, const float> tiles{dy.data<float>(), dy.dim(1), dy.dim(2), out, 0, down, across};
   const int64_t all = dy.dim(0) * down * across;
-  const int64_t most = std::min(all, tiles_at_once(in + out));
-  Tensor transformed = Tensor::empty({kElements, most, in}), spread = Tensor::empty({kElements, most, out});
-  Tensor sums = Tensor::empty({kElements, out, in});
-  float* v = transformed.data<float>();
-  float* m = spread.data<float>();
-  float* u = sums.data<float>();
-  for (int64_t first = 0; first < all; first += most) {
-    const int64_t count = std::min(most, all - first);
-    transform_squares(patches, first, count, patch_transform, v);
-    transform_squares(tiles, first, count, result_adjoint, m);
-    multiply([&](int64_t k) {
-      return sgemm({.m = out,
-                    .n = in,
-                    .k = count,
-                    .a = m + k * count * out,
-                    .a_stride = out,
-                    .transpose_a = true,
-                    .b = v + k * count * in,
-                    .b_stride = in,
-                    .c = u + k * out * in,
-                    .c_stride = in,
-                    .accumulate = first > 0});
-    });
-  }
-  Tensor dw = Tensor::empty(w_shape);
-  float* to = dw.data<float>();
-  parallel_for(out, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      for (int64_t c = 0; c < in; c += kLanes) {
+  const int64_t out_blocks = divide_up(out, kBlock), in_blocks = divide_up(in, kBlock);
+  // Few blocks: several sums over parts of the tiles, added in the end.
+  const int64_t parts_wanted = divide_up(kTasksWanted, out_blocks * in_blocks);
+  const int64_t part =
+      std::max(divide_up(divide_up(all, parts_wanted), kTilesAtOnce), int64_t{4}) * kTilesAtOnce;
+  const int64_t parts = divide_up(all, part);
+  const int64_t tasks = parts * out_blocks * in_blocks;
+  Tensor sums = Tensor::empty({parts, out * kWindow * kWindow * in});
+  constexpr int64_t kStride = kTilesAtOnce * kBlock + kPadding, kSumStride = kBlock * kBlock;
+  constexpr int64_t kWorkspace = kElements * (2 * kStride + kSumStride);
+  Tensor workspace = Tensor::empty({task_workers(tasks), kWorkspace});
+  parallel_tasks(tasks, [&](int64_t worker, int64_t task) {
+    const int64_t o = task % out_blocks * kBlock, i = task / out_blocks % in_blocks * kBlock;
+    const int64_t which = task / (out_blocks * in_blocks);
+    const int64_t rows = std::min(kBlock, out - o), columns = std::min(kBlock, in - i);
+    float* v = workspace.data<float>() + worker * kWorkspace;
+    float* m = v + kElements * kStride;
+    float* u = m + kElements * kStride;
+    const int64_t begin = which * part, end = std::min(all, begin + part);
+    for (int64_t first = begin; first < end; first += kTilesAtOnce) {
+      const int64_t count = std::min(kTilesAtOnce, end - first);
+      transform_squares(patches, first, count, i, columns, patch_transform, v, kStride);
+      transform_squares(tiles, first, count, o, rows, result_adjoint, m, kStride);
+      for (int64_t k = 0; k < kElements; ++k) {
+        multiply(panels::TransposedProduct{.rows = rows,
+                                           .columns = columns,
+                                           .depth = count,
+                                           .a = m + k * kStride,
+                                           .a_strip = kRows,
+                                           .a_stride = rows,
+                                           .b = v + k * kStride,
+                                           .b_panel = kColumns,
+                                           .b_stride = columns,
+                                           .c = u + k * kSumStride,
+                                           .c_stride = columns,
+                                           .accumulate = first > begin});
+      }
+    }
+    float* to = sums.data<float>() + which * out * kWindow * kWindow * in;
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t c = 0; c < columns; c += kLanes) {
         Square<4> sum;
-        for (int64_t k = 0; k < kElements; ++k) sum[k / 4][k % 4] = load(u + (k * out + o) * in + c);
+        for (int64_t k = 0; k < kElements; ++k)
+          sum[k / 4][k % 4] = load(u + k * kSumStride + row * columns + c);
         const Square<kWindow> g = both_ways<kWindow, 4>(sum, window_adjoint);
-        for (int64_t i = 0; i < kWindow * kWindow; ++i)
-          store(to + (o * kWindow * kWindow + i) * in + c, g[i / kWindow][i % kWindow]);
+        for (int64_t k = 0; k < kWindow * kWindow; ++k)
+          store(to + ((o + row) * kWindow * kWindow + k) * in + i + c, g[k / kWindow][k % kWindow]);
       }
     }
   });
-  return dw;
+  return panels::sum_of_parts(sums).reshape(w_shape);
 }
 
 }  // namespace cytograd::conv2d_winograd

@@ -7,8 +7,8 @@
 
 namespace cytograd::conv2d_winograd {
 
-/// Whether this is the faster way, and possible: stride 1, padding of 2 at most, channels in eights; see the source.
-bool preferred(const Shape& x, const Shape& w, const Conv2dOptions& options);
+/// Whether windows are 3x3, the stride 1, padding 2 at most, channels multiples of 16.
+bool possible(const Shape& w, const Conv2dOptions& options);
 
 /// As the methods of Backend; all tensors f32. Sums are in one order, whatever the number of threads.
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options);

@@ -1,0 +1,266 @@
+// y[p] = sum over taps t of w[t] x[q(p, t)], for an output pixel p and the input pixel q under its tap t: a matrix product
+// whose left rows are pixels where they lie, a row of zeros outside the image, so that nothing is copied but the windows.
+// dx likewise: pixels of x whose coordinates leave the same remainders by the stride are under the same taps. dw[t] =
+// sum over p of dy[p] x[q(p, t)]^T runs down the pixels, which are copied into the order they are read in, some at a time.
+// All are bound by the 2 x 8 multiplications a cycle of AVX2, but for 1x1 windows of few channels, bound by memory.
+#include "engine/ops/conv2d_product_cpu.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "engine/ops/panels_cpu.h"
+#include "engine/parallel.h"
+
+namespace cytograd::conv2d_product {
+namespace {
+
+using panels::kColumns;
+using panels::kDepth;
+using panels::kRows;
+
+constexpr int64_t kTaskRows = 96;  // pixels: with kDepth channels of each 192 KiB
+constexpr int64_t kMostTaps = 9;   // of a group that a sum in registers runs over
+// Of dw: pixels that are copied at a time, and channels of a block on either side.
+constexpr int64_t kPixelsAtOnce = 256, kBlock = 256;
+constexpr int64_t kTasksWanted =
+    32;  // of dw, for threads to share; fixed, so that no sum depends on their number
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Divides count into the fewest near-equal parts, multiples of `unit`, of at most `most` each: the size of a part.
+int64_t even_part(int64_t count, int64_t most, int64_t unit) {
+  return divide_up(divide_up(count, divide_up(count, most)), unit) * unit;
+}
+
+struct Tap {
+  int64_t index;         ///< in the window
+  int64_t down, across;  ///< of the source pixel, from `source_step` times the grid's coordinates
+};
+
+/// Pixels of a result whose taps are alike: rows i and columns j of the grid are the result's pixels
+/// (i result_step + top, j result_step + left).
+struct Grid {
+  int64_t height, width;
+  int64_t result_step, top, left;
+  int64_t source_step;
+  std::vector<Tap> taps;
+};
+
+Grid output_grid(const Shape& y, const Shape& w, const Conv2dOptions& options) {
+  Grid grid{y[1], y[2], 1, 0, 0, options.stride, {}};
+  for (int64_t u = 0; u < w[1]; ++u) {
+    for (int64_t v = 0; v < w[2]; ++v)
+      grid.taps.push_back({u * w[2] + v, u - options.padding, v - options.padding});
+  }
+  return grid;
+}
+
+/// Of x's pixels those from (top, left) in steps of the stride.
+Grid input_grid(const Shape& x, const Shape& w, const Conv2dOptions& options, int64_t top, int64_t left) {
+  const int64_t stride = options.stride;
+  Grid grid{divide_up(x[1] - top, stride), divide_up(x[2] - left, stride), stride, top, left, 1, {}};
+  for (int64_t u = 0; u < w[1]; ++u) {
+    for (int64_t v = 0; v < w[2]; ++v) {
+      const int64_t down = top + options.padding - u, across = left + options.padding - v;
+      if (down % stride == 0 && across % stride == 0)
+        grid.taps.push_back({u * w[2] + v, down / stride, across / stride});
+    }
+  }
+  return grid;
+}
+
+/// The pixel of an image under a tap, or `outside`.
+const float* pixel_under(const float* images, const Shape& shape, int64_t image, int64_t row, int64_t column,
+                         const float* outside) {
+  if (row < 0 || row >= shape[1] || column < 0 || column >= shape[2]) return outside;
+  return images + ((image * shape[1] + row) * shape[2] + column) * shape[3];
+}
+
+/// Windows as panels, in the order they are read in: for each block of source channels, for each group of taps,
+/// [result channels / 16, taps, source channels, 16].
+struct Windows {
+  int64_t depth;  ///< source channels of a block
+  int64_t group;  ///< taps of a group
+  Tensor panels;
+};
+
+/// w [O, KH, KW, I] maps I to O forward, O to I backward.
+Windows packed(const Tensor& w, const Grid& grid, bool backward) {
+  const int64_t in = w.dim(3), window = w.dim(1) * w.dim(2);
+  const int64_t from = backward ? w.dim(0) : in, to = backward ? in : w.dim(0);
+  const auto taps = static_cast<int64_t>(grid.taps.size());
+  const int64_t depth = even_part(from, kDepth, panels::kLanes);
+  const int64_t group = even_part(taps, std::clamp<int64_t>(kDepth / depth, 1, kMostTaps), 1);
+  Windows windows{depth, group, Tensor::empty({taps * from * to})};
+  const float* source = w.data<float>();
+  float* destination = windows.panels.data<float>();
+  parallel_for(to / kColumns, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      for (int64_t t = 0; t < taps; ++t) {
+        const int64_t first = t / group * group, grouped = std::min(group, taps - first);
+        for (int64_t c = 0; c < from; c += depth) {
+          const int64_t size = std::min(depth, from - c);
+          float* at = destination + c * taps * to + first * size * to +
+                      (panel * grouped + t - first) * size * kColumns;
+          const float* tap = source + grid.taps[t].index * in;
+          if (backward) {
+            panels::pack_panel(tap + c * window * in + panel * kColumns, window * in, size, at);
+          } else {
+            panels::pack_transposed_panel(tap + panel * kColumns * window * in + c, window * in, size, at);
+          }
+        }
+      }
+    }
+  });
+  return windows;
+}
+
+/// Fills the grid's pixels of `result` from those of `source` under its taps.
+void convolve(const Grid& grid, const Tensor& source, const Tensor& w, bool backward, Tensor& result) {
+  const Shape& from_shape = source.shape();
+  const Shape& to_shape = result.shape();
+  const int64_t from = from_shape[3], to = to_shape[3];
+  const auto taps = static_cast<int64_t>(grid.taps.size());
+  const Windows windows = packed(w, grid, backward);
+  const Tensor zeros = Tensor::zeros({from});
+  const float* outside = zeros.data<float>();
+  const float* images = source.data<float>();
+  float* results = result.data<float>();
+  const float* all_panels = windows.panels.data<float>();
+  const int64_t all = to_shape[0] * grid.height * grid.width;
+  const int64_t row_tasks = divide_up(all, kTaskRows);
+  // Where there are few pixels, threads divide the columns too, down to 64.
+  const int64_t column_tasks = std::clamp<int64_t>(2 * cpu_threads() / row_tasks, 1, divide_up(to, 64));
+  const int64_t columns = even_part(to, divide_up(to, column_tasks), kColumns);
+  parallel_tasks(row_tasks * divide_up(to, columns), [&](int64_t, int64_t task) {
+    const int64_t first_row = task % row_tasks * kTaskRows, first_column = task / row_tasks * columns;
+    const int64_t rows = std::min(kTaskRows, all - first_row);
+    std::array<float*, kTaskRows> c{};
+    std::array<const float*, kTaskRows * kMostTaps> a{};
+    for (int64_t first = 0; first < taps; first += windows.group) {
+      const int64_t grouped = std::min(windows.group, taps - first);
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t p = first_row + r;
+        const int64_t i = p / grid.width % grid.height, j = p % grid.width,
+                      image = p / (grid.height * grid.width);
+        c[r] = results + ((image * to_shape[1] + i * grid.result_step + grid.top) * to_shape[2] +
+                          j * grid.result_step + grid.left) *
+                             to;
+        for (int64_t t = 0; t < grouped; ++t) {
+          const Tap& tap = grid.taps[first + t];
+          a[(r / kRows * grouped + t) * kRows + r % kRows] =
+              pixel_under(images, from_shape, image, i * grid.source_step + tap.down,
+                          j * grid.source_step + tap.across, outside);
+        }
+      }
+      for (int64_t channel = 0; channel < from; channel += windows.depth) {
+        const int64_t depth = std::min(windows.depth, from - channel);
+        multiply(panels::GatheredProduct{
+            .rows = rows,
+            .columns = std::min(columns, to - first_column),
+            .segments = grouped,
+            .depth = depth,
+            .a = a.data(),
+            .a_offset = channel,
+            .panels = all_panels + channel * taps * to + first * depth * to + first_column * grouped * depth,
+            .c = c.data(),
+            .c_offset = first_column,
+            .accumulate = first > 0 || channel > 0});
+      }
+    }
+  });
+}
+
+}  // namespace
+
+bool possible(const Shape& w) { return w[0] % kColumns == 0 && w[3] % kColumns == 0; }
+
+Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
+  Tensor y = Tensor::empty({x.dim(0), options.output_extent(x.dim(1), w.dim(1)),
+                            options.output_extent(x.dim(2), w.dim(2)), w.dim(0)});  // [N, H', W', O]
+  convolve(output_grid(y.shape(), w.shape(), options), x, w, false, y);
+  return y;
+}
+
+Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options) {
+  std::vector<Grid> grids;
+  for (int64_t top = 0; top < options.stride; ++top) {
+    for (int64_t left = 0; left < options.stride; ++left)
+      grids.push_back(input_grid(x_shape, w.shape(), options, top, left));
+  }
+  const bool covered = std::all_of(grids.begin(), grids.end(), [](const Grid& g) { return !g.taps.empty(); });
+  Tensor dx = covered ? Tensor::empty(x_shape) : Tensor::zeros(x_shape);  // [N, H, W, I]
+  for (const Grid& grid : grids) {
+    if (!grid.taps.empty() && grid.height > 0 && grid.width > 0) convolve(grid, dy, w, true, dx);
+  }
+  return dx;
+}
+
+Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
+                       const Conv2dOptions& options) {
+  const int64_t out = w_shape[0], in = w_shape[3], taps = w_shape[1] * w_shape[2];
+  const Grid grid = output_grid(dy.shape(), w_shape, options);
+  const int64_t pixels = dy.elements() / out;
+  const int64_t out_block = even_part(out, kBlock, kRows), in_block = even_part(in, kBlock, kColumns);
+  const int64_t out_blocks = divide_up(out, out_block), in_blocks = divide_up(in, in_block);
+  // Few blocks: several sums over parts of the pixels, added in the end.
+  const int64_t part = std::max(
+      even_part(pixels, divide_up(pixels, divide_up(kTasksWanted, out_blocks * in_blocks)), kPixelsAtOnce),
+      4 * kPixelsAtOnce);
+  const int64_t parts = divide_up(pixels, part);
+  Tensor sums = Tensor::empty({parts, out * taps * in});
+  const int64_t tasks = parts * out_blocks * in_blocks;
+  const int64_t strips_size = divide_up(out_block, kRows) * panels::strip_stride(kPixelsAtOnce);
+  const int64_t workspace_size = strips_size + in_block / kColumns * panels::panel_stride(kPixelsAtOnce);
+  Tensor workspace = Tensor::empty({task_workers(tasks), workspace_size});
+  const float* dys = dy.data<float>();
+  const float* xs = x.data<float>();
+  const auto x_pixel = [&](int64_t p, const Tap& tap) {
+    return pixel_under(xs, x.shape(), p / (grid.height * grid.width),
+                       p / grid.width % grid.height * grid.source_step + tap.down,
+                       p % grid.width * grid.source_step + tap.across, nullptr);
+  };
+  parallel_tasks(tasks, [&](int64_t worker, int64_t task) {
+    const int64_t o = task % out_blocks * out_block, i = task / out_blocks % in_blocks * in_block;
+    const int64_t which = task / (out_blocks * in_blocks);
+    const int64_t rows = std::min(out_block, out - o), columns = std::min(in_block, in - i);
+    float* sum = sums.data<float>() + which * out * taps * in + o * taps * in + i;
+    float* strips = workspace.data<float>() + worker * workspace_size;
+    float* packed = strips + strips_size;
+    const int64_t begin = which * part, end = std::min(pixels, begin + part);
+    std::array<const float*, kPixelsAtOnce> pointers{};
+    for (int64_t first = begin; first < end; first += kPixelsAtOnce) {
+      const int64_t depth = std::min(kPixelsAtOnce, end - first);
+      for (int64_t k = 0; k < depth; ++k) pointers[k] = dys + (first + k) * out;
+      panels::pack_strips(pointers.data(), o, depth, rows, strips);
+      for (const Tap& tap : grid.taps) {
+        for (int64_t k = 0; k < depth; ++k) pointers[k] = x_pixel(first + k, tap);
+        panels::pack_panels(pointers.data(), i, depth, columns, packed);
+        for (int64_t column = 0; column < columns; column += kColumns) {
+          if (&tap == &grid.taps.back()) {  // the next pixels come into the caches meanwhile
+            const int64_t next = first + depth, left = std::min(kPixelsAtOnce, end - next);
+            for (int64_t k = left * column / columns; k < left * (column + kColumns) / columns; ++k) {
+              panels::prefetch(dys + (next + k) * out, o, rows);
+              panels::prefetch(x_pixel(next + k, grid.taps.front()), i, columns);
+            }
+          }
+          multiply(panels::TransposedProduct{.rows = rows,
+                                             .columns = kColumns,
+                                             .depth = depth,
+                                             .a = strips,
+                                             .a_strip = panels::strip_stride(depth),
+                                             .a_stride = kRows,
+                                             .b = packed + column / kColumns * panels::panel_stride(depth),
+                                             .b_stride = kColumns,
+                                             .c = sum + tap.index * in + column,
+                                             .c_stride = taps * in,
+                                             .accumulate = first > begin});
+        }
+      }
+    }
+  });
+  return panels::sum_of_parts(sums).reshape(w_shape);
+}
+
+}  // namespace cytograd::conv2d_product

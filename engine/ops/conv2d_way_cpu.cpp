@@ -1,0 +1,68 @@
+#include "engine/ops/conv2d_way_cpu.h"
+
+#include <algorithm>
+
+#include "engine/ops/conv2d_product_cpu.h"
+#include "engine/ops/conv2d_winograd_cpu.h"
+
+namespace cytograd {
+namespace {
+
+struct Problem {
+  Conv2dPass pass;
+  bool strided;
+  int64_t batch, pixels;  ///< images, and pixels of each one's result
+  int64_t least_channels;
+};
+
+// Against oneDNN's direct convolution (2.6.3, one core of a Sapphire Rapids, f32, 3x3, speed-up of forward,
+// backward_input, backward_weight): 2x2 x512 batch 64: 5.0 2.4 4.9, batch 8: 2.2 2.1 3.2; 4x4 -> 2x2 256 ->
+// 512 batch 64: 3.8 2.3 3.8; 4x4 x256 batch 64: 1.3 0.93 1.4; 8x8 -> 4x4 128 -> 256 batch 64: 1.2 1.2 1.6,
+// batch 16: 0.9 1.2 1.3; 8x8 x128 batch 64: 0.9 1.0 0.9.
+bool prefers_taps(const Problem& p) {
+  if (p.least_channels < 64) return false;
+  if (p.pixels <= 4) return p.batch >= 8;
+  if (p.pixels > 16 || p.batch < 32) return false;
+  return p.pass != Conv2dPass::backward_input || p.strided;
+}
+
+// Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
+// convolution's: direct; product; winograd; taps.
+//   3x3            56x56x64 batch 16    67  97  51; 132 130 110; 196 206 162
+//                  14x14x256 batch 16   99 149  86; 148 150 117; 229 234 174
+//                  7x7x512 batch 16     91 108  64; 122 121 121; 145 147 127
+//                  4x4x512 batch 64     89 110  60; 119 124 116; 187 192 165; 178 125  81
+//                  2x2x512 batch 64     62  88  14;  86  87 113;  90  96 128; 218 179 126
+//                  32x32x32 batch 64   117 112  62; 121 123  94; 140 148 117
+//                  14x14x256 batch 1    72  97  65;  74  69  76;  71  67 107
+//                  8x8x128 batch 1      45  46  38;  46  52  35;  39  37  49
+//   3x3, stride 2  56x56x128 batch 16   60  92  53; 120 101 110
+//                  14x14x512 batch 1    55  51  47;  63  60  89
+//                  8x8x128 -> 256, 64   71  83  68; 124 127  58;                142 166  68
+//                  4x4x256 -> 512, 64   64  64  43; 102 113 128;                156 183  88
+//   1x1            56x56x64 -> 256, 16 116  87  83; 105  98  97
+//                  14x14x1024 -> 256   148 139  94; 134 133 114
+//                  7x7x512 -> 2048     148 117  93; 123 121 121
+Conv2dWay way_with_avx2(const Problem& p, const Shape& x, const Shape& w, const Conv2dOptions& options) {
+  const bool backward_weight = p.pass == Conv2dPass::backward_weight;
+  if (prefers_taps(p) && (p.pixels <= 4 || p.strided) && !(p.strided && backward_weight))
+    return Conv2dWay::taps;
+  if (conv2d_winograd::possible(w, options) && x[0] * x[1] * x[2] >= (backward_weight ? 64 : 512))
+    return Conv2dWay::winograd;
+  if (conv2d_product::possible(w) && (backward_weight || (p.strided && w[1] * w[2] > 1)))
+    return Conv2dWay::product;
+  return Conv2dWay::direct;
+}
+
+}  // namespace
+
+Conv2dWay conv2d_way(Conv2dPass pass, const Shape& x, const Shape& w, const Conv2dOptions& options,
+                     bool has_avx512) {
+  const Problem p{pass, options.stride > 1, x[0],
+                  options.output_extent(x[1], w[1]) * options.output_extent(x[2], w[2]),
+                  std::min(w[0], w[3])};
+  if (!has_avx512) return way_with_avx2(p, x, w, options);
+  return prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
+}
+
+}  // namespace cytograd

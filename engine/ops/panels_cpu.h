@@ -1,0 +1,98 @@
+// The inner loops of the CPU's convolutions: matrix products, f32, whose right factor lies in panels of 16 columns, so
+// that a tile of results stays in registers while its sums run. All of it is called inside parallel regions.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "engine/tensor.h"
+
+namespace cytograd::panels {
+
+constexpr int64_t kLanes = 8;
+/// Arithmetic on it is element by element, in vector registers where the processor has them.
+using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
+
+inline Lanes load(const float* p) {
+  Lanes lanes;
+  std::memcpy(&lanes, p, sizeof(lanes));
+  return lanes;
+}
+inline void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(lanes)); }
+
+constexpr int64_t kRows = 6;  ///< of a tile: 12 registers of sums, 2 of a panel, 1 or 2 of rows, of AVX2's 16
+constexpr int64_t kColumns = 2 * kLanes;
+/// Rows times columns that stay in a core's L1 and L2 caches through one product.
+constexpr int64_t kDepth = 512;
+
+/// Exchanges rows and columns of 8 x 8 floats.
+std::array<Lanes, kLanes> transposed(const std::array<Lanes, kLanes>& rows);
+
+/// One panel [depth, 16] of B; element (k, j) is b[k * k_stride + j].
+void pack_panel(const float* b, int64_t k_stride, int64_t depth, float* panel);
+/// The same of B's transpose; element (k, j) is b[j * j_stride + k]. depth is a multiple of 8.
+void pack_transposed_panel(const float* b, int64_t j_stride, int64_t depth, float* panel);
+
+/// c[i][j] (+)= sum over segments s and k < depth of a(i, s)[k] B(s)[k][j], where a and c are rows anywhere in memory.
+struct GatheredProduct {
+  int64_t rows = 0;
+  int64_t columns = 0;  ///< a multiple of 16
+  int64_t segments = 1;
+  int64_t depth = 0;
+  const float* const* a = nullptr;  ///< rows' addresses [rows / 6 rounded up, segments, 6]
+  int64_t a_offset = 0;             ///< floats from those addresses
+  const float* panels = nullptr;    ///< [columns / 16, segments, depth, 16]
+  float* const* c = nullptr;        ///< [rows]
+  int64_t c_offset = 0;
+  bool accumulate = false;
+};
+void multiply(const GatheredProduct& product);
+
+/// c[i][j] = sum over k < depth of a[i][k] B[k][j].
+struct RowProduct {
+  int64_t rows = 0;
+  int64_t columns = 0;  ///< a multiple of 16
+  int64_t depth = 0;
+  const float* a = nullptr;
+  int64_t a_stride = 0;
+  const float* panels = nullptr;  ///< [columns / 16, depth, 16]
+  float* c = nullptr;
+  int64_t c_stride = 0;
+};
+void multiply(const RowProduct& product);
+
+/// Brings `count` floats into the caches; of null nothing.
+void prefetch(const float* row, int64_t offset, int64_t count);
+
+/// Floats from strip to strip, and from panel to panel, as they are packed: a line more than they hold, so that a row's
+/// parts do not all fall into one set of the L1 cache.
+constexpr int64_t strip_stride(int64_t depth) { return depth * kRows + 16; }
+constexpr int64_t panel_stride(int64_t depth) { return depth * kColumns + 16; }
+/// Rows [depth] of `count` floats each, null for zeros, to strips [count / 6 rounded up, depth, 6], zeros past the end.
+void pack_strips(const float* const* rows, int64_t offset, int64_t depth, int64_t count, float* strips);
+/// To panels [count / 16, depth, 16].
+void pack_panels(const float* const* rows, int64_t offset, int64_t depth, int64_t count, float* panels);
+
+/// c[i][j] (+)= sum over k < depth of a[k][i] b[k][j], where a lies in strips of 6 columns and b in panels of 16: their
+/// own, or those of matrices that stay in the L1 cache.
+struct TransposedProduct {
+  int64_t rows = 0;     ///< of c: columns of a
+  int64_t columns = 0;  ///< a multiple of 16
+  int64_t depth = 0;
+  const float* a = nullptr;
+  int64_t a_strip = 0;  ///< floats from a strip of 6 columns to the next, and from row to row in one
+  int64_t a_stride = 0;
+  const float* b = nullptr;
+  int64_t b_panel = 0;
+  int64_t b_stride = 0;
+  float* c = nullptr;
+  int64_t c_stride = 0;
+  bool accumulate = false;
+};
+void multiply(const TransposedProduct& product);
+
+/// The sum of f32 [parts, N] over the parts, in their order: [N]. Not inside a parallel region.
+Tensor sum_of_parts(const Tensor& parts);
+
+}  // namespace cytograd::panels

@@ -1,0 +1,171 @@
+// The CPU's own ways to convolve, by Winograd's transforms and as products of pixels, against plain loops in f64.
+#include <gtest/gtest.h>
+
+#include <span>
+
+#include "engine/ops/conv2d_product_cpu.h"
+#include "engine/ops/conv2d_way_cpu.h"
+#include "engine/ops/conv2d_winograd_cpu.h"
+#include "tests/support/values.h"
+
+namespace cytograd::test {
+namespace {
+
+struct Problem {
+  Shape x, w;
+  Conv2dOptions options;
+
+  Shape y() const {
+    return {x[0], options.output_extent(x[1], w[1]), options.output_extent(x[2], w[2]), w[0]};
+  }
+  std::string text() const {
+    return fmt::format("x {}, w {}, stride {}, padding {}", x, w, options.stride, options.padding);
+  }
+};
+
+// Odd and even sizes, so that the last tiles are whole and broken; every padding there may be; one pixel; more tiles than
+// a thread takes at a time, and than a part of dw's sums has; as many input as output channels, fewer, more, more than a
+// block of dw has.
+const Problem kWinograd[] = {
+    {{2, 8, 6, 16}, {32, 3, 3, 16}, {.padding = 1}},  {{1, 7, 9, 32}, {16, 3, 3, 32}, {.padding = 1}},
+    {{3, 5, 4, 16}, {16, 3, 3, 16}, {.padding = 0}},  {{2, 3, 5, 16}, {48, 3, 3, 16}, {.padding = 2}},
+    {{1, 1, 1, 16}, {16, 3, 3, 16}, {.padding = 1}},  {{1, 3, 3, 16}, {16, 3, 3, 16}, {.padding = 0}},
+    {{2, 5, 5, 80}, {144, 3, 3, 80}, {.padding = 1}}, {{7, 31, 29, 16}, {16, 3, 3, 16}, {.padding = 1}}};
+
+// Strides that leave pixels of x without any tap, or with fewer than others; windows larger than the taps taken together;
+// more pixels than a task, and than a part of dw's sums; more channels than a block of either.
+const Problem kProduct[] = {{{2, 9, 8, 32}, {16, 1, 1, 32}, {}},
+                            {{2, 9, 8, 16}, {32, 1, 1, 16}, {.stride = 2}},
+                            {{3, 8, 7, 16}, {32, 3, 3, 16}, {.stride = 2, .padding = 1}},
+                            {{2, 7, 8, 16}, {16, 3, 3, 16}, {.stride = 2}},
+                            {{2, 11, 8, 16}, {16, 5, 4, 16}, {.stride = 3, .padding = 2}},
+                            {{1, 1, 1, 16}, {16, 3, 3, 16}, {.stride = 2, .padding = 1}},
+                            {{3, 30, 23, 16}, {32, 3, 3, 16}, {.padding = 1}},
+                            {{1, 3, 3, 528}, {144, 3, 3, 528}, {.stride = 2, .padding = 1}},
+                            {{2, 4, 4, 144}, {528, 1, 1, 144}, {}}};
+
+struct Results {
+  std::vector<double> y, dx, dw;
+};
+
+Results by_loops(const Problem& p, const std::vector<double>& x, const std::vector<double>& w,
+                 const std::vector<double>& dy) {
+  const Shape y_shape = p.y();
+  const int64_t in = p.x[3], out = p.w[0];
+  Results results{std::vector<double>(dy.size()), std::vector<double>(x.size()),
+                  std::vector<double>(w.size())};
+  for (int64_t n = 0; n < p.x[0]; ++n) {
+    for (int64_t i = 0; i < y_shape[1]; ++i) {
+      for (int64_t j = 0; j < y_shape[2]; ++j) {
+        for (int64_t u = 0; u < p.w[1]; ++u) {
+          for (int64_t v = 0; v < p.w[2]; ++v) {
+            const int64_t row = i * p.options.stride + u - p.options.padding;
+            const int64_t column = j * p.options.stride + v - p.options.padding;
+            if (row < 0 || row >= p.x[1] || column < 0 || column >= p.x[2]) continue;
+            const int64_t from = ((n * p.x[1] + row) * p.x[2] + column) * in;
+            const int64_t to = ((n * y_shape[1] + i) * y_shape[2] + j) * out;
+            for (int64_t o = 0; o < out; ++o) {
+              const double* tap = w.data() + ((o * p.w[1] + u) * p.w[2] + v) * in;
+              double* gradient = results.dw.data() + ((o * p.w[1] + u) * p.w[2] + v) * in;
+              const double g = dy[to + o];
+              double sum = 0.0;
+              for (int64_t c = 0; c < in; ++c) {
+                sum += x[from + c] * tap[c];
+                results.dx[from + c] += g * tap[c];
+                gradient[c] += g * x[from + c];
+              }
+              results.y[to + o] += sum;
+            }
+          }
+        }
+      }
+    }
+  }
+  return results;
+}
+
+// A way's three operations, and the problems it is for.
+struct Winograd {
+  static std::span<const Problem> problems() { return kWinograd; }
+  static Tensor forward(const Problem& p, const Tensor& x, const Tensor& w) {
+    return conv2d_winograd::forward(x, w, p.options);
+  }
+  static Tensor backward_input(const Problem& p, const Tensor& dy, const Tensor& w) {
+    return conv2d_winograd::backward_input(dy, w, p.x, p.options);
+  }
+  static Tensor backward_weight(const Problem& p, const Tensor& dy, const Tensor& x) {
+    return conv2d_winograd::backward_weight(dy, x, p.w, p.options);
+  }
+};
+
+struct Product {
+  static std::span<const Problem> problems() { return kProduct; }
+  static Tensor forward(const Problem& p, const Tensor& x, const Tensor& w) {
+    return conv2d_product::forward(x, w, p.options);
+  }
+  static Tensor backward_input(const Problem& p, const Tensor& dy, const Tensor& w) {
+    return conv2d_product::backward_input(dy, w, p.x, p.options);
+  }
+  static Tensor backward_weight(const Problem& p, const Tensor& dy, const Tensor& x) {
+    return conv2d_product::backward_weight(dy, x, p.w, p.options);
+  }
+};
+
+template <typename Way>
+class Conv2dWays : public testing::Test {};
+using Ways = testing::Types<Winograd, Product>;
+TYPED_TEST_SUITE(Conv2dWays, Ways);
+
+TYPED_TEST(Conv2dWays, AgreesWithPlainLoops) {
+  for (const Problem& p : TypeParam::problems()) {
+    SCOPED_TRACE(p.text());
+    const Tensor x = normal(p.x, 1), w = normal(p.w, 2), dy = normal(p.y(), 3);
+    const Results expected = by_loops(p, values_of(x), values_of(w), values_of(dy));
+    for (const int threads : {1, 3}) {
+      const Threads limited(threads);
+      EXPECT_LE(greatest_error(values_of(TypeParam::forward(p, x, w)), expected.y), 2e-6);
+      EXPECT_LE(greatest_error(values_of(TypeParam::backward_input(p, dy, w)), expected.dx), 2e-6);
+      EXPECT_LE(greatest_error(values_of(TypeParam::backward_weight(p, dy, x)), expected.dw), 2e-6);
+    }
+  }
+}
+
+TYPED_TEST(Conv2dWays, HasTheSameBitsOnAnyNumberOfThreads) {
+  const Problem p{{4, 33, 31, 64}, {64, 3, 3, 64}, {.padding = 1}};
+  const Tensor x = normal(p.x, 1), w = normal(p.w, 2), dy = normal(p.y(), 3);
+  std::vector<std::vector<double>> first;
+  for (const int threads : {1, 2, 3}) {
+    const Threads limited(threads);
+    const std::vector<std::vector<double>> now{values_of(TypeParam::forward(p, x, w)),
+                                               values_of(TypeParam::backward_input(p, dy, w)),
+                                               values_of(TypeParam::backward_weight(p, dy, x))};
+    if (first.empty()) first = now;
+    EXPECT_EQ(now, first) << threads;
+  }
+}
+
+Conv2dWay way_of(Conv2dPass pass, const Problem& p, bool has_avx512 = false) {
+  return conv2d_way(pass, p.x, p.w, p.options, has_avx512);
+}
+
+TEST(Conv2dWay, IsTheFastestOneThatServes) {
+  constexpr auto kForward = Conv2dPass::forward, kInput = Conv2dPass::backward_input,
+                 kWeight = Conv2dPass::backward_weight;
+  const Conv2dOptions same{.padding = 1}, half{.stride = 2, .padding = 1};
+  const Problem large{{16, 14, 14, 256}, {256, 3, 3, 256}, same};
+  for (const Conv2dPass pass : {kForward, kInput, kWeight}) {
+    EXPECT_EQ(way_of(pass, large), Conv2dWay::winograd);
+    EXPECT_EQ(way_of(pass, {{16, 14, 14, 256}, {256, 3, 3, 256}, half}), Conv2dWay::product);
+    EXPECT_EQ(way_of(pass, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}), Conv2dWay::taps);
+    EXPECT_EQ(way_of(pass, {{64, 64, 64, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}}), Conv2dWay::direct);
+    EXPECT_EQ(way_of(pass, {{16, 14, 14, 40}, {64, 3, 3, 40}, same}), Conv2dWay::direct);
+    EXPECT_EQ(way_of(pass, large, true), Conv2dWay::direct);
+  }
+  EXPECT_EQ(way_of(kForward, {{1, 14, 14, 64}, {64, 3, 3, 64}, same}), Conv2dWay::direct);
+  EXPECT_EQ(way_of(kForward, {{16, 14, 14, 256}, {64, 1, 1, 256}, {}}), Conv2dWay::direct);
+  EXPECT_EQ(way_of(kWeight, {{16, 14, 14, 256}, {64, 1, 1, 256}, {}}), Conv2dWay::product);
+  EXPECT_EQ(way_of(kForward, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}, true), Conv2dWay::taps);
+}
+
+}  // namespace
+}  // namespace cytograd::test
