@@ -44,6 +44,12 @@ const Problem kProduct[] = {{{2, 9, 8, 32}, {16, 1, 1, 32}, {}},
                             {{1, 3, 3, 528}, {144, 3, 3, 528}, {.stride = 2, .padding = 1}},
                             {{2, 4, 4, 144}, {528, 1, 1, 144}, {}}};
 
+// Gradients of windows of any channels: whole window rows, single taps of more channels than a block has.
+const Problem kWeights[] = {{{2, 20, 17, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}},
+                            {{1, 5, 5, 40}, {24, 3, 3, 40}, {.padding = 1}},
+                            {{2, 6, 6, 100}, {10, 3, 3, 100}, {.padding = 1}},
+                            {{2, 3, 3, 300}, {7, 2, 2, 300}, {.stride = 2}}};
+
 struct Results {
   std::vector<double> y, dx, dw;
 };
@@ -144,6 +150,15 @@ TYPED_TEST(Conv2dWays, HasTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
+TEST(Conv2dProduct, GradientsOfWindowsAreForAnyChannels) {
+  for (const Problem& p : kWeights) {
+    SCOPED_TRACE(p.text());
+    const Tensor x = normal(p.x, 1), w = normal(p.w, 2), dy = normal(p.y(), 3);
+    const Results expected = by_loops(p, values_of(x), values_of(w), values_of(dy));
+    EXPECT_LE(greatest_error(values_of(Product::backward_weight(p, dy, x)), expected.dw), 2e-6);
+  }
+}
+
 Conv2dWay way_of(Conv2dPass pass, const Problem& p, bool has_avx512 = false) {
   return conv2d_way(pass, p.x, p.w, p.options, has_avx512);
 }
@@ -157,13 +172,15 @@ TEST(Conv2dWay, IsTheFastestOneThatServes) {
     EXPECT_EQ(way_of(pass, large), Conv2dWay::winograd);
     EXPECT_EQ(way_of(pass, {{16, 14, 14, 256}, {256, 3, 3, 256}, half}), Conv2dWay::product);
     EXPECT_EQ(way_of(pass, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}), Conv2dWay::taps);
-    EXPECT_EQ(way_of(pass, {{64, 64, 64, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}}), Conv2dWay::direct);
-    EXPECT_EQ(way_of(pass, {{16, 14, 14, 40}, {64, 3, 3, 40}, same}), Conv2dWay::direct);
+    EXPECT_EQ(way_of(pass, {{64, 64, 64, 3}, {64, 7, 7, 3}, {.stride = 2, .padding = 3}}), Conv2dWay::direct);
     EXPECT_EQ(way_of(pass, large, true), Conv2dWay::direct);
   }
   EXPECT_EQ(way_of(kForward, {{1, 14, 14, 64}, {64, 3, 3, 64}, same}), Conv2dWay::direct);
   EXPECT_EQ(way_of(kForward, {{16, 14, 14, 256}, {64, 1, 1, 256}, {}}), Conv2dWay::direct);
   EXPECT_EQ(way_of(kWeight, {{16, 14, 14, 256}, {64, 1, 1, 256}, {}}), Conv2dWay::product);
+  EXPECT_EQ(way_of(kForward, {{16, 14, 14, 40}, {64, 3, 3, 40}, same}), Conv2dWay::direct);
+  EXPECT_EQ(way_of(kWeight, {{64, 64, 64, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}}),
+            Conv2dWay::product);
   EXPECT_EQ(way_of(kForward, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}, true), Conv2dWay::taps);
 }
 

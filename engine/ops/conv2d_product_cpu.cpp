@@ -1,8 +1,7 @@
 // y[p] = sum over taps t of w[t] x[q(p, t)], for an output pixel p and the input pixel q under its tap t: a matrix product
 // whose left rows are pixels where they lie, a row of zeros outside the image, so that nothing is copied but the windows.
-// dx likewise: pixels of x whose coordinates leave the same remainders by the stride are under the same taps. dw[t] =
-// sum over p of dy[p] x[q(p, t)]^T runs down the pixels, which are copied into the order they are read in, some at a time.
-// All are bound by the 2 x 8 multiplications a cycle of AVX2, but for 1x1 windows of few channels, bound by memory.
+// dx likewise: pixels of x whose coordinates leave the same remainders by the stride are under the same taps. Bound by the
+// 2 x 8 multiplications a cycle of AVX2, but for 1x1 windows of few channels, bound by memory.
 #include "engine/ops/conv2d_product_cpu.h"
 
 #include <algorithm>
@@ -15,23 +14,14 @@
 namespace cytograd::conv2d_product {
 namespace {
 
+using panels::divide_up;
+using panels::even_part;
 using panels::kColumns;
 using panels::kDepth;
 using panels::kRows;
 
 constexpr int64_t kTaskRows = 96;  // pixels: with kDepth channels of each 192 KiB
 constexpr int64_t kMostTaps = 9;   // of a group that a sum in registers runs over
-// Of dw: pixels that are copied at a time, and channels of a block on either side.
-constexpr int64_t kPixelsAtOnce = 256, kBlock = 256;
-constexpr int64_t kTasksWanted =
-    32;  // of dw, for threads to share; fixed, so that no sum depends on their number
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// Divides count into the fewest near-equal parts, multiples of `unit`, of at most `most` each: the size of a part.
-int64_t even_part(int64_t count, int64_t most, int64_t unit) {
-  return divide_up(divide_up(count, divide_up(count, most)), unit) * unit;
-}
 
 struct Tap {
   int64_t index;         ///< in the window
@@ -195,72 +185,6 @@ Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, c
     if (!grid.taps.empty() && grid.height > 0 && grid.width > 0) convolve(grid, dy, w, true, dx);
   }
   return dx;
-}
-
-Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
-                       const Conv2dOptions& options) {
-  const int64_t out = w_shape[0], in = w_shape[3], taps = w_shape[1] * w_shape[2];
-  const Grid grid = output_grid(dy.shape(), w_shape, options);
-  const int64_t pixels = dy.elements() / out;
-  const int64_t out_block = even_part(out, kBlock, kRows), in_block = even_part(in, kBlock, kColumns);
-  const int64_t out_blocks = divide_up(out, out_block), in_blocks = divide_up(in, in_block);
-  // Few blocks: several sums over parts of the pixels, added in the end.
-  const int64_t part = std::max(
-      even_part(pixels, divide_up(pixels, divide_up(kTasksWanted, out_blocks * in_blocks)), kPixelsAtOnce),
-      4 * kPixelsAtOnce);
-  const int64_t parts = divide_up(pixels, part);
-  Tensor sums = Tensor::empty({parts, out * taps * in});
-  const int64_t tasks = parts * out_blocks * in_blocks;
-  const int64_t strips_size = divide_up(out_block, kRows) * panels::strip_stride(kPixelsAtOnce);
-  const int64_t workspace_size = strips_size + in_block / kColumns * panels::panel_stride(kPixelsAtOnce);
-  Tensor workspace = Tensor::empty({task_workers(tasks), workspace_size});
-  const float* dys = dy.data<float>();
-  const float* xs = x.data<float>();
-  const auto x_pixel = [&](int64_t p, const Tap& tap) {
-    return pixel_under(xs, x.shape(), p / (grid.height * grid.width),
-                       p / grid.width % grid.height * grid.source_step + tap.down,
-                       p % grid.width * grid.source_step + tap.across, nullptr);
-  };
-  parallel_tasks(tasks, [&](int64_t worker, int64_t task) {
-    const int64_t o = task % out_blocks * out_block, i = task / out_blocks % in_blocks * in_block;
-    const int64_t which = task / (out_blocks * in_blocks);
-    const int64_t rows = std::min(out_block, out - o), columns = std::min(in_block, in - i);
-    float* sum = sums.data<float>() + which * out * taps * in + o * taps * in + i;
-    float* strips = workspace.data<float>() + worker * workspace_size;
-    float* packed = strips + strips_size;
-    const int64_t begin = which * part, end = std::min(pixels, begin + part);
-    std::array<const float*, kPixelsAtOnce> pointers{};
-    for (int64_t first = begin; first < end; first += kPixelsAtOnce) {
-      const int64_t depth = std::min(kPixelsAtOnce, end - first);
-      for (int64_t k = 0; k < depth; ++k) pointers[k] = dys + (first + k) * out;
-      panels::pack_strips(pointers.data(), o, depth, rows, strips);
-      for (const Tap& tap : grid.taps) {
-        for (int64_t k = 0; k < depth; ++k) pointers[k] = x_pixel(first + k, tap);
-        panels::pack_panels(pointers.data(), i, depth, columns, packed);
-        for (int64_t column = 0; column < columns; column += kColumns) {
-          if (&tap == &grid.taps.back()) {  // the next pixels come into the caches meanwhile
-            const int64_t next = first + depth, left = std::min(kPixelsAtOnce, end - next);
-            for (int64_t k = left * column / columns; k < left * (column + kColumns) / columns; ++k) {
-              panels::prefetch(dys + (next + k) * out, o, rows);
-              panels::prefetch(x_pixel(next + k, grid.taps.front()), i, columns);
-            }
-          }
-          multiply(panels::TransposedProduct{.rows = rows,
-                                             .columns = kColumns,
-                                             .depth = depth,
-                                             .a = strips,
-                                             .a_strip = panels::strip_stride(depth),
-                                             .a_stride = kRows,
-                                             .b = packed + column / kColumns * panels::panel_stride(depth),
-                                             .b_stride = kColumns,
-                                             .c = sum + tap.index * in + column,
-                                             .c_stride = taps * in,
-                                             .accumulate = first > begin});
-        }
-      }
-    }
-  });
-  return panels::sum_of_parts(sums).reshape(w_shape);
 }
 
 }  // namespace cytograd::conv2d_product

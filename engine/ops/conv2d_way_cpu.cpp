@@ -43,13 +43,17 @@ bool prefers_taps(const Problem& p) {
 //   1x1            56x56x64 -> 256, 16 116  87  83; 105  98  97
 //                  14x14x1024 -> 256   148 139  94; 134 133 114
 //                  7x7x512 -> 2048     148 117  93; 123 121 121
+//   7x7, stride 2  128x128x6 batch 64            45;          70
+//                  64x64x6 batch 64              60;          66
+//                  64x64x3 batch 64              81;          59  (21 of 32 columns)
 Conv2dWay way_with_avx2(const Problem& p, const Shape& x, const Shape& w, const Conv2dOptions& options) {
   const bool backward_weight = p.pass == Conv2dPass::backward_weight;
   if (prefers_taps(p) && (p.pixels <= 4 || p.strided) && !(p.strided && backward_weight))
     return Conv2dWay::taps;
   if (conv2d_winograd::possible(w, options) && x[0] * x[1] * x[2] >= (backward_weight ? 64 : 512))
     return Conv2dWay::winograd;
-  if (conv2d_product::possible(w) && (backward_weight || (p.strided && w[1] * w[2] > 1)))
+  if (backward_weight && conv2d_product::weight_efficiency(w) >= 0.75) return Conv2dWay::product;
+  if (!backward_weight && conv2d_product::possible(w) && p.strided && w[1] * w[2] > 1)
     return Conv2dWay::product;
   return Conv2dWay::direct;
 }

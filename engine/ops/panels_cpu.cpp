@@ -174,41 +174,32 @@ void multiply(const TransposedProduct& p) {
                 [&]<int kCount>(int64_t slice, int64_t panel) { transposed_tile<kCount>(p, slice, panel); });
 }
 
-void prefetch(const float* row, int64_t offset, int64_t count) {
+void prefetch(const float* row, int64_t count) {
   constexpr int64_t kLine = 16;
   if (row == nullptr) return;
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + offset + i);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
 }
 
-void pack_strips(const float* const* rows, int64_t offset, int64_t depth, int64_t count, float* strips) {
-  const int64_t strip = strip_stride(depth);
+void pack_strips(const float* const* rows, int64_t depth, int64_t count, float* strips) {
   for (int64_t k = 0; k < depth; ++k) {
-    if (k + kRowsAhead < depth) prefetch(rows[k + kRowsAhead], offset, count);
+    if (k + kRowsAhead < depth) prefetch(rows[k + kRowsAhead], count);
     float* to = strips + k * kRows;
     int64_t i = 0;
-    if (rows[k] != nullptr) {
-      const float* from = rows[k] + offset;
-      for (; i + kRows <= count; i += kRows)
-        std::memcpy(to + i / kRows * strip, from + i, kRows * sizeof(float));
-    }
-    for (; i < count; i += kRows) {
-      std::fill_n(to + i / kRows * strip, kRows, 0.0f);
-      if (rows[k] != nullptr)
-        std::copy(rows[k] + offset + i, rows[k] + offset + count, to + i / kRows * strip);
-    }
+    for (; i + kRows <= count; i += kRows, to += strip_stride(depth))
+      std::memcpy(to, rows[k] + i, kRows * sizeof(float));
+    if (i < count) std::fill(std::copy(rows[k] + i, rows[k] + count, to), to + kRows, 0.0f);
   }
 }
 
-void pack_panels(const float* const* rows, int64_t offset, int64_t depth, int64_t count, float* panels) {
-  const int64_t panel = panel_stride(depth);
+void pack_panels(const float* const* rows, int64_t depth, int64_t count, float* panels) {
   for (int64_t k = 0; k < depth; ++k) {
-    if (k + kRowsAhead < depth) prefetch(rows[k + kRowsAhead], offset, count);
+    if (k + kRowsAhead < depth) prefetch(rows[k + kRowsAhead], count);
     float* to = panels + k * kColumns;
-    for (int64_t j = 0; j < count; j += kColumns) {
+    for (int64_t j = 0; j < count; j += kColumns, to += panel_stride(depth)) {
       if (rows[k] != nullptr) {
-        std::memcpy(to + j / kColumns * panel, rows[k] + offset + j, kColumns * sizeof(float));
+        std::memcpy(to, rows[k] + j, kColumns * sizeof(float));
       } else {
-        std::fill_n(to + j / kColumns * panel, kColumns, 0.0f);
+        std::fill_n(to, kColumns, 0.0f);
       }
     }
   }

@@ -10,6 +10,12 @@
 
 namespace cytograd::panels {
 
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+/// Divides count into the fewest near-equal parts, multiples of `unit`, of about `most` each: the size of a part.
+constexpr int64_t even_part(int64_t count, int64_t most, int64_t unit) {
+  return divide_up(divide_up(count, divide_up(count, most)), unit) * unit;
+}
+
 constexpr int64_t kLanes = 8;
 /// Arithmetic on it is element by element, in vector registers where the processor has them.
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
@@ -63,16 +69,16 @@ struct RowProduct {
 void multiply(const RowProduct& product);
 
 /// Brings `count` floats into the caches; of null nothing.
-void prefetch(const float* row, int64_t offset, int64_t count);
+void prefetch(const float* row, int64_t count);
 
 /// Floats from strip to strip, and from panel to panel, as they are packed: a line more than they hold, so that a row's
 /// parts do not all fall into one set of the L1 cache.
 constexpr int64_t strip_stride(int64_t depth) { return depth * kRows + 16; }
 constexpr int64_t panel_stride(int64_t depth) { return depth * kColumns + 16; }
-/// Rows [depth] of `count` floats each, null for zeros, to strips [count / 6 rounded up, depth, 6], zeros past the end.
-void pack_strips(const float* const* rows, int64_t offset, int64_t depth, int64_t count, float* strips);
-/// To panels [count / 16, depth, 16].
-void pack_panels(const float* const* rows, int64_t offset, int64_t depth, int64_t count, float* panels);
+/// Rows [depth] of `count` floats each to strips [count / 6 rounded up, depth, 6], zeros past the end.
+void pack_strips(const float* const* rows, int64_t depth, int64_t count, float* strips);
+/// Rows, null for zeros, to panels [count / 16, depth, 16].
+void pack_panels(const float* const* rows, int64_t depth, int64_t count, float* panels);
 
 /// c[i][j] (+)= sum over k < depth of a[k][i] b[k][j], where a lies in strips of 6 columns and b in panels of 16: their
 /// own, or those of matrices that stay in the L1 cache.
