@@ -27,26 +27,37 @@ std::vector<void (*)(std::vector<Row>&)>& sources() {
   return all;
 }
 
+/// A copy of what no cache holds.
+Work large_copy(Device device) {
+  const int64_t bytes = 2 * last_level_cache(device);
+  const Tensor from = Tensor::full({bytes}, 1.0f, DType::u8, device);
+  Tensor to = Tensor::zeros({bytes}, DType::u8, device);
+  return {.run = [from, to]() mutable { backend(to.device()).copy(to, from); }, .bytes = 2 * bytes};
+}
+
 /// A row's inputs and what its measurements look like, kept from its first repetition to its last.
 class Session {
  public:
   Session(const Row& row, bool cold) : row_(row), watch_(row.device, cold), work_(row.make()) {
     plan_ = watch_.warm_up(work_.run);
     if (work_.run_library) library_plan_ = watch_.warm_up(work_.run_library);
+    if (cold && row.device == Device::cpu && work_.operations == 0) copy_ = large_copy(row.device);
   }
 
   const Row& row() const { return row_; }
 
   void measure(benchmark::State& state, const Limits& limits) {
-    std::vector<double> ours, theirs;
+    std::vector<double> ours, theirs, copies;
     for (int i = 0; i < plan_.measurements; ++i) {
       ours.push_back(watch_.seconds(work_.run, plan_.calls));
       if (work_.run_library) theirs.push_back(watch_.seconds(work_.run_library, library_plan_.calls));
+      if (copy_.run) copies.push_back(watch_.seconds(copy_.run, 1));
     }
     const double seconds = median(ours);
     state.SetIterationTime(seconds);
     const auto bytes = static_cast<double>(work_.bytes), operations = static_cast<double>(work_.operations);
-    const double at_the_limit = std::max(bytes / limits.copy, operations / limits.matmul);
+    const double copy = copies.empty() ? limits.copy : static_cast<double>(copy_.bytes) / median(copies);
+    const double at_the_limit = std::max(bytes / copy, operations / limits.matmul);
     state.counters["bytes"] = bytes;
     state.counters["operations"] = operations;
     state.counters["GB/s"] = 1e-9 * bytes / seconds;
@@ -60,6 +71,7 @@ class Session {
   const Row& row_;
   Stopwatch watch_;
   Work work_;
+  Work copy_;  // the limit of a CPU's row, whose memory is shared with others: measured beside it each time
   Stopwatch::Plan plan_, library_plan_;
 };
 

@@ -18,10 +18,11 @@ from reporting.train_steps import read_train_steps
 
 WRONG_INPUT, FOUND_SLOWER = 1, 3
 EPILOG = """
-A comparison tests each row by itself (Mann-Whitney U, two-sided, on the repetitions' times; needs scipy) and corrects
-for the number of rows (Holm); a row changed only where that is significant, and "no difference" says that none was
-shown. 9 repetitions in each file are the least that can tell one row among a thousand; take 20. Interleave them, by
---benchmark_enable_random_interleaving=true, so that a slow minute meets all rows.
+A comparison tests each row by itself (two-sided, on the repetitions' times; needs scipy) and corrects for the number of
+rows (Holm); a row changed only where that is significant, and "no difference" says that none was shown. Let
+alternate.py run the two builds in turn, 20 rounds: what the machine does meanwhile meets both, and rounds are tested in
+pairs (Wilcoxon's signed ranks). Two files run one after the other (Mann-Whitney U) differ where the machine changed,
+too. 9 repetitions in each are then the least that can tell one row among a thousand.
 
 Exit codes: 0 done, nothing slower; 1 wrong input, or scipy is missing; 2 wrong usage; 3 something is significantly
 slower.
@@ -69,7 +70,7 @@ def report(paths, out):
 
 def compare_files(paths, level, out):
     try:
-        from reporting.comparison import SLOWER, compare, differences
+        from reporting.comparison import SLOWER, compare, differences, test_for
         from reporting.comparison_page import comparison_page
     except ModuleNotFoundError as error:
         if error.name.split(".")[0] not in ("scipy", "numpy"):
@@ -79,7 +80,7 @@ def compare_files(paths, level, out):
     roots = [load(path) for path in paths]
     sources = [read_source(root, number) for number, root in enumerate(roots, start=1)]
     before, after = (read_repetitions(root, source) for root, source in zip(roots, sources))
-    comparison = compare(before, after, level)
+    comparison = compare(before, after, level, test_for(*sources))
     if not comparison.pairs:
         raise InputError(f"{sources[0].path} and {sources[1].path} have no row in common that was run")
     doubts = differences(*sources)
@@ -112,7 +113,7 @@ def print_comparison(comparison, doubts):
         print(f"only after: {row.name}")
     for before, after in comparison.not_run:
         print(f"not run: {before.name}: {before.error or after.error}")
-    print(f"{comparison.summary} (Mann-Whitney U, two-sided; p after Holm's correction over {len(comparison.pairs)} "
+    print(f"{comparison.summary} ({comparison.test.name}; p after Holm's correction over {len(comparison.pairs)} "
           f"tests; alpha {comparison.alpha:g})")
     for line in [*doubts, comparison.warning]:
         if line:

@@ -20,8 +20,9 @@ struct bf16 {
 #else
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    const uint32_t quiet = (u >> 16) | 0x40u;
-    bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+    const uint32_t quiet =
+        (u >> 16) | 0x40u;  // of a NaN, which compared as bits would take two operations more
+    bits = static_cast<uint16_t>(value != value ? quiet : rounded);
 #endif
   }
   CYTOGRAD_HOST_DEVICE explicit operator float() const {

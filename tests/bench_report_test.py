@@ -359,6 +359,43 @@ class Comparison(Case):
             found += set(verdicts.values()) != {"no difference"}
         self.assertLessEqual(found, 2)
 
+    def alternated(self, seed, slowed=(), count=20):
+        """Files of two builds run in turn on a machine whose rate wanders by a fifth, which both meet alike."""
+        numbers = random.Random(seed)
+        drift = [numbers.gauss(1, 0.2) for _ in range(count)]
+        files = []
+        for build in range(2):
+            entries = []
+            for i, name in enumerate(self.ROWS):
+                time = 10.0 * (i + 1) * (1.1 if build and name in slowed else 1)
+                entries += repetitions([time * d * numbers.gauss(1, 0.02) for d in drift], name=name)
+            files.append(benchmarks(entries, alternated="one run"))
+        return files
+
+    def test_tests_builds_that_ran_in_turn_in_pairs(self):
+        for seed in range(8):
+            before, after = self.alternated(seed, slowed=self.ROWS[3:4])
+            code, verdicts, out, _ = self.compare(before, after)
+            self.assertEqual((code, [name for name, v in verdicts.items() if v == "slower"]), (3, self.ROWS[3:4]))
+            self.assertIn("Wilcoxon", out)
+            after["context"]["alternated"] = "another run"
+            code, verdicts, out, _ = self.compare(before, after)
+            self.assertEqual((code, set(verdicts.values())), (0, {"no difference"}))
+            self.assertIn("Mann-Whitney", out)
+
+    def test_finds_nothing_between_equal_builds_that_ran_in_turn(self):
+        found = 0
+        for seed in range(20):
+            _, verdicts, _, _ = self.compare(*self.alternated(100 + seed))
+            self.assertEqual(len(verdicts), len(self.ROWS))
+            found += set(verdicts.values()) != {"no difference"}
+        self.assertLessEqual(found, 2)
+
+    def test_a_round_without_its_partner_does_not_count(self):
+        before, after = self.alternated(1, slowed=self.ROWS[3:4])
+        after["benchmarks"] = [entry for entry in after["benchmarks"] if entry["repetition_index"] < 19]
+        self.assertEqual(self.compare(before, after)[1][self.ROWS[3]], "slower")
+
     def test_corrects_for_the_number_of_rows(self):
         from reporting.comparison import Pair, correct
 
@@ -424,6 +461,48 @@ class Comparison(Case):
             code, _, _, error = self.compare(measured, after)
             self.assertEqual(code, 1)
             self.assertRegex(error, rf"^report.py: error: .*after.json.*{message}.*\n$")
+
+
+class Alternating(Case):
+    """bench/alternate.py, on programs that write what they were told."""
+
+    def program(self, name, script):
+        path = self.folder / name
+        path.write_text(f"#!{sys.executable}\nimport json, sys\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    def alternate(self, before, after, *arguments):
+        outs = [self.folder / name for name in ("out_before.json", "out_after.json")]
+        command = [sys.executable, BENCH / "alternate.py", before, after, "--out-before", outs[0], "--out-after", outs[1],
+                   *arguments]
+        return subprocess.run(command, capture_output=True, text=True), outs
+
+    def test_rounds_of_two_programs_become_two_files(self):
+        log = self.folder / "log"
+        programs = [self.program(name, f"""
+arguments = sys.argv[1:]
+open({str(log)!r}, "a").write("{name} " + arguments[0] + chr(10))
+out = next(a for a in arguments if a.startswith("--benchmark_out=")).split("=", 1)[1]
+entry = {{"name": "op/manual_time", "run_name": "op/manual_time", "run_type": "iteration", "real_time": {time},
+         "cpu_time": 1, "time_unit": "us"}}
+json.dump({{"context": {{}}, "benchmarks": [entry]}}, open(out, "w"))""") for name, time in (("a", 1), ("b", 2))]
+        result, outs = self.alternate(*programs, "--rounds", "3", "--", "--benchmark_filter=op")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(log.read_text(), "".join(f"{name} --benchmark_filter=op\n" for name in "abbaab"))
+        files = [json.loads(out.read_text()) for out in outs]
+        self.assertEqual([[entry["real_time"] for entry in file["benchmarks"]] for file in files], [[1] * 3, [2] * 3])
+        self.assertEqual([entry["repetition_index"] for entry in files[1]["benchmarks"]], [0, 1, 2])
+        self.assertEqual(*(file["context"]["alternated"] for file in files))
+
+    def test_a_program_that_fails_ends_it_with_nothing_written(self):
+        good = self.program("good", "sys.exit(0)")
+        for other, message in ((self.program("bad", "sys.exit('no such row')"), "exit code 1: no such row"),
+                               (self.folder / "none", "No such file"), (good, "wrote no results")):
+            result, outs = self.alternate(other, good)
+            self.assertEqual(result.returncode, 1)
+            self.assertRegex(result.stderr, rf"^alternate.py: error: .*{message}.*\n$")
+            self.assertFalse(any(out.exists() for out in outs))
 
 
 class CommandLine(Case):

@@ -1,13 +1,15 @@
-"""Says which rows of two runs differ: the two-sided Mann-Whitney U test on the repetitions' times, a test a row, with
-Holm's correction (Scandinavian Journal of Statistics 6, 1979) for testing many at once.
+"""Says which rows of two runs differ: a two-sided test a row on the repetitions' times, Wilcoxon's signed ranks of their
+ratios where the two were run in turn (alternate.py), so that they come in pairs, else Mann-Whitney's U; with Holm's
+correction (Scandinavian Journal of Statistics 6, 1979) for testing many at once.
 
 Google Benchmark's compare.py does the same test, uncorrected, from 9 repetitions by its normal approximation, whose
 least p is ten times the exact one there; where no two times are equal, this takes the exact distribution.
 """
 
+import math
 from dataclasses import dataclass
 
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, wilcoxon
 
 from .results import Row
 
@@ -34,6 +36,7 @@ class Pair:
 @dataclass
 class Comparison:
     alpha: float
+    test: "Test"
     pairs: list
     only_before: list
     only_after: list
@@ -54,7 +57,7 @@ class Comparison:
         level = self.alpha / len(self.pairs)
         fewest = min(min(len(pair.before.seconds), len(pair.after.seconds)) for pair in few)
         return (f"{len(few)} of {len(self.pairs)} rows have too few repetitions, {fewest} at the fewest, for any "
-                f"verdict: alpha over {len(self.pairs)} tests is {level:.2g}, which takes {enough(level)} in each file")
+                f"verdict: alpha over {len(self.pairs)} tests is {level:.2g}, which takes {self.test.enough(level)} in each file")
 
     def count(self, verdict):
         return sum(pair.verdict == verdict for pair in self.pairs)
@@ -66,23 +69,45 @@ def differences(before, after):
     return [f"the files differ in {key}: {a} before, {b} after" for key, (a, b) in values.items() if a != b]
 
 
-def p_value(before, after):
-    distinct = len({*before, *after}) == len(before) + len(after)
-    method = "exact" if distinct else "asymptotic"
-    return float(mannwhitneyu(before, after, alternative="two-sided", method=method).pvalue)
+class Test:
+    """Of two samples of times."""
+
+    def least_p(self, count, other):
+        """Of two samples of these sizes that differ as much as they can."""
+        return self.p_value(range(1, 1 + count), range(1 + count, 1 + count + other))
+
+    def enough(self, level):
+        """The least number of repetitions, in both files, whose test can reach that level."""
+        count = 1
+        while self.least_p(count, count) > level:
+            count += 1
+        return count
 
 
-def least_p(count, other):
-    """Of two samples of these sizes that do not overlap at all."""
-    return p_value(range(count), range(count, count + other))
+class Unpaired(Test):
+    name = "Mann-Whitney U, two-sided"
+
+    def p_value(self, before, after):
+        distinct = len({*before, *after}) == len(before) + len(after)
+        method = "exact" if distinct else "asymptotic"
+        return float(mannwhitneyu(before, after, alternative="two-sided", method=method).pvalue)
 
 
-def enough(level):
-    """The least number of repetitions, in both files, whose test can reach that level."""
-    count = 1
-    while least_p(count, count) > level:
-        count += 1
-    return count
+class Paired(Test):
+    name = "Wilcoxon signed ranks of the rounds' ratios, two-sided"
+
+    def p_value(self, before, after):
+        ratios = [math.log(a / b) for a, b in zip(after, before)]
+        return float(wilcoxon(ratios).pvalue) if any(ratios) else 1.0
+
+    def least_p(self, count, other):
+        return 2.0 ** (1 - min(count, other))
+
+
+def test_for(before, after):
+    """For two sources: paired where one run of alternate.py made both."""
+    run = before.context.get("alternated")
+    return Paired() if run and run == after.context.get("alternated") else Unpaired()
 
 
 def correct(pairs):
@@ -93,20 +118,20 @@ def correct(pairs):
         pair.corrected = largest
 
 
-def compare(rows_before, rows_after, alpha):
+def compare(rows_before, rows_after, alpha, test):
     before, after = ({row.name: row for row in rows} for rows in (rows_before, rows_after))
     both = [(row, after[name]) for name, row in before.items() if name in after]
     pairs = [Pair(a, b) for a, b in both if not a.error and not b.error]
     for pair in pairs:
-        pair.p = p_value(pair.before.seconds, pair.after.seconds)
+        pair.p = test.p_value(pair.before.seconds, pair.after.seconds)
     correct(pairs)
     for pair in pairs:
         if pair.corrected <= alpha and pair.ratio != 1:
             pair.verdict = FASTER if pair.ratio > 1 else SLOWER
-        elif least_p(len(pair.before.seconds), len(pair.after.seconds)) > alpha / len(pairs):
+        elif test.least_p(len(pair.before.seconds), len(pair.after.seconds)) > alpha / len(pairs):
             pair.verdict = TOO_FEW
     return Comparison(
-        alpha, pairs,
+        alpha, test, pairs,
         only_before=[row for name, row in before.items() if name not in after],
         only_after=[row for name, row in after.items() if name not in before],
         not_run=[(a, b) for a, b in both if a.error or b.error],
