@@ -31,6 +31,12 @@ def parse(arguments):
     args = parser.parse_args(ours)
     if args.rounds < 1:
         parser.error("--rounds wants a number from 1")
+    outs = [Path(out).resolve() for out in (args.out_before, args.out_after)]
+    if outs[0] == outs[1]:
+        parser.error("--out-before and --out-after are one file")
+    for out in outs:
+        if not out.parent.is_dir():
+            parser.error(f"{out.parent} is no folder")
     args.rest = arguments[len(ours) + 1 :]
     return args
 
@@ -49,8 +55,9 @@ def run(program, rest):
         if result.returncode != 0:
             sys.exit(f"alternate.py: error: {program}: exit code {result.returncode}{': ' + lines[-1] if lines else ''}")
         try:
-            return json.loads(file.read_text())
-        except (OSError, ValueError):
+            result = json.loads(file.read_text())
+            return {"context": dict(result["context"]), "benchmarks": list(result["benchmarks"])}
+        except (OSError, ValueError, KeyError, TypeError):
             sys.exit(f"alternate.py: error: {program} wrote no results{': ' + lines[-1] if lines else ''}")
 
 

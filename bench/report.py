@@ -70,7 +70,7 @@ def report(paths, out):
 
 def compare_files(paths, level, out):
     try:
-        from reporting.comparison import SLOWER, compare, differences, test_for
+        from reporting.comparison import SLOWER, Paired, Unpaired, compare, differences, in_turn
         from reporting.comparison_page import comparison_page
     except ModuleNotFoundError as error:
         if error.name.split(".")[0] not in ("scipy", "numpy"):
@@ -80,7 +80,7 @@ def compare_files(paths, level, out):
     roots = [load(path) for path in paths]
     sources = [read_source(root, number) for number, root in enumerate(roots, start=1)]
     before, after = (read_repetitions(root, source) for root, source in zip(roots, sources))
-    comparison = compare(before, after, level, test_for(*sources))
+    comparison = compare(before, after, level, Paired() if in_turn(*sources) else Unpaired())
     if not comparison.pairs:
         raise InputError(f"{sources[0].path} and {sources[1].path} have no row in common that was run")
     doubts = differences(*sources)

@@ -393,8 +393,27 @@ class Comparison(Case):
 
     def test_a_round_without_its_partner_does_not_count(self):
         before, after = self.alternated(1, slowed=self.ROWS[3:4])
-        after["benchmarks"] = [entry for entry in after["benchmarks"] if entry["repetition_index"] < 19]
+        after["benchmarks"] = [entry for entry in after["benchmarks"] if entry["repetition_index"] not in (3, 19)]
         self.assertEqual(self.compare(before, after)[1][self.ROWS[3]], "slower")
+
+    def test_direction_is_that_of_the_rounds_not_of_the_medians(self):
+        """18 of 20 rounds are slower by a hundredth, on a machine that becomes slower; the two in the middle are not."""
+        times = [1.1**i for i in range(20)]
+        slower = [time * (0.999 if i in (9, 10) else 1.01) for i, time in enumerate(times)]
+        files = [benchmarks(repetitions(values), alternated="one run") for values in (times, slower)]
+        self.assertEqual(self.compare(*files)[:2], (3, {NAME: "slower"}))
+
+    def test_equal_rounds_do_not_count(self):
+        """Five rounds of one direction can reach a p of 2 / 32, whatever is beside them."""
+        times, slower = [10, 11, 12, 13, 14, 15], [10, 12, 14, 16, 18, 20]
+        files = [benchmarks(repetitions(values), alternated="one run") for values in (times, slower)]
+        self.assertEqual(self.compare(*files)[:2], (0, {NAME: "too few repetitions"}))
+        self.assertEqual(self.compare(*files, "--alpha", "0.07")[:2], (3, {NAME: "slower"}))
+
+    def test_clocks_differ_between_rounds(self):
+        before, after = self.alternated(1)
+        after["context"]["clocks"] = "another"
+        self.assertEqual(self.compare(before, after)[3], "")
 
     def test_corrects_for_the_number_of_rows(self):
         from reporting.comparison import Pair, correct
@@ -503,6 +522,16 @@ json.dump({{"context": {{}}, "benchmarks": [entry]}}, open(out, "w"))""") for na
             self.assertEqual(result.returncode, 1)
             self.assertRegex(result.stderr, rf"^alternate.py: error: .*{message}.*\n$")
             self.assertFalse(any(out.exists() for out in outs))
+
+    def test_files_that_cannot_be_written_are_refused_before_a_run(self):
+        never = self.program("never", f"open({str(self.folder / 'ran')!r}, 'w')")
+        for arguments, message in ((("--out-after", self.folder / "none" / "b.json"), "none is no folder"),
+                                   (("--out-after", self.folder / "out_before.json"), "are one file"),
+                                   (("--rounds", "0"), "from 1")):
+            result, _ = self.alternate(never, never, *arguments)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(message, result.stderr)
+        self.assertFalse((self.folder / "ran").exists())
 
 
 class CommandLine(Case):

@@ -2,11 +2,13 @@
 ratios where the two were run in turn (alternate.py), so that they come in pairs, else Mann-Whitney's U; with Holm's
 correction (Scandinavian Journal of Statistics 6, 1979) for testing many at once.
 
-Google Benchmark's compare.py does the same test, uncorrected, from 9 repetitions by its normal approximation, whose
-least p is ten times the exact one there; where no two times are equal, this takes the exact distribution.
+Google Benchmark's compare.py does the U test, uncorrected, from 9 repetitions by its normal approximation, whose least p
+is ten times the exact one there; where no two times are equal, this takes the exact distribution.
 """
 
+import itertools
 import math
+import statistics
 from dataclasses import dataclass
 
 from scipy.stats import mannwhitneyu, wilcoxon
@@ -23,20 +25,16 @@ FASTER, SLOWER, SAME, TOO_FEW = "faster", "slower", "no difference", "too few re
 class Pair:
     before: Row
     after: Row
+    ratio: float = 1.0  # how many times as fast it became
     p: float = 1.0  # of this row alone
     corrected: float = 1.0
     verdict: str = SAME
-
-    @property
-    def ratio(self):
-        """How many times as fast it became."""
-        return self.before.median / self.after.median
 
 
 @dataclass
 class Comparison:
     alpha: float
-    test: "Test"
+    test: "Unpaired | Paired"
     pairs: list
     only_before: list
     only_after: list
@@ -57,57 +55,88 @@ class Comparison:
         level = self.alpha / len(self.pairs)
         fewest = min(min(len(pair.before.seconds), len(pair.after.seconds)) for pair in few)
         return (f"{len(few)} of {len(self.pairs)} rows have too few repetitions, {fewest} at the fewest, for any "
-                f"verdict: alpha over {len(self.pairs)} tests is {level:.2g}, which takes {self.test.enough(level)} in each file")
+                f"verdict: alpha over {len(self.pairs)} tests is {level:.2g}, which takes {enough(self.test, level)} in each file")
 
     def count(self, verdict):
         return sum(pair.verdict == verdict for pair in self.pairs)
 
 
 def differences(before, after):
-    """What makes a comparison of two sources doubtful, a line each."""
-    values = {key: [source.context.get(key) or "none" for source in (before, after)] for key in SURROUNDINGS}
+    """What makes a comparison of two sources doubtful, a line each. Clocks that change meet builds in turn alike."""
+    keys = [key for key in SURROUNDINGS if key != "clocks" or not in_turn(before, after)]
+    values = {key: [source.context.get(key) or "none" for source in (before, after)] for key in keys}
     return [f"the files differ in {key}: {a} before, {b} after" for key, (a, b) in values.items() if a != b]
 
 
-class Test:
-    """Of two samples of times."""
-
-    def least_p(self, count, other):
-        """Of two samples of these sizes that differ as much as they can."""
-        return self.p_value(range(1, 1 + count), range(1 + count, 1 + count + other))
-
-    def enough(self, level):
-        """The least number of repetitions, in both files, whose test can reach that level."""
-        count = 1
-        while self.least_p(count, count) > level:
-            count += 1
-        return count
+def in_turn(before, after):
+    """Whether one run of alternate.py made both."""
+    run = before.context.get("alternated")
+    return bool(run) and run == after.context.get("alternated")
 
 
-class Unpaired(Test):
+class Unpaired:
+    """Of two rows whose repetitions have nothing to do with each other."""
+
     name = "Mann-Whitney U, two-sided"
 
+    def ratio(self, before, after):
+        return before.median / after.median
+
     def p_value(self, before, after):
+        return self._p(before.seconds, after.seconds)
+
+    def least_p(self, before, after):
+        """Of samples as large that differ as much as they can."""
+        return self.least_of(len(before.seconds), len(after.seconds))
+
+    def least_of(self, count, other):
+        return self._p(range(count), range(count, count + other))
+
+    @staticmethod
+    def _p(before, after):
         distinct = len({*before, *after}) == len(before) + len(after)
         method = "exact" if distinct else "asymptotic"
         return float(mannwhitneyu(before, after, alternative="two-sided", method=method).pvalue)
 
 
-class Paired(Test):
-    name = "Wilcoxon signed ranks of the rounds' ratios, two-sided"
+class Paired:
+    """Of two rows whose repetitions of one number were run one after the other."""
+
+    name = "Wilcoxon's signed ranks of the rounds' ratios, two-sided"
+    MOST_EXACT = 50  # rounds; more go by the normal approximation
+
+    def ratio(self, before, after):
+        """Hodges and Lehmann's estimate, whose sign is that of the ranks."""
+        logs = self._logs(before, after)
+        means = [(a + b) / 2 for a, b in itertools.combinations_with_replacement(logs, 2)]
+        return math.exp(statistics.median(means)) if means else 1.0
 
     def p_value(self, before, after):
-        ratios = [math.log(a / b) for a, b in zip(after, before)]
-        return float(wilcoxon(ratios).pvalue) if any(ratios) else 1.0
+        logs = [value for value in self._logs(before, after) if value != 0]
+        if not logs:
+            return 1.0
+        return float(wilcoxon(logs, method="exact" if len(logs) <= self.MOST_EXACT else "approx").pvalue)
 
-    def least_p(self, count, other):
-        return 2.0 ** (1 - min(count, other))
+    def least_p(self, before, after):
+        return self.least_of(sum(value != 0 for value in self._logs(before, after)), math.inf)
+
+    def least_of(self, count, other):
+        return min(1.0, 2.0 ** (1 - min(count, other)))
+
+    @staticmethod
+    def _logs(before, after):
+        """Of each round that both have."""
+        second = dict(zip(after.repetitions, after.seconds))
+        return [math.log(time / second[number]) for number, time in zip(before.repetitions, before.seconds)
+                if number in second]
 
 
-def test_for(before, after):
-    """For two sources: paired where one run of alternate.py made both."""
-    run = before.context.get("alternated")
-    return Paired() if run and run == after.context.get("alternated") else Unpaired()
+def enough(test, level):
+    """The least number of repetitions, in both files, whose test can reach that level."""
+    count = 1
+    while test.least_of(count, count) > level:
+        count += 1
+    return count
 
 
 def correct(pairs):
@@ -123,12 +152,13 @@ def compare(rows_before, rows_after, alpha, test):
     both = [(row, after[name]) for name, row in before.items() if name in after]
     pairs = [Pair(a, b) for a, b in both if not a.error and not b.error]
     for pair in pairs:
-        pair.p = test.p_value(pair.before.seconds, pair.after.seconds)
+        pair.ratio = test.ratio(pair.before, pair.after)
+        pair.p = test.p_value(pair.before, pair.after)
     correct(pairs)
     for pair in pairs:
         if pair.corrected <= alpha and pair.ratio != 1:
             pair.verdict = FASTER if pair.ratio > 1 else SLOWER
-        elif test.least_p(len(pair.before.seconds), len(pair.after.seconds)) > alpha / len(pairs):
+        elif test.least_p(pair.before, pair.after) > alpha / len(pairs):
             pair.verdict = TOO_FEW
     return Comparison(
         alpha, test, pairs,

@@ -11,7 +11,7 @@ STYLES = {FASTER: "blue", SLOWER: "red"}
 def method(comparison):
     return (f"{comparison.test.name}, on the repetitions' times, a test a row; p after Holm's correction over "
             f"{len(comparison.pairs)} tests, alpha {comparison.alpha:g}. It says whether the two runs differ; that the "
-            "code made the difference, not clocks or neighbours on the machine, a second pair of runs must show.")
+            "code made the difference, not clocks or neighbours on the machine, builds that run in turn must show.")
 
 
 def chart(pairs):

@@ -27,6 +27,7 @@ class Row:
     device: str = ""
     variant: str = ""
     seconds: list = field(default_factory=list)  # of an iteration; one a repetition
+    repetitions: list = field(default_factory=list)  # their numbers, as the file gives them; else from 0
     median: float = 0.0
     variation: float | None = None  # coefficient of variation over the repetitions
     counters: dict = field(default_factory=dict)  # COUNTERS that were given, medians over the repetitions
@@ -132,6 +133,8 @@ def read_rows(root, source):
             aggregates.setdefault(name, {})[kind] = entry
         else:
             repetitions.setdefault(name, []).append(entry)
+            row.repetitions.append(int(entry.child("repetition_index").counter() or 0)
+                                   if entry.has("repetition_index") else len(row.seconds))
             row.seconds.append(seconds(entry))
     for name, row in rows.items():
         if not row.error:

@@ -17,7 +17,8 @@ void check_type(const Tensor& x) {
 Conv2dWay way(Conv2dPass pass, const Tensor& activations, const Shape& x_shape, const Tensor& w,
               const Conv2dOptions& options) {
   if (activations.dtype() != DType::f32 || w.dtype() != DType::f32) return Conv2dWay::direct;
-  return conv2d_way(pass, x_shape, w.shape(), options, cpu_info().has_avx512);
+  return conv2d_way(
+      {.pass = pass, .x = x_shape, .w = w.shape(), .options = options, .has_avx512 = cpu_info().has_avx512});
 }
 
 }  // namespace

@@ -17,11 +17,13 @@ namespace {
 using panels::divide_up;
 using panels::even_part;
 using panels::kColumns;
-using panels::kDepth;
 using panels::kRows;
 
+constexpr int64_t kDepth = 512;    // products that a sum in registers runs over: a panel of them is 32 KiB
 constexpr int64_t kTaskRows = 96;  // pixels: with kDepth channels of each 192 KiB
 constexpr int64_t kMostTaps = 9;   // of a group that a sum in registers runs over
+
+enum class Direction : uint8_t { forward, backward };  ///< maps I channels to O, or O to I
 
 struct Tap {
   int64_t index;         ///< in the window
@@ -46,9 +48,9 @@ Grid output_grid(const Shape& y, const Shape& w, const Conv2dOptions& options) {
   return grid;
 }
 
-/// Of x's pixels those from (top, left) in steps of the stride.
-Grid input_grid(const Shape& x, const Shape& w, const Conv2dOptions& options, int64_t top, int64_t left) {
-  const int64_t stride = options.stride;
+/// Of x's pixels those that leave the same remainders by the stride: one of stride * stride grids.
+Grid input_grid(const Shape& x, const Shape& w, const Conv2dOptions& options, int64_t which) {
+  const int64_t stride = options.stride, top = which / stride, left = which % stride;
   Grid grid{divide_up(x[1] - top, stride), divide_up(x[2] - left, stride), stride, top, left, 1, {}};
   for (int64_t u = 0; u < w[1]; ++u) {
     for (int64_t v = 0; v < w[2]; ++v) {
@@ -60,12 +62,16 @@ Grid input_grid(const Shape& x, const Shape& w, const Conv2dOptions& options, in
   return grid;
 }
 
-/// The pixel of an image under a tap, or `outside`.
-const float* pixel_under(const float* images, const Shape& shape, int64_t image, int64_t row, int64_t column,
-                         const float* outside) {
-  if (row < 0 || row >= shape[1] || column < 0 || column >= shape[2]) return outside;
-  return images + ((image * shape[1] + row) * shape[2] + column) * shape[3];
-}
+struct Images {
+  const float* data;
+  Shape shape;  ///< [N, H, W, C]
+  const float* outside;
+
+  const float* pixel(int64_t image, int64_t row, int64_t column) const {
+    if (row < 0 || row >= shape[1] || column < 0 || column >= shape[2]) return outside;
+    return data + ((image * shape[1] + row) * shape[2] + column) * shape[3];
+  }
+};
 
 /// Windows as panels, in the order they are read in: for each block of source channels, for each group of taps,
 /// [result channels / 16, taps, source channels, 16].
@@ -75,8 +81,9 @@ struct Windows {
   Tensor panels;
 };
 
-/// w [O, KH, KW, I] maps I to O forward, O to I backward.
-Windows packed(const Tensor& w, const Grid& grid, bool backward) {
+/// w [O, KH, KW, I].
+Windows packed(const Tensor& w, const Grid& grid, Direction direction) {
+  const bool backward = direction == Direction::backward;
   const int64_t in = w.dim(3), window = w.dim(1) * w.dim(2);
   const int64_t from = backward ? w.dim(0) : in, to = backward ? in : w.dim(0);
   const auto taps = static_cast<int64_t>(grid.taps.size());
@@ -106,27 +113,32 @@ Windows packed(const Tensor& w, const Grid& grid, bool backward) {
   return windows;
 }
 
-/// Fills the grid's pixels of `result` from those of `source` under its taps.
-void convolve(const Grid& grid, const Tensor& source, const Tensor& w, bool backward, Tensor& result) {
-  const Shape& from_shape = source.shape();
-  const Shape& to_shape = result.shape();
-  const int64_t from = from_shape[3], to = to_shape[3];
+struct Convolution {
+  const Tensor& source;  ///< [N, H, W, channels]
+  const Tensor& w;       ///< [O, KH, KW, I]
+  Direction direction;
+  Tensor& result;
+};
+
+/// Fills the grid's pixels of the result from those of the source under its taps.
+void convolve(const Grid& grid, const Convolution& c) {
+  const Shape& to_shape = c.result.shape();
+  const int64_t from = c.source.dim(3), to = to_shape[3];
   const auto taps = static_cast<int64_t>(grid.taps.size());
-  const Windows windows = packed(w, grid, backward);
+  const Windows windows = packed(c.w, grid, c.direction);
   const Tensor zeros = Tensor::zeros({from});
-  const float* outside = zeros.data<float>();
-  const float* images = source.data<float>();
-  float* results = result.data<float>();
+  const Images images{c.source.data<float>(), c.source.shape(), zeros.data<float>()};
+  float* results = c.result.data<float>();
   const float* all_panels = windows.panels.data<float>();
   const int64_t all = to_shape[0] * grid.height * grid.width;
   const int64_t row_tasks = divide_up(all, kTaskRows);
-  // Where there are few pixels, threads divide the columns too, down to 64.
+  // Where there are few pixels, threads divide the columns too, down to about 64.
   const int64_t column_tasks = std::clamp<int64_t>(2 * cpu_threads() / row_tasks, 1, divide_up(to, 64));
   const int64_t columns = even_part(to, divide_up(to, column_tasks), kColumns);
   parallel_tasks(row_tasks * divide_up(to, columns), [&](int64_t, int64_t task) {
     const int64_t first_row = task % row_tasks * kTaskRows, first_column = task / row_tasks * columns;
     const int64_t rows = std::min(kTaskRows, all - first_row);
-    std::array<float*, kTaskRows> c{};
+    std::array<float*, kTaskRows> rows_of_c{};
     std::array<const float*, kTaskRows * kMostTaps> a{};
     for (int64_t first = 0; first < taps; first += windows.group) {
       const int64_t grouped = std::min(windows.group, taps - first);
@@ -134,14 +146,13 @@ void convolve(const Grid& grid, const Tensor& source, const Tensor& w, bool back
         const int64_t p = first_row + r;
         const int64_t i = p / grid.width % grid.height, j = p % grid.width,
                       image = p / (grid.height * grid.width);
-        c[r] = results + ((image * to_shape[1] + i * grid.result_step + grid.top) * to_shape[2] +
-                          j * grid.result_step + grid.left) *
-                             to;
+        rows_of_c[r] = results + ((image * to_shape[1] + i * grid.result_step + grid.top) * to_shape[2] +
+                                  j * grid.result_step + grid.left) *
+                                     to;
         for (int64_t t = 0; t < grouped; ++t) {
           const Tap& tap = grid.taps[first + t];
           a[(r / kRows * grouped + t) * kRows + r % kRows] =
-              pixel_under(images, from_shape, image, i * grid.source_step + tap.down,
-                          j * grid.source_step + tap.across, outside);
+              images.pixel(image, i * grid.source_step + tap.down, j * grid.source_step + tap.across);
         }
       }
       for (int64_t channel = 0; channel < from; channel += windows.depth) {
@@ -154,7 +165,7 @@ void convolve(const Grid& grid, const Tensor& source, const Tensor& w, bool back
             .a = a.data(),
             .a_offset = channel,
             .panels = all_panels + channel * taps * to + first * depth * to + first_column * grouped * depth,
-            .c = c.data(),
+            .c = rows_of_c.data(),
             .c_offset = first_column,
             .accumulate = first > 0 || channel > 0});
       }
@@ -169,20 +180,20 @@ bool possible(const Shape& w) { return w[0] % kColumns == 0 && w[3] % kColumns =
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   Tensor y = Tensor::empty({x.dim(0), options.output_extent(x.dim(1), w.dim(1)),
                             options.output_extent(x.dim(2), w.dim(2)), w.dim(0)});  // [N, H', W', O]
-  convolve(output_grid(y.shape(), w.shape(), options), x, w, false, y);
+  convolve(output_grid(y.shape(), w.shape(), options),
+           {.source = x, .w = w, .direction = Direction::forward, .result = y});
   return y;
 }
 
 Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options) {
   std::vector<Grid> grids;
-  for (int64_t top = 0; top < options.stride; ++top) {
-    for (int64_t left = 0; left < options.stride; ++left)
-      grids.push_back(input_grid(x_shape, w.shape(), options, top, left));
-  }
+  for (int64_t which = 0; which < options.stride * options.stride; ++which)
+    grids.push_back(input_grid(x_shape, w.shape(), options, which));
   const bool covered = std::all_of(grids.begin(), grids.end(), [](const Grid& g) { return !g.taps.empty(); });
   Tensor dx = covered ? Tensor::empty(x_shape) : Tensor::zeros(x_shape);  // [N, H, W, I]
   for (const Grid& grid : grids) {
-    if (!grid.taps.empty() && grid.height > 0 && grid.width > 0) convolve(grid, dy, w, true, dx);
+    if (!grid.taps.empty() && grid.height > 0 && grid.width > 0)
+      convolve(grid, {.source = dy, .w = w, .direction = Direction::backward, .result = dx});
   }
   return dx;
 }

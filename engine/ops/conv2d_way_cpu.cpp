@@ -8,22 +8,23 @@
 namespace cytograd {
 namespace {
 
-struct Problem {
-  Conv2dPass pass;
-  bool strided;
-  int64_t batch, pixels;  ///< images, and pixels of each one's result
-  int64_t least_channels;
+struct Result {
+  explicit Result(const Conv2dProblem& p)
+      : height(p.options.output_extent(p.x[1], p.w[1])), width(p.options.output_extent(p.x[2], p.w[2])) {}
+  int64_t height, width;
 };
 
 // Against oneDNN's direct convolution (2.6.3, one core of a Sapphire Rapids, f32, 3x3, speed-up of forward,
 // backward_input, backward_weight): 2x2 x512 batch 64: 5.0 2.4 4.9, batch 8: 2.2 2.1 3.2; 4x4 -> 2x2 256 ->
 // 512 batch 64: 3.8 2.3 3.8; 4x4 x256 batch 64: 1.3 0.93 1.4; 8x8 -> 4x4 128 -> 256 batch 64: 1.2 1.2 1.6,
 // batch 16: 0.9 1.2 1.3; 8x8 x128 batch 64: 0.9 1.0 0.9.
-bool prefers_taps(const Problem& p) {
-  if (p.least_channels < 64) return false;
-  if (p.pixels <= 4) return p.batch >= 8;
-  if (p.pixels > 16 || p.batch < 32) return false;
-  return p.pass != Conv2dPass::backward_input || p.strided;
+bool prefers_taps(const Conv2dProblem& p) {
+  const Result y(p);
+  const int64_t pixels = y.height * y.width, batch = p.x[0];
+  if (std::min(p.w[0], p.w[3]) < 64) return false;
+  if (pixels <= 4) return batch >= 8;
+  if (pixels > 16 || batch < 32) return false;
+  return p.pass != Conv2dPass::backward_input || p.options.stride > 1;
 }
 
 // Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
@@ -46,27 +47,27 @@ bool prefers_taps(const Problem& p) {
 //   7x7, stride 2  128x128x6 batch 64            45;          70
 //                  64x64x6 batch 64              60;          66
 //                  64x64x3 batch 64              81;          59  (21 of 32 columns)
-Conv2dWay way_with_avx2(const Problem& p, const Shape& x, const Shape& w, const Conv2dOptions& options) {
-  const bool backward_weight = p.pass == Conv2dPass::backward_weight;
-  if (prefers_taps(p) && (p.pixels <= 4 || p.strided) && !(p.strided && backward_weight))
-    return Conv2dWay::taps;
-  if (conv2d_winograd::possible(w, options) && x[0] * x[1] * x[2] >= (backward_weight ? 64 : 512))
+Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
+  const Result y(p);
+  const bool backward_weight = p.pass == Conv2dPass::backward_weight, strided = p.options.stride > 1;
+  const bool tiny = y.height * y.width <= 4;
+  if (prefers_taps(p) && (backward_weight ? tiny && !strided : tiny || strided)) return Conv2dWay::taps;
+  // A side of one or two pixels leaves most of a tile's patch outside.
+  if (conv2d_winograd::possible(p.w, p.options) && std::min(y.height, y.width) >= 3 &&
+      p.x[0] * y.height * y.width >= (backward_weight ? 64 : 512))
     return Conv2dWay::winograd;
-  if (backward_weight && conv2d_product::weight_efficiency(w) >= 0.75) return Conv2dWay::product;
-  if (!backward_weight && conv2d_product::possible(w) && p.strided && w[1] * w[2] > 1)
-    return Conv2dWay::product;
-  return Conv2dWay::direct;
+  if (backward_weight)
+    return conv2d_product::weight_efficiency(p.w) >= 0.75 ? Conv2dWay::product : Conv2dWay::direct;
+  if (prefers_taps(p)) return Conv2dWay::taps;
+  const bool large_window = p.w[1] * p.w[2] > 1;
+  return conv2d_product::possible(p.w) && strided && large_window ? Conv2dWay::product : Conv2dWay::direct;
 }
 
 }  // namespace
 
-Conv2dWay conv2d_way(Conv2dPass pass, const Shape& x, const Shape& w, const Conv2dOptions& options,
-                     bool has_avx512) {
-  const Problem p{pass, options.stride > 1, x[0],
-                  options.output_extent(x[1], w[1]) * options.output_extent(x[2], w[2]),
-                  std::min(w[0], w[3])};
-  if (!has_avx512) return way_with_avx2(p, x, w, options);
-  return prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
+Conv2dWay conv2d_way(const Conv2dProblem& problem) {
+  if (!problem.has_avx512) return way_with_256_bits(problem);
+  return prefers_taps(problem) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 
 }  // namespace cytograd

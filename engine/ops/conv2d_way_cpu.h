@@ -16,9 +16,15 @@ enum class Conv2dWay : uint8_t {
   product    ///< conv2d_product: products of pixels read where they lie
 };
 
-/// x [N, H, W, I], w [O, KH, KW, I]. `has_avx512`: oneDNN and its matrix products then do twice the operations a cycle,
-/// our own loops, which are for AVX2, do not.
-Conv2dWay conv2d_way(Conv2dPass pass, const Shape& x, const Shape& w, const Conv2dOptions& options,
-                     bool has_avx512);
+struct Conv2dProblem {
+  Conv2dPass pass;
+  Shape x;  ///< [N, H, W, I]
+  Shape w;  ///< [O, KH, KW, I]
+  Conv2dOptions options;
+  /// oneDNN, and the matrix products of `taps`, then use vectors of 512 bits. Our own loops are written for 256: they were
+  /// measured where those are the widest, and are taken only there.
+  bool has_avx512 = false;
+};
+Conv2dWay conv2d_way(const Conv2dProblem& problem);
 
 }  // namespace cytograd

@@ -32,13 +32,11 @@ constexpr int64_t kWindow = 3;
 // not so few that the windows are fetched again and again. GFLOP/s forward on two cores of an AMD EPYC, counted as the
 // direct convolution's, at 56x56x64: 179 205 171 168; 14x14x256: 227 247 191 173; 7x7x512: 121 143 120 150.
 constexpr int64_t kTiles = 48;
-// Between the 16 elements of a tile, so that they do not fall into one set of the L1 cache.
-constexpr int64_t kPadding = 16;
+// Floats between the 16 elements of a tile, so that they do not fall into one set of the L1 cache.
+constexpr int64_t kGap = 16;
 // Of dw: channels of a block on either side, and tiles at a time. Blocks of 64 and 96 tiles 156, 64 and 64 139, 128 and 64
 // 136 at 56x56x64; 158, 148, 146 at 14x14x256.
 constexpr int64_t kBlock = 64, kTilesAtOnce = 96;
-constexpr int64_t kTasksWanted =
-    32;  // of dw, to divide among threads; fixed, so that no sum depends on how many there are
 
 template <int64_t kSide>
 using Square = std::array<std::array<Lanes, kSide>, kSide>;
@@ -101,39 +99,49 @@ struct Squares {
   }
 };
 
-/// transformed [16, count, channels], `stride` floats from element to element: what `transform` makes of the squares of
-/// tiles first to first + count, of `channels` channels from `channel` on.
+/// Tiles [first, first + count), channels [channel, channel + channels).
+struct Part {
+  int64_t first, count, channel, channels;
+};
+
+/// Of a part's tiles [16, count, channels].
+template <typename Float>
+struct Transformed {
+  Float* data;
+  int64_t stride;  ///< floats from element to element
+
+  Float* at(const Part& part, int64_t element, int64_t tile, int64_t channel) const {
+    return data + element * stride + tile * part.channels + channel;
+  }
+};
+
+/// What `transform` makes of the squares of a part.
 template <int64_t kSide, typename F>
-void transform_squares(const Squares<kSide, const float>& squares, int64_t first, int64_t count,
-                       int64_t channel, int64_t channels, const F& transform, float* transformed,
-                       int64_t stride) {
+void transform_squares(const Squares<kSide, const float>& squares, const Part& part, const F& transform,
+                       const Transformed<float>& transformed) {
   std::array<const float*, kSide * kSide> pixels{};
-  for (int64_t t = 0; t < count; ++t) {
-    squares.for_each_pixel(first + t, [&](int64_t i, const float* pixel) { pixels[i] = pixel; });
-    for (int64_t c = 0; c < channels; c += kLanes) {
+  for (int64_t t = 0; t < part.count; ++t) {
+    squares.for_each_pixel(part.first + t, [&](int64_t i, const float* pixel) { pixels[i] = pixel; });
+    for (int64_t c = 0; c < part.channels; c += kLanes) {
       Square<kSide> square{};
       for (int64_t i = 0; i < kSide * kSide; ++i) {
-        if (pixels[i] != nullptr) square[i / kSide][i % kSide] = load(pixels[i] + channel + c);
+        if (pixels[i] != nullptr) square[i / kSide][i % kSide] = load(pixels[i] + part.channel + c);
       }
       const Square<4> result = both_ways<4, kSide>(square, transform);
-      for (int64_t k = 0; k < kElements; ++k)
-        store(transformed + k * stride + t * channels + c, result[k / 4][k % 4]);
+      for (int64_t k = 0; k < kElements; ++k) store(transformed.at(part, k, t, c), result[k / 4][k % 4]);
     }
   }
 }
 
-/// Writes the tiles' results from their sums of products [16, count, C].
-void write_results(const Squares<2, float>& squares, int64_t first, int64_t count, const float* products,
-                   int64_t stride) {
-  const int64_t channels = squares.channels;
+/// Writes the results of a part, of all channels, from its sums of products.
+void write_results(const Squares<2, float>& squares, const Part& part, const Transformed<const float>& sums) {
   std::array<float*, 4> pixels{};
-  for (int64_t t = 0; t < count; ++t) {
-    squares.for_each_pixel(first + t, [&](int64_t i, float* pixel) { pixels[i] = pixel; });
-    for (int64_t c = 0; c < channels; c += kLanes) {
-      Square<4> sums;
-      for (int64_t k = 0; k < kElements; ++k)
-        sums[k / 4][k % 4] = load(products + k * stride + t * channels + c);
-      const Square<2> result = both_ways<2, 4>(sums, result_transform);
+  for (int64_t t = 0; t < part.count; ++t) {
+    squares.for_each_pixel(part.first + t, [&](int64_t i, float* pixel) { pixels[i] = pixel; });
+    for (int64_t c = 0; c < part.channels; c += kLanes) {
+      Square<4> sum;
+      for (int64_t k = 0; k < kElements; ++k) sum[k / 4][k % 4] = load(sums.at(part, k, t, c));
+      const Square<2> result = both_ways<2, 4>(sum, result_transform);
       for (int64_t i = 0; i < 4; ++i) {
         if (pixels[i] != nullptr) store(pixels[i] + c, result[i / 2][i % 2]);
       }
@@ -141,9 +149,12 @@ void write_results(const Squares<2, float>& squares, int64_t first, int64_t coun
   }
 }
 
+enum class Direction : uint8_t { forward, backward };
+
 /// Windows w [O, 3, 3, I] transformed, as panels [16, O / 16, I, 16]; to map O to I, turned by half a turn, as
 /// [16, I / 16, O, 16].
-Tensor transformed_windows(const Tensor& w, bool backward) {
+Tensor transformed_windows(const Tensor& w, Direction direction) {
+  const bool backward = direction == Direction::backward;
   const int64_t out = w.dim(0), in = w.dim(3);
   Tensor result = Tensor::empty({kElements, out, in});
   const float* from = w.data<float>();
@@ -185,13 +196,13 @@ Tensor convolved(const Tensor& from, const Tensor& windows, int64_t padding, con
   const int64_t share = divide_up(all, std::max<int64_t>(divide_up(all, kTiles), cpu_threads()));
   const int64_t most = divide_up(share, kRows) * kRows;
   const int64_t tasks = divide_up(all, most);
-  const int64_t v_stride = most * in + kPadding, m_stride = most * out + kPadding;
+  const int64_t v_stride = most * in + kGap, m_stride = most * out + kGap;
   Tensor workspace = Tensor::empty({task_workers(tasks), kElements * (v_stride + m_stride)});
   parallel_tasks(tasks, [&](int64_t worker, int64_t task) {
     const int64_t first = task * most, count = std::min(most, all - first);
     float* v = workspace.data<float>() + worker * kElements * (v_stride + m_stride);
     float* m = v + kElements * v_stride;
-    transform_squares(patches, first, count, 0, in, patch_transform, v, v_stride);
+    transform_squares(patches, {first, count, 0, in}, patch_transform, {v, v_stride});
     for (int64_t k = 0; k < kElements; ++k) {
       multiply(panels::RowProduct{.rows = count,
                                   .columns = out,
@@ -202,7 +213,7 @@ Tensor convolved(const Tensor& from, const Tensor& windows, int64_t padding, con
                                   .c = m + k * m_stride,
                                   .c_stride = out});
     }
-    write_results(tiles, first, count, m, m_stride);
+    write_results(tiles, {first, count, 0, out}, {m, m_stride});
   });
   return result;
 }
@@ -217,11 +228,11 @@ bool possible(const Shape& w, const Conv2dOptions& options) {
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const Shape shape{x.dim(0), options.output_extent(x.dim(1), kWindow),
                     options.output_extent(x.dim(2), kWindow), w.dim(0)};
-  return convolved(x, transformed_windows(w, false), options.padding, shape);
+  return convolved(x, transformed_windows(w, Direction::forward), options.padding, shape);
 }
 
 Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options) {
-  return convolved(dy, transformed_windows(w, true), kWindow - 1 - options.padding, x_shape);
+  return convolved(dy, transformed_windows(w, Direction::backward), kWindow - 1 - options.padding, x_shape);
 }
 
 Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
@@ -231,54 +242,52 @@ Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
   const Squares<4, const float> patches{x.data<float>(), x.dim(1), x.dim(2), in,
                                         options.padding, down,     across};
   const Squares<2, const float> tiles{dy.data<float>(), dy.dim(1), dy.dim(2), out, 0, down, across};
-  const int64_t all = dy.dim(0) * down * across;
-  const int64_t out_blocks = divide_up(out, kBlock), in_blocks = divide_up(in, kBlock);
-  // Few blocks: several sums over parts of the tiles, added in the end.
-  const int64_t parts_wanted = divide_up(kTasksWanted, out_blocks * in_blocks);
-  const int64_t part =
-      std::max(divide_up(divide_up(all, parts_wanted), kTilesAtOnce), int64_t{4}) * kTilesAtOnce;
-  const int64_t parts = divide_up(all, part);
-  const int64_t tasks = parts * out_blocks * in_blocks;
-  Tensor sums = Tensor::empty({parts, out * kWindow * kWindow * in});
-  constexpr int64_t kStride = kTilesAtOnce * kBlock + kPadding, kSumStride = kBlock * kBlock;
+  const panels::SumTasks tasks({.rows = out,
+                                .columns = in,
+                                .terms = dy.dim(0) * down * across,
+                                .row_block = kBlock,
+                                .column_block = kBlock,
+                                .row_unit = kColumns,
+                                .term_unit = kTilesAtOnce,
+                                .c_floats = w_shape.elements()});
+  Tensor sums = Tensor::empty({tasks.parts, w_shape.elements()});
+  constexpr int64_t kStride = kTilesAtOnce * kBlock + kGap, kSumStride = kBlock * kBlock;
   constexpr int64_t kWorkspace = kElements * (2 * kStride + kSumStride);
-  Tensor workspace = Tensor::empty({task_workers(tasks), kWorkspace});
-  parallel_tasks(tasks, [&](int64_t worker, int64_t task) {
-    const int64_t o = task % out_blocks * kBlock, i = task / out_blocks % in_blocks * kBlock;
-    const int64_t which = task / (out_blocks * in_blocks);
-    const int64_t rows = std::min(kBlock, out - o), columns = std::min(kBlock, in - i);
+  Tensor workspace = Tensor::empty({task_workers(tasks.count()), kWorkspace});
+  parallel_tasks(tasks.count(), [&](int64_t worker, int64_t i) {
+    const panels::SumTasks::Task task = tasks[i];
     float* v = workspace.data<float>() + worker * kWorkspace;
     float* m = v + kElements * kStride;
     float* u = m + kElements * kStride;
-    const int64_t begin = which * part, end = std::min(all, begin + part);
-    for (int64_t first = begin; first < end; first += kTilesAtOnce) {
-      const int64_t count = std::min(kTilesAtOnce, end - first);
-      transform_squares(patches, first, count, i, columns, patch_transform, v, kStride);
-      transform_squares(tiles, first, count, o, rows, result_adjoint, m, kStride);
+    for (int64_t first = task.begin; first < task.end; first += kTilesAtOnce) {
+      const int64_t count = std::min(kTilesAtOnce, task.end - first);
+      transform_squares(patches, {first, count, task.column, task.columns}, patch_transform, {v, kStride});
+      transform_squares(tiles, {first, count, task.row, task.rows}, result_adjoint, {m, kStride});
       for (int64_t k = 0; k < kElements; ++k) {
-        multiply(panels::TransposedProduct{.rows = rows,
-                                           .columns = columns,
+        multiply(panels::TransposedProduct{.rows = task.rows,
+                                           .columns = task.columns,
                                            .depth = count,
                                            .a = m + k * kStride,
                                            .a_strip = kRows,
-                                           .a_stride = rows,
+                                           .a_stride = task.rows,
                                            .b = v + k * kStride,
                                            .b_panel = kColumns,
-                                           .b_stride = columns,
+                                           .b_stride = task.columns,
                                            .c = u + k * kSumStride,
-                                           .c_stride = columns,
-                                           .accumulate = first > begin});
+                                           .c_stride = task.columns,
+                                           .accumulate = first > task.begin});
       }
     }
-    float* to = sums.data<float>() + which * out * kWindow * kWindow * in;
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t c = 0; c < columns; c += kLanes) {
+    float* to = sums.data<float>() + task.part * w_shape.elements();
+    for (int64_t row = 0; row < task.rows; ++row) {
+      for (int64_t c = 0; c < task.columns; c += kLanes) {
         Square<4> sum;
         for (int64_t k = 0; k < kElements; ++k)
-          sum[k / 4][k % 4] = load(u + k * kSumStride + row * columns + c);
+          sum[k / 4][k % 4] = load(u + k * kSumStride + row * task.columns + c);
         const Square<kWindow> g = both_ways<kWindow, 4>(sum, window_adjoint);
         for (int64_t k = 0; k < kWindow * kWindow; ++k)
-          store(to + ((o + row) * kWindow * kWindow + k) * in + i + c, g[k / kWindow][k % kWindow]);
+          store(to + ((task.row + row) * kWindow * kWindow + k) * in + task.column + c,
+                g[k / kWindow][k % kWindow]);
       }
     }
   });

@@ -205,6 +205,33 @@ void pack_panels(const float* const* rows, int64_t depth, int64_t count, float* 
   }
 }
 
+SumTasks::SumTasks(const Sizes& s)
+    : sizes(s),
+      row_block(even_part(s.rows, s.row_block, s.row_unit)),
+      column_block(even_part(s.columns, s.column_block, kColumns)),
+      row_blocks(divide_up(s.rows, row_block)),
+      column_blocks(divide_up(s.columns, column_block)) {
+  constexpr int64_t kTasks = 32;                  // wanted
+  constexpr int64_t kFloats = int64_t{16} << 20;  // of all parts
+  constexpr int64_t kFewestUnits = 4;             // of a part
+  const int64_t wanted =
+      std::min(divide_up(kTasks, row_blocks * column_blocks), std::max<int64_t>(kFloats / s.c_floats, 1));
+  part = std::max(even_part(s.terms, divide_up(s.terms, wanted), s.term_unit), kFewestUnits * s.term_unit);
+  parts = divide_up(s.terms, part);
+}
+
+SumTasks::Task SumTasks::operator[](int64_t i) const {
+  Task task{};
+  task.row = i % row_blocks * row_block;
+  task.rows = std::min(row_block, sizes.rows - task.row);
+  task.column = i / row_blocks % column_blocks * column_block;
+  task.columns = std::min(column_block, sizes.columns - task.column);
+  task.part = i / (row_blocks * column_blocks);
+  task.begin = task.part * part;
+  task.end = std::min(sizes.terms, task.begin + part);
+  return task;
+}
+
 Tensor sum_of_parts(const Tensor& parts) {
   const int64_t count = parts.dim(0), size = parts.dim(1);
   if (count == 1) return parts.reshape({size});

@@ -1,5 +1,5 @@
 // The inner loops of the CPU's convolutions: matrix products, f32, whose right factor lies in panels of 16 columns, so
-// that a tile of results stays in registers while its sums run. All of it is called inside parallel regions.
+// that a tile of results stays in registers while its sums run. They start no threads: callers divide the work.
 #pragma once
 
 #include <array>
@@ -29,9 +29,6 @@ inline void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(
 
 constexpr int64_t kRows = 6;  ///< of a tile: 12 registers of sums, 2 of a panel, 1 or 2 of rows, of AVX2's 16
 constexpr int64_t kColumns = 2 * kLanes;
-/// Rows times columns that stay in a core's L1 and L2 caches through one product.
-constexpr int64_t kDepth = 512;
-
 /// Exchanges rows and columns of 8 x 8 floats.
 std::array<Lanes, kLanes> transposed(const std::array<Lanes, kLanes>& rows);
 
@@ -98,7 +95,33 @@ struct TransposedProduct {
 };
 void multiply(const TransposedProduct& product);
 
-/// The sum of f32 [parts, N] over the parts, in their order: [N]. Not inside a parallel region.
+/// How c [rows, columns] = sum over many terms is divided among threads: into blocks of rows and columns, and where these
+/// are few, into parts of the terms, each with a c of its own. It follows from the sizes alone, so that no sum depends on
+/// the number of threads.
+struct SumTasks {
+  struct Sizes {
+    int64_t rows, columns, terms;
+    int64_t row_block, column_block;  ///< at most, about
+    int64_t row_unit;                 ///< rows of a block are a multiple of it, columns of kColumns
+    int64_t term_unit;                ///< terms that are taken together
+    int64_t c_floats;                 ///< of one c
+  };
+  explicit SumTasks(const Sizes& sizes);
+
+  struct Task {
+    int64_t row, rows, column, columns;
+    int64_t part, begin, end;  ///< terms [begin, end)
+  };
+  int64_t count() const { return parts * row_blocks * column_blocks; }
+  Task operator[](int64_t i) const;
+
+  Sizes sizes;
+  int64_t row_block, column_block;
+  int64_t row_blocks, column_blocks;
+  int64_t part, parts;  ///< terms of a part, and how many there are
+};
+
+/// The sum of f32 [parts, N] over the parts, in their order, by all threads: [N].
 Tensor sum_of_parts(const Tensor& parts);
 
 }  // namespace cytograd::panels
