@@ -30,21 +30,35 @@ struct Run {
   int64_t offset, count;  ///< floats that are wanted of it; past its end they may be anything
 };
 
+/// A pixel of the result, on its way through all of them.
+struct Pixel {
+  Pixel(int64_t number, const Shape& y)
+      : image(number / (y[1] * y[2])), row(number / y[2] % y[1]), column(number % y[2]) {}
+  void advance(const Shape& y) {
+    if (++column < y[2]) return;
+    column = 0;
+    if (++row < y[1]) return;
+    row = 0;
+    ++image;
+  }
+
+  int64_t image, row, column;
+};
+
 /// What of x lies under the pixels of the result.
-struct Pixels {
+struct Source {
   const float* x;
-  Shape x_shape, y_shape, w;
+  Shape x_shape, w;
   Conv2dOptions options;
 
-  /// The run under pixel p: in place, or put together in `edge` where some taps are outside the image; null where all are.
-  const float* under(int64_t p, const Run& run, float* edge) const {
+  /// The run under a pixel: in place, or put together in `edge` where some taps are outside the image; null where all are.
+  const float* under(const Pixel& pixel, const Run& run, float* edge) const {
     const int64_t in = x_shape[3], width = run_width(w);
-    const int64_t image = p / (y_shape[1] * y_shape[2]);
-    const int64_t row = p / y_shape[2] % y_shape[1] * options.stride - options.padding + run.u;
-    const int64_t left = p % y_shape[2] * options.stride - options.padding + run.v;
+    const int64_t row = pixel.row * options.stride - options.padding + run.u;
+    const int64_t left = pixel.column * options.stride - options.padding + run.v;
     const int64_t first = std::max<int64_t>(0, -left), last = std::min(width, x_shape[2] - left);
     if (row < 0 || row >= x_shape[1] || first >= last) return nullptr;
-    const int64_t start = ((image * x_shape[1] + row) * x_shape[2] + left) * in;
+    const int64_t start = ((pixel.image * x_shape[1] + row) * x_shape[2] + left) * in;
     const bool whole = first == 0 && last == width;
     if (whole && start + run.offset + run.count <= x_shape.elements()) return x + (start + run.offset);
     const int64_t begin = std::max(first * in, run.offset), end = std::min(last * in, run.offset + run.count);
@@ -64,7 +78,8 @@ Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
                        const Conv2dOptions& options) {
   const int64_t out = w_shape[0], width = run_width(w_shape), columns = run_columns(w_shape);
   const int64_t runs_of_row = w_shape[2] / width, runs = w_shape[1] * runs_of_row;
-  const Pixels pixels{x.data<float>(), x.shape(), dy.shape(), w_shape, options};
+  const Source source{x.data<float>(), x.shape(), w_shape, options};
+  const Shape& y_shape = dy.shape();
   const panels::SumTasks tasks({.rows = out,
                                 .columns = columns,
                                 .terms = dy.elements() / out,
@@ -92,17 +107,19 @@ Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
       panels::pack_strips(pointers.data(), depth, task.rows, strips);
       for (int64_t r = 0; r < runs; ++r) {
         const Run run{r / runs_of_row, r % runs_of_row * width, task.column, task.columns};
-        for (int64_t k = 0; k < depth; ++k)
-          pointers[k] = pixels.under(first + k, run, edges + k * task.columns);
+        Pixel pixel(first, y_shape);
+        for (int64_t k = 0; k < depth; ++k, pixel.advance(y_shape))
+          pointers[k] = source.under(pixel, run, edges + k * task.columns);
         panels::pack_panels(pointers.data(), depth, task.columns, packed);
         for (int64_t column = 0; column < task.columns; column += kColumns) {
           if (r + 1 == runs) {  // the next pixels come into the caches meanwhile
-            const Run next_run{0, 0, task.column, task.columns};
             const int64_t next = first + depth, left = std::min(kPixelsAtOnce, task.end - next);
-            for (int64_t k = left * column / task.columns; k < left * (column + kColumns) / task.columns;
-                 ++k) {
+            const int64_t begin = left * column / task.columns,
+                          end = left * (column + kColumns) / task.columns;
+            Pixel ahead(next + begin, y_shape);
+            for (int64_t k = begin; k < end; ++k, ahead.advance(y_shape)) {
               panels::prefetch(dys + (next + k) * out + task.row, task.rows);
-              panels::prefetch(pixels.under(next + k, next_run, edges), task.columns);
+              panels::prefetch(source.under(ahead, {0, 0, task.column, task.columns}, edges), task.columns);
             }
           }
           multiply(panels::TransposedProduct{.rows = task.rows,

@@ -25,6 +25,7 @@ using panels::kRows;
 using panels::Lanes;
 using panels::load;
 using panels::store;
+using panels::unrolled;
 
 constexpr int64_t kElements = 16;  // of a transformed tile
 constexpr int64_t kWindow = 3;
@@ -45,34 +46,37 @@ using Square = std::array<std::array<Lanes, kSide>, kSide>;
 template <int64_t kTo, int64_t kFrom, typename F>
 Square<kTo> both_ways(const Square<kFrom>& from, const F& f) {
   std::array<std::array<Lanes, kFrom>, kTo> down;
-  for (int64_t j = 0; j < kFrom; ++j) {
+  unrolled<kFrom>([&](int j) {
     std::array<Lanes, kFrom> column;
-    for (int64_t i = 0; i < kFrom; ++i) column[i] = from[i][j];
+    unrolled<kFrom>([&](int i) { column[i] = from[i][j]; });
     const std::array<Lanes, kTo> mapped = f(column);
-    for (int64_t i = 0; i < kTo; ++i) down[i][j] = mapped[i];
-  }
+    unrolled<kTo>([&](int i) { down[i][j] = mapped[i]; });
+  });
   Square<kTo> to;
-  for (int64_t i = 0; i < kTo; ++i) to[i] = f(down[i]);
+  unrolled<kTo>([&](int i) { to[i] = f(down[i]); });
   return to;
 }
 
-std::array<Lanes, 4> patch_transform(const std::array<Lanes, 4>& d) {  // B^T
+template <size_t kCount>
+using Values = std::array<Lanes, kCount>;
+
+constexpr auto patch_transform = [](const Values<4>& d) -> Values<4> {  // B^T
   return {d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]};
-}
-std::array<Lanes, 4> window_transform(const std::array<Lanes, 3>& g) {  // G
+};
+constexpr auto window_transform = [](const Values<3>& g) -> Values<4> {  // G
   const Lanes ends = 0.5f * (g[0] + g[2]), middle = 0.5f * g[1];
   return {g[0], ends + middle, ends - middle, g[2]};
-}
-std::array<Lanes, 3> window_adjoint(const std::array<Lanes, 4>& u) {  // G^T
+};
+constexpr auto window_adjoint = [](const Values<4>& u) -> Values<3> {  // G^T
   const Lanes sum = 0.5f * (u[1] + u[2]);
   return {u[0] + sum, 0.5f * (u[1] - u[2]), sum + u[3]};
-}
-std::array<Lanes, 2> result_transform(const std::array<Lanes, 4>& m) {  // A^T
+};
+constexpr auto result_transform = [](const Values<4>& m) -> Values<2> {  // A^T
   return {m[0] + m[1] + m[2], m[1] - m[2] - m[3]};
-}
-std::array<Lanes, 4> result_adjoint(const std::array<Lanes, 2>& y) {  // A
+};
+constexpr auto result_adjoint = [](const Values<2>& y) -> Values<4> {  // A
   return {y[0], y[0] + y[1], y[0] - y[1], -y[1]};
-}
+};
 
 /// Images [N, H, W, C] and the squares of kSide pixels that tiles see of them: of tile (i, j) of an image, that from row
 /// 2 i - margin, column 2 j - margin on. Pixels outside are 0, or not written.
@@ -115,20 +119,37 @@ struct Transformed {
   }
 };
 
+/// What `transform` makes of a part's tile, of which all pixels are there if kWhole.
+template <int64_t kSide, bool kWhole, typename F>
+void transform_tile(const std::array<const float*, kSide * kSide>& pixels, const Part& part,
+                    const F& transform, float* to, int64_t stride) {
+  for (int64_t c = 0; c < part.channels; c += kLanes) {
+    Square<kSide> square;
+    unrolled<kSide * kSide>([&](int i) {
+      const bool inside = kWhole || pixels[i] != nullptr;
+      square[i / kSide][i % kSide] = inside ? load(pixels[i] + part.channel + c) : Lanes{};
+    });
+    const Square<4> result = both_ways<4, kSide>(square, transform);
+    unrolled<kElements>([&](int k) { store(to + k * stride + c, result[k / 4][k % 4]); });
+  }
+}
+
 /// What `transform` makes of the squares of a part.
 template <int64_t kSide, typename F>
 void transform_squares(const Squares<kSide, const float>& squares, const Part& part, const F& transform,
                        const Transformed<float>& transformed) {
   std::array<const float*, kSide * kSide> pixels{};
   for (int64_t t = 0; t < part.count; ++t) {
-    squares.for_each_pixel(part.first + t, [&](int64_t i, const float* pixel) { pixels[i] = pixel; });
-    for (int64_t c = 0; c < part.channels; c += kLanes) {
-      Square<kSide> square{};
-      for (int64_t i = 0; i < kSide * kSide; ++i) {
-        if (pixels[i] != nullptr) square[i / kSide][i % kSide] = load(pixels[i] + part.channel + c);
-      }
-      const Square<4> result = both_ways<4, kSide>(square, transform);
-      for (int64_t k = 0; k < kElements; ++k) store(transformed.at(part, k, t, c), result[k / 4][k % 4]);
+    bool whole = true;
+    squares.for_each_pixel(part.first + t, [&](int64_t i, const float* pixel) {
+      pixels[i] = pixel;
+      whole = whole && pixel != nullptr;
+    });
+    float* to = transformed.at(part, 0, t, 0);
+    if (whole) {
+      transform_tile<kSide, true>(pixels, part, transform, to, transformed.stride);
+    } else {
+      transform_tile<kSide, false>(pixels, part, transform, to, transformed.stride);
     }
   }
 }
@@ -138,13 +159,14 @@ void write_results(const Squares<2, float>& squares, const Part& part, const Tra
   std::array<float*, 4> pixels{};
   for (int64_t t = 0; t < part.count; ++t) {
     squares.for_each_pixel(part.first + t, [&](int64_t i, float* pixel) { pixels[i] = pixel; });
+    const float* from = sums.at(part, 0, t, 0);
     for (int64_t c = 0; c < part.channels; c += kLanes) {
       Square<4> sum;
-      for (int64_t k = 0; k < kElements; ++k) sum[k / 4][k % 4] = load(sums.at(part, k, t, c));
+      unrolled<kElements>([&](int k) { sum[k / 4][k % 4] = load(from + k * sums.stride + c); });
       const Square<2> result = both_ways<2, 4>(sum, result_transform);
-      for (int64_t i = 0; i < 4; ++i) {
+      unrolled<4>([&](int i) {
         if (pixels[i] != nullptr) store(pixels[i] + c, result[i / 2][i % 2]);
-      }
+      });
     }
   }
 }

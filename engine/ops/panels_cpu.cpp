@@ -1,19 +1,11 @@
 #include "engine/ops/panels_cpu.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "engine/parallel.h"
 
 namespace cytograd::panels {
 namespace {
-
-/// f(0), ..., f(kCount - 1), written out, so that what f indexes can live in registers.
-template <int kCount, typename F>
-void unrolled(const F& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) { (f(i), ...); }
-  (std::make_integer_sequence<int, kCount>{});
-}
 
 /// Sums of a tile of kCount rows and 16 columns, in registers.
 template <int kCount>

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "engine/tensor.h"
 
@@ -26,6 +27,13 @@ inline Lanes load(const float* p) {
   return lanes;
 }
 inline void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(lanes)); }
+
+/// f(0), ..., f(kCount - 1), written out, so that what f indexes can live in registers.
+template <int kCount, typename F>
+void unrolled(const F& f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) { (f(i), ...); }
+  (std::make_integer_sequence<int, kCount>{});
+}
 
 constexpr int64_t kRows = 6;  ///< of a tile: 12 registers of sums, 2 of a panel, 1 or 2 of rows, of AVX2's 16
 constexpr int64_t kColumns = 2 * kLanes;
