@@ -112,8 +112,11 @@ void gather_block(const T* dy, const uint8_t* index, const Extents& e, int64_t r
       const int32_t here = static_cast<int32_t>(kh * e.options.window + kw);
       const int64_t at = (r * e.columns + q) * e.channels;
 #pragma omp simd
-      for (int64_t c = 0; c < count; ++c)
-        sum[c] += int32_t{index[at + c]} == here ? static_cast<float>(dy[at + c]) : 0.0f;
+      for (int64_t c = 0; c < count; ++c) {
+        const float g =
+            static_cast<float>(dy[at + c]);  // of 16 bits, read under a condition, nothing vectorises
+        sum[c] += int32_t{index[at + c]} == here ? g : 0.0f;
+      }
     }
   }
 #pragma omp simd
