@@ -55,7 +55,8 @@ class Comparison:
         level = self.alpha / len(self.pairs)
         fewest = min(min(len(pair.before.seconds), len(pair.after.seconds)) for pair in few)
         return (f"{len(few)} of {len(self.pairs)} rows have too few repetitions, {fewest} at the fewest, for any "
-                f"verdict: alpha over {len(self.pairs)} tests is {level:.2g}, which takes {enough(self.test, level)} in each file")
+                f"verdict: alpha over {len(self.pairs)} tests is {level:.2g}, which takes {enough(self.test, level)} in "
+                "each file")
 
     def count(self, verdict):
         return sum(pair.verdict == verdict for pair in self.pairs)

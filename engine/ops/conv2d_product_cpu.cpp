@@ -14,6 +14,7 @@
 namespace cytograd::conv2d_product {
 namespace {
 
+using panels::Direction;
 using panels::divide_up;
 using panels::even_part;
 using panels::kColumns;
@@ -22,8 +23,6 @@ using panels::kRows;
 constexpr int64_t kDepth = 512;    // products that a sum in registers runs over: a panel of them is 32 KiB
 constexpr int64_t kTaskRows = 96;  // pixels: with kDepth channels of each 192 KiB
 constexpr int64_t kMostTaps = 9;   // of a group that a sum in registers runs over
-
-enum class Direction : uint8_t { forward, backward };  ///< maps I channels to O, or O to I
 
 struct Tap {
   int64_t index;         ///< in the window

@@ -18,6 +18,7 @@
 namespace cytograd::conv2d_winograd {
 namespace {
 
+using panels::Direction;
 using panels::divide_up;
 using panels::kColumns;
 using panels::kLanes;
@@ -82,10 +83,22 @@ constexpr auto result_adjoint = [](const Values<2>& y) -> Values<4> {  // A
 /// 2 i - margin, column 2 j - margin on. Pixels outside are 0, or not written.
 template <int64_t kSide, typename Float>
 struct Squares {
+  /// `shape` of the images; `result` of what the tiles make up, [N, H', W', any].
+  Squares(Float* images, const Shape& shape, int64_t margin_of_patch, const Shape& result)
+      : data(images),
+        height(shape[1]),
+        width(shape[2]),
+        channels(shape[3]),
+        margin(margin_of_patch),
+        down(divide_up(result[1], 2)),
+        across(divide_up(result[2], 2)),
+        tiles(result[0] * down * across) {}
+
   Float* data;
   int64_t height, width, channels;
   int64_t margin;
   int64_t down, across;  ///< tiles of an image
+  int64_t tiles;         ///< of all images
 
   /// f(position in the square, address of the pixel's channels), null outside.
   template <typename F>
@@ -114,9 +127,8 @@ struct Transformed {
   Float* data;
   int64_t stride;  ///< floats from element to element
 
-  Float* at(const Part& part, int64_t element, int64_t tile, int64_t channel) const {
-    return data + element * stride + tile * part.channels + channel;
-  }
+  /// Of the first element.
+  Float* tile(const Part& part, int64_t number) const { return data + number * part.channels; }
 };
 
 /// What `transform` makes of a part's tile, of which all pixels are there if kWhole.
@@ -145,7 +157,7 @@ void transform_squares(const Squares<kSide, const float>& squares, const Part& p
       pixels[i] = pixel;
       whole = whole && pixel != nullptr;
     });
-    float* to = transformed.at(part, 0, t, 0);
+    float* to = transformed.tile(part, t);
     if (whole) {
       transform_tile<kSide, true>(pixels, part, transform, to, transformed.stride);
     } else {
@@ -159,7 +171,7 @@ void write_results(const Squares<2, float>& squares, const Part& part, const Tra
   std::array<float*, 4> pixels{};
   for (int64_t t = 0; t < part.count; ++t) {
     squares.for_each_pixel(part.first + t, [&](int64_t i, float* pixel) { pixels[i] = pixel; });
-    const float* from = sums.at(part, 0, t, 0);
+    const float* from = sums.tile(part, t);
     for (int64_t c = 0; c < part.channels; c += kLanes) {
       Square<4> sum;
       unrolled<kElements>([&](int k) { sum[k / 4][k % 4] = load(from + k * sums.stride + c); });
@@ -170,8 +182,6 @@ void write_results(const Squares<2, float>& squares, const Part& part, const Tra
     }
   }
 }
-
-enum class Direction : uint8_t { forward, backward };
 
 /// Windows w [O, 3, 3, I] transformed, as panels [16, O / 16, I, 16]; to map O to I, turned by half a turn, as
 /// [16, I / 16, O, 16].
@@ -209,12 +219,10 @@ Tensor transformed_windows(const Tensor& w, Direction direction) {
 /// Convolves `from` [N, H, W, A], `padding` pixels around it, with transformed windows from A to B, to [N, H', W', B].
 Tensor convolved(const Tensor& from, const Tensor& windows, int64_t padding, const Shape& shape) {
   const int64_t in = from.dim(3), out = shape[3];
-  const int64_t down = divide_up(shape[1], 2), across = divide_up(shape[2], 2);
   Tensor result = Tensor::empty(shape);
-  const Squares<4, const float> patches{
-      from.data<float>(), from.dim(1), from.dim(2), in, padding, down, across};
-  const Squares<2, float> tiles{result.data<float>(), shape[1], shape[2], out, 0, down, across};
-  const int64_t all = shape[0] * down * across;
+  const Squares<4, const float> patches(from.data<float>(), from.shape(), padding, shape);
+  const Squares<2, float> tiles(result.data<float>(), shape, 0, shape);
+  const int64_t all = tiles.tiles;
   const int64_t share = divide_up(all, std::max<int64_t>(divide_up(all, kTiles), cpu_threads()));
   const int64_t most = divide_up(share, kRows) * kRows;
   const int64_t tasks = divide_up(all, most);
@@ -260,13 +268,11 @@ Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, c
 Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
                        const Conv2dOptions& options) {
   const int64_t in = w_shape[3], out = w_shape[0];
-  const int64_t down = divide_up(dy.dim(1), 2), across = divide_up(dy.dim(2), 2);
-  const Squares<4, const float> patches{x.data<float>(), x.dim(1), x.dim(2), in,
-                                        options.padding, down,     across};
-  const Squares<2, const float> tiles{dy.data<float>(), dy.dim(1), dy.dim(2), out, 0, down, across};
+  const Squares<4, const float> patches(x.data<float>(), x.shape(), options.padding, dy.shape());
+  const Squares<2, const float> tiles(dy.data<float>(), dy.shape(), 0, dy.shape());
   const panels::SumTasks tasks({.rows = out,
                                 .columns = in,
-                                .terms = dy.dim(0) * down * across,
+                                .terms = tiles.tiles,
                                 .row_block = kBlock,
                                 .column_block = kBlock,
                                 .row_unit = kColumns,

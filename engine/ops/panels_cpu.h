@@ -17,6 +17,9 @@ constexpr int64_t even_part(int64_t count, int64_t most, int64_t unit) {
   return divide_up(divide_up(count, divide_up(count, most)), unit) * unit;
 }
 
+/// Windows [O, KH, KW, I] map I channels to O, or O to I.
+enum class Direction : uint8_t { forward, backward };
+
 constexpr int64_t kLanes = 8;
 /// Arithmetic on it is element by element, in vector registers where the processor has them.
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
