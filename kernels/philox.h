@@ -14,15 +14,23 @@ struct PhiloxWords {
   bool operator==(const PhiloxWords&) const = default;
 };
 
-/// The bijection of a 128-bit counter under a 64-bit key: 128 random bits. In scalars, which vectorise.
+namespace philox {
+constexpr int kRounds = 10;
+constexpr uint32_t kMultiplier0 = 0xD2511F53;
+constexpr uint32_t kMultiplier1 = 0xCD9E8D57;
+constexpr uint32_t kKeyStep0 = 0x9E3779B9;  // is added to the key after each round
+constexpr uint32_t kKeyStep1 = 0xBB67AE85;
+}  // namespace philox
+
+/// The bijection of a 128-bit counter under a 64-bit key: 128 random bits.
 CYTOGRAD_HOST_DEVICE constexpr PhiloxWords philox4x32(PhiloxWords counter, uint32_t key0, uint32_t key1) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * counter.w0;
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * counter.w2;
+  for (int round = 0; round < philox::kRounds; ++round) {
+    const uint64_t p0 = uint64_t{philox::kMultiplier0} * counter.w0;
+    const uint64_t p1 = uint64_t{philox::kMultiplier1} * counter.w2;
     counter = {static_cast<uint32_t>(p1 >> 32) ^ counter.w1 ^ key0, static_cast<uint32_t>(p1),
                static_cast<uint32_t>(p0 >> 32) ^ counter.w3 ^ key1, static_cast<uint32_t>(p0)};
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+    key0 += philox::kKeyStep0;
+    key1 += philox::kKeyStep1;
   }
   return counter;
 }

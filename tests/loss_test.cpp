@@ -84,6 +84,36 @@ TEST(SoftmaxCrossEntropy, IsTheFormula) {
   }
 }
 
+TEST(Softmax, HasTheExponentialsOfEveryLogitDownToZero) {
+  std::vector<double> z;
+  for (int i = 0; i < 110003; ++i) z.push_back(static_cast<double>(static_cast<float>(-1e-3 * i)));
+  const auto p = values_of(backend(Device::cpu).softmax(tensor_of(z, {1, static_cast<int64_t>(z.size())})));
+  const double one = p[0];  // e^0 by the sum
+  double last = 1.0;
+  for (size_t i = 0; i < z.size(); ++i) {
+    const double e = std::exp(z[i]);
+    ASSERT_NEAR(p[i] / one, e, 2.5e-7 * e + 2e-45 / one) << z[i];  // below 2^-126 a float has fewer digits
+    ASSERT_LE(p[i] / one, last * (1.0 + 2.5e-7)) << z[i];
+    last = p[i] / one;
+  }
+  EXPECT_EQ(p.back(), 0.0);
+}
+
+TEST(Softmax, ANaNSpoilsItsRowAlone) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (size_t at = 0; at < 19; ++at) {
+    std::vector<double> z(3 * 19, 1.0);
+    z[19 + at] = nan;
+    const auto p = values_of(backend(Device::cpu).softmax(tensor_of(z, {3, 19})));
+    for (size_t i = 0; i < p.size(); ++i) {
+      if (i / 19 == 1)
+        EXPECT_TRUE(std::isnan(p[i])) << at << " " << i;
+      else
+        EXPECT_NEAR(p[i], 1.0 / 19.0, 1e-7) << at << " " << i;
+    }
+  }
+}
+
 // Numbers from torch.nn.functional.cross_entropy on the same input.
 TEST(SoftmaxCrossEntropy, WeightedSmoothingIsPyTorchs) {
   const Tensor logits = tensor_of({1.0, -2.0, 0.5, 0.25, 3.0, -1.0}, {2, 3});

@@ -86,7 +86,7 @@ Windows packed(const Tensor& w, const Grid& grid, Direction direction) {
   const int64_t in = w.dim(3), window = w.dim(1) * w.dim(2);
   const int64_t from = backward ? w.dim(0) : in, to = backward ? in : w.dim(0);
   const auto taps = static_cast<int64_t>(grid.taps.size());
-  const int64_t depth = even_part(from, kDepth, panels::kLanes);
+  const int64_t depth = even_part(from, kDepth, kLanes);
   const int64_t group = even_part(taps, std::clamp<int64_t>(kDepth / depth, 1, kMostTaps), 1);
   Windows windows{depth, group, Tensor::empty({taps * from * to})};
   const float* source = w.data<float>();

@@ -21,12 +21,7 @@ namespace {
 using panels::Direction;
 using panels::divide_up;
 using panels::kColumns;
-using panels::kLanes;
 using panels::kRows;
-using panels::Lanes;
-using panels::load;
-using panels::store;
-using panels::unrolled;
 
 constexpr int64_t kElements = 16;  // of a transformed tile
 constexpr int64_t kWindow = 3;

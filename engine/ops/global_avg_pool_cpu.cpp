@@ -8,15 +8,17 @@
 namespace cytograd {
 namespace {
 
-constexpr int64_t kChannels = 256;  // of one image, a task
-constexpr int64_t kPixels = 256;    // summed in f32 before they join the f64 sum
+constexpr int64_t kChannels = 2048;  // of one image, a task: pixels are read as they lie in memory
+constexpr int64_t kPixels = 256;     // summed in f32 before they join the f64 sum
 
 /// Means of `count` <= kChannels neighbouring channels.
 template <typename T>
 void channel_means(const T* x, int64_t pixels, int64_t channels, int64_t count, T* y) {
-  double total[kChannels] = {};
+  double total[kChannels];
+  std::fill_n(total, count, 0.0);
   for (int64_t begin = 0; begin < pixels; begin += kPixels) {
-    float sum[kChannels] = {};
+    float sum[kChannels];
+    std::fill_n(sum, count, 0.0f);
     for (int64_t p = begin; p < std::min(begin + kPixels, pixels); ++p) {
       const T* pixel = x + p * channels;
 #pragma omp simd

@@ -2,14 +2,15 @@
 // all before it, as in PyTorch. Forward reads each input (window / stride)^2 times, from the cache; backward
 // gathers, each input pixel from the windows that cover it, so that every dx is written once by one thread.
 #include <algorithm>
+#include <array>
 
 #include "engine/backend_cpu.h"
+#include "engine/ops/lanes_cpu.h"
+#include "engine/ops/streamed_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
 namespace {
-
-constexpr int64_t kBlock = 64;  // channels whose running results stay in registers and the L1 cache
 
 struct Extents {
   int64_t images, height, width, channels;  // of x
@@ -35,40 +36,36 @@ struct Taps {
       : begin(std::max<int64_t>(0, -first)), end(std::min(window, extent - first)) {}
 };
 
-/// One output pixel's `count` <= kBlock channels from the window whose corner is at (top, left).
-template <typename T>
-void pool_block(const T* image, const Extents& e, int64_t top, int64_t left, const Taps& vertical,
-                const Taps& horizontal, int64_t count, T* y, uint8_t* index) {
-  const int64_t window = e.options.window;
-  const auto pixel = [&](int64_t kh, int64_t kw) {
-    return image + ((top + kh) * e.width + left + kw) * e.channels;
+/// kCount V of channels of one output pixel, from the window whose corner is at (top, left).
+template <typename V, int kCount, typename T>
+[[gnu::flatten]] void pool_pixel(const T* image, const Extents& e, int64_t top, int64_t left,
+                                 const Taps& vertical, const Taps& horizontal, T* y, uint8_t* index) {
+  using Traits = LaneTraits<V>;
+  using Int = typename Traits::Int;
+  std::array<V, kCount> best;
+  std::array<Int, kCount> where;
+  const auto tap = [&](int64_t kh, int64_t kw, int n) {
+    return Traits::load(image + ((top + kh) * e.width + left + kw) * e.channels + n * Traits::kCount);
   };
-  float best[kBlock];
-  int32_t where[kBlock];
-  const int32_t start = static_cast<int32_t>(vertical.begin * window + horizontal.begin);
-  const T* corner = pixel(vertical.begin, horizontal.begin);
-#pragma omp simd
-  for (int64_t c = 0; c < count; ++c) {
-    best[c] = static_cast<float>(corner[c]);
-    where[c] = start;
-  }
+  unrolled<kCount>([&](int n) {
+    best[n] = tap(vertical.begin, horizontal.begin, n);
+    where[n] = Int{} + static_cast<int32_t>(vertical.begin * e.options.window + horizontal.begin);
+  });
   for (int64_t kh = vertical.begin; kh < vertical.end; ++kh) {
     for (int64_t kw = horizontal.begin; kw < horizontal.end; ++kw) {
-      const T* tap = pixel(kh, kw);
-      const int32_t here = static_cast<int32_t>(kh * window + kw);
-#pragma omp simd
-      for (int64_t c = 0; c < count; ++c) {
-        const float v = static_cast<float>(tap[c]);
-        const bool wins = (v > best[c]) | (v != v);
-        best[c] = wins ? v : best[c];
-        where[c] = wins ? here : where[c];
-      }
+      const Int here = Int{} + static_cast<int32_t>(kh * e.options.window + kw);
+      unrolled<kCount>([&](int n) {
+        const V v = tap(kh, kw, n);
+        const auto wins = (v > best[n]) | (v != v);
+        best[n] = wins ? v : best[n];
+        where[n] = wins ? here : where[n];
+      });
     }
   }
-#pragma omp simd
-  for (int64_t c = 0; c < count; ++c) store_rounded(y[c], best[c]);
-#pragma omp simd
-  for (int64_t c = 0; c < count; ++c) index[c] = static_cast<uint8_t>(where[c]);
+  unrolled<kCount>([&](int n) { Traits::store(y + n * Traits::kCount, best[n]); });
+  std::array<int32_t, kCount * Traits::kCount> positions;
+  std::memcpy(positions.data(), where.data(), sizeof(positions));
+  for (size_t i = 0; i < positions.size(); ++i) index[i] = static_cast<uint8_t>(positions[i]);
 }
 
 template <typename T>
@@ -78,14 +75,10 @@ void pool_row(const T* image, const Extents& e, int64_t row, T* y, uint8_t* inde
   for (int64_t column = 0; column < e.columns; ++column) {
     const int64_t left = column * e.options.stride - e.options.padding;
     const Taps horizontal(left, e.width, e.options.window);
-    for (int64_t c = 0; c < e.channels; c += kBlock) {
-      const int64_t out = column * e.channels + c;
-      if (c + kBlock <= e.channels) {
-        pool_block(image + c, e, top, left, vertical, horizontal, kBlock, y + out, index + out);
-      } else {
-        pool_block(image + c, e, top, left, vertical, horizontal, e.channels - c, y + out, index + out);
-      }
-    }
+    in_lanes(e.channels, [&]<typename V>(std::type_identity<V>, auto count, int64_t c) {
+      const int64_t at = column * e.channels + c;
+      pool_pixel<V, count>(image + c, e, top, left, vertical, horizontal, y + at, index + at);
+    });
   }
 }
 
@@ -99,43 +92,38 @@ struct Cover {
   }
 };
 
-/// dx of one input pixel's `count` <= kBlock channels. dy and index are at the image's first output.
-template <typename T>
-void gather_block(const T* dy, const uint8_t* index, const Extents& e, int64_t row, int64_t column,
-                  const Cover& rows, const Cover& columns, int64_t count, T* dx) {
-  float sum[kBlock];
-  std::fill_n(sum, count, 0.0f);
+/// dx of kCount V of channels of one input pixel. dy and index are at the image's first output.
+template <bool kStreamed, typename V, int kCount, typename T>
+[[gnu::flatten]] void gather_pixel(const T* dy, const uint8_t* index, const Extents& e, int64_t row,
+                                   int64_t column, const Cover& rows, const Cover& columns, T* dx) {
+  using Traits = LaneTraits<V>;
+  std::array<V, kCount> sum{};
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     for (int64_t q = columns.begin; q < columns.end; ++q) {
       const int64_t kh = row + e.options.padding - r * e.options.stride;
       const int64_t kw = column + e.options.padding - q * e.options.stride;
-      const int32_t here = static_cast<int32_t>(kh * e.options.window + kw);
+      const auto here = static_cast<int32_t>(kh * e.options.window + kw);
       const int64_t at = (r * e.columns + q) * e.channels;
-#pragma omp simd
-      for (int64_t c = 0; c < count; ++c) {
-        const float g =
-            static_cast<float>(dy[at + c]);  // of 16 bits, read under a condition, nothing vectorises
-        sum[c] += int32_t{index[at + c]} == here ? g : 0.0f;
-      }
+      unrolled<kCount>([&](int n) {
+        const int64_t i = at + n * Traits::kCount;
+        sum[n] += Traits::load_int(index + i) == here ? Traits::load(dy + i) : V{};
+      });
     }
   }
-#pragma omp simd
-  for (int64_t c = 0; c < count; ++c) store_rounded(dx[c], sum[c]);
+  write<kStreamed, kCount * Traits::kCount>(dx, kCount * Traits::kCount, [&](T* room) {
+    unrolled<kCount>([&](int n) { Traits::store(room + n * Traits::kCount, sum[n]); });
+  });
 }
 
-template <typename T>
+template <bool kStreamed, typename T>
 void gather_row(const T* dy, const uint8_t* index, const Extents& e, int64_t row, T* dx) {
   const Cover rows(row, e.rows, e.options);
   for (int64_t column = 0; column < e.width; ++column) {
     const Cover columns(column, e.columns, e.options);
-    for (int64_t c = 0; c < e.channels; c += kBlock) {
-      T* out = dx + (column * e.channels + c);
-      if (c + kBlock <= e.channels) {
-        gather_block(dy + c, index + c, e, row, column, rows, columns, kBlock, out);
-      } else {
-        gather_block(dy + c, index + c, e, row, column, rows, columns, e.channels - c, out);
-      }
-    }
+    in_lanes(e.channels, [&]<typename V>(std::type_identity<V>, auto count, int64_t c) {
+      gather_pixel<kStreamed, V, count>(dy + c, index + c, e, row, column, rows, columns,
+                                        dx + column * e.channels + c);
+    });
   }
 }
 
@@ -168,11 +156,15 @@ Tensor CpuBackend::max_pool2d_backward(const Tensor& dy, const Tensor& index, co
   dispatch_float(dy.dtype(), [&]<typename T>(TypeTag<T>) {
     const T* in = dy.data<T>();
     T* out = dx.data<T>();
-    parallel_for(e.images * e.height, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t image = i / e.height * e.rows * e.columns * e.channels;
-        gather_row(in + image, where + image, e, i % e.height, out + i * e.width * e.channels);
-      }
+    choose_streamed(is_streamed(static_cast<int64_t>(dx.bytes())), [&]<typename Streamed>(Streamed) {
+      parallel_for(e.images * e.height, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t image = i / e.height * e.rows * e.columns * e.channels;
+          gather_row<Streamed::value>(in + image, where + image, e, i % e.height,
+                                      out + i * e.width * e.channels);
+        }
+        stream_fence();
+      });
     });
   });
   return dx;

@@ -4,9 +4,8 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
-#include <utility>
 
+#include "engine/arch/lanes.h"
 #include "engine/tensor.h"
 
 namespace cytograd::panels {
@@ -19,24 +18,6 @@ constexpr int64_t even_part(int64_t count, int64_t most, int64_t unit) {
 
 /// Windows [O, KH, KW, I] map I channels to O, or O to I.
 enum class Direction : uint8_t { forward, backward };
-
-constexpr int64_t kLanes = 8;
-/// Arithmetic on it is element by element, in vector registers where the processor has them.
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-
-inline Lanes load(const float* p) {
-  Lanes lanes;
-  std::memcpy(&lanes, p, sizeof(lanes));
-  return lanes;
-}
-inline void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(lanes)); }
-
-/// f(0), ..., f(kCount - 1), written out, so that what f indexes can live in registers.
-template <int kCount, typename F>
-void unrolled(const F& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) { (f(i), ...); }
-  (std::make_integer_sequence<int, kCount>{});
-}
 
 constexpr int64_t kRows = 6;  ///< of a tile: 12 registers of sums, 2 of a panel, 1 or 2 of rows, of AVX2's 16
 constexpr int64_t kColumns = 2 * kLanes;

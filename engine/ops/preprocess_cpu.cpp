@@ -7,6 +7,7 @@
 
 #include "engine/backend_cpu.h"
 #include "engine/ops/preprocess_rows_cpu.h"
+#include "engine/ops/streamed_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -62,14 +63,16 @@ Moments block_moments(const T* first, int64_t stride, int64_t rows, int64_t coun
   return moments;
 }
 
-template <typename T, typename Y>
+template <bool kStreamed, typename T, typename Y>
 void write_row(const T* v, int64_t count, int64_t period, const Affine& affine, Y* y) {
   for (int64_t begin = 0; begin < count; begin += period) {
     const int64_t n = std::min(period, count - begin);
-    for (int64_t i = 0; i < n; ++i) {
-      const auto value = static_cast<float>(v[begin + i]);
-      store_rounded(y[begin + i], (value - affine.centre[i]) * affine.scale[i] + affine.shift[i]);
-    }
+    write<kStreamed, kMaxPeriod>(y + begin, n, [&](Y* room) {
+      for (int64_t i = 0; i < n; ++i) {
+        const auto value = static_cast<float>(v[begin + i]);
+        store_rounded(room[i], (value - affine.centre[i]) * affine.scale[i] + affine.shift[i]);
+      }
+    });
   }
 }
 
@@ -86,6 +89,7 @@ class Preprocessor {
         y_(y),
         source_(geometry, options),
         in_place_(std::is_same_v<T, uint8_t> && options.fusion == Fusion::none),
+        streamed_(is_streamed(static_cast<int64_t>(y.bytes()))),
         blocks_((geometry.rows + kBlockRows - 1) / kBlockRows) {}
 
   void run() {
@@ -238,10 +242,14 @@ class Preprocessor {
         }
         const int64_t at = (i * geometry_.rows + row + r) * count;
         dispatch_float(y_.dtype(), [&]<typename Y>(TypeTag<Y>) {
-          write_row(line, count, kPeriodPixels * channels, affine_[slot], y_.data<Y>() + at);
+          choose_streamed(streamed_, [&]<typename Streamed>(Streamed) {
+            write_row<Streamed::value>(line, count, kPeriodPixels * channels, affine_[slot],
+                                       y_.data<Y>() + at);
+          });
         });
       }
     }
+    stream_fence();
   }
 
   const Tensor& images_;
@@ -251,6 +259,7 @@ class Preprocessor {
   Tensor& y_;
   detail::PreprocessRows source_;
   bool in_place_;  // the raw pixels are what the second pass reads
+  bool streamed_;  // results
   int64_t blocks_;
   int64_t workers_ = 1;
   Tensor pixels_;                 // [slots, bytes]
