@@ -7,11 +7,13 @@
 // this.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "engine/backend_cpu.h"
 #include "engine/ops/elementwise_cpu.h"
-#include "engine/philox.h"
+#include "kernels/philox.h"
 #include "lane_moves.h"
 
 namespace cytograd {
@@ -19,6 +21,8 @@ namespace {
 
 constexpr int kSets = 4;  // of four counters, side by side: a round waits for the one before
 constexpr int64_t kDraws = 16 * kSets;
+static_assert(std::endian::native == std::endian::little,
+              "the low half of 64 bits is the even one of two words");
 
 /// Draws [first, first + kDraws) of (seed, n); `first` is a multiple of 4. philox4x32 of four counters a vector: each word
 /// is the low half of 64 bits, whose high half nothing reads, so that both halves of a product are where the next round

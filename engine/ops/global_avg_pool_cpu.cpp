@@ -8,8 +8,9 @@
 namespace cytograd {
 namespace {
 
-constexpr int64_t kChannels = 2048;  // of one image, a task: pixels are read as they lie in memory
-constexpr int64_t kPixels = 256;     // summed in f32 before they join the f64 sum
+constexpr int64_t kChannels = 2048;        // of one image, a task: pixels are read as they lie in memory
+constexpr int64_t kDividedChannels = 256;  // where there are too few images for the threads
+constexpr int64_t kPixels = 256;           // summed in f32 before they join the f64 sum
 
 /// Means of `count` <= kChannels neighbouring channels.
 template <typename T>
@@ -35,12 +36,13 @@ template <typename T>
 void average(const T* x, T* y, const Shape& shape) {
   const int64_t pixels = shape[1] * shape[2];
   const int64_t channels = shape[3];
-  const int64_t tasks = (channels + kChannels - 1) / kChannels;
+  const int64_t block = shape[0] < cpu_threads() ? kDividedChannels : kChannels;
+  const int64_t tasks = (channels + block - 1) / block;
   parallel_for(shape[0] * tasks, 1, [&, pixels, channels](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = i / tasks;
-      const int64_t c = i % tasks * kChannels;
-      channel_means(x + image * pixels * channels + c, pixels, channels, std::min(kChannels, channels - c),
+      const int64_t c = i % tasks * block;
+      channel_means(x + image * pixels * channels + c, pixels, channels, std::min(block, channels - c),
                     y + image * channels + c);
     }
   });

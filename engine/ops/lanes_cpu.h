@@ -15,7 +15,7 @@ inline Lanes load(const bf16* p) {
 }
 inline Lanes load(const f16* p) { return load_half(reinterpret_cast<const uint16_t*>(p)); }
 
-/// As bf16's constructor rounds.
+// Both round as the types' constructors do; a NaN stays one.
 inline void store(bf16* p, const Lanes& lanes) {
   const auto u = reinterpret_cast<WordLanes>(lanes);
   const WordLanes rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
@@ -56,15 +56,20 @@ struct LaneTraits<float> {
 };
 
 /// body(std::type_identity<V>, std::integral_constant<int, n>, i) for the n V from element i on: four Lanes while so many
-/// are left of `count`, then one, then single floats.
+/// are left of `count`, then one; the last eight may overlap those before, so that a body only writes what it computes.
+/// Fewer than eight are single floats.
 template <typename Body>
 void in_lanes(int64_t count, const Body& body) {
+  constexpr std::integral_constant<int, 1> one;
+  constexpr std::integral_constant<int, 4> four;
   int64_t i = 0;
-  for (; i + 4 * kLanes <= count; i += 4 * kLanes)
-    body(std::type_identity<Lanes>{}, std::integral_constant<int, 4>{}, i);
-  for (; i + kLanes <= count; i += kLanes)
-    body(std::type_identity<Lanes>{}, std::integral_constant<int, 1>{}, i);
-  for (; i < count; ++i) body(std::type_identity<float>{}, std::integral_constant<int, 1>{}, i);
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) body(std::type_identity<Lanes>{}, four, i);
+  for (; i + kLanes <= count; i += kLanes) body(std::type_identity<Lanes>{}, one, i);
+  if (i < count && count >= kLanes) {
+    body(std::type_identity<Lanes>{}, one, count - kLanes);
+  } else {
+    for (; i < count; ++i) body(std::type_identity<float>{}, one, i);
+  }
 }
 
 }  // namespace cytograd

@@ -3,6 +3,8 @@
 // gathers, each input pixel from the windows that cover it, so that every dx is written once by one thread.
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <type_traits>
 
 #include "engine/backend_cpu.h"
 #include "engine/ops/lanes_cpu.h"
@@ -36,7 +38,7 @@ struct Taps {
       : begin(std::max<int64_t>(0, -first)), end(std::min(window, extent - first)) {}
 };
 
-/// kCount V of channels of one output pixel, from the window whose corner is at (top, left).
+/// kCount V's worth of channels of one output pixel, from the window whose corner is at (top, left).
 template <typename V, int kCount, typename T>
 [[gnu::flatten]] void pool_pixel(const T* image, const Extents& e, int64_t top, int64_t left,
                                  const Taps& vertical, const Taps& horizontal, T* y, uint8_t* index) {
@@ -92,7 +94,7 @@ struct Cover {
   }
 };
 
-/// dx of kCount V of channels of one input pixel. dy and index are at the image's first output.
+/// dx of kCount V's worth of channels of one input pixel. dy and index are at the image's first output.
 template <bool kStreamed, typename V, int kCount, typename T>
 [[gnu::flatten]] void gather_pixel(const T* dy, const uint8_t* index, const Extents& e, int64_t row,
                                    int64_t column, const Cover& rows, const Cover& columns, T* dx) {

@@ -1,6 +1,7 @@
 #include "engine/ops/panels_cpu.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/parallel.h"
 
