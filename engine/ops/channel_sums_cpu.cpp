@@ -46,35 +46,35 @@ void for_each_of(const F& f) {
 }
 
 /// Which lane of a, or from kWords on of b, each lane of a result takes.
-using Lanes = std::array<int, kWords>;
+using Order = std::array<int, kWords>;
 
-template <Lanes kLanes>
+template <Order kOrder>
 Words shuffled(const Words& a, const Words& b) {
   return [&]<int... l>(std::integer_sequence<int, l...>) {
-    return __builtin_shufflevector(a, b, kLanes[l]...);
+    return __builtin_shufflevector(a, b, kOrder[l]...);
   }
   (std::make_integer_sequence<int, kWords>{});
 }
 
 /// take(l) for lane l of either half.
 template <typename Take>
-constexpr Lanes in_halves(const Take& take) {
-  Lanes lanes{};
-  for (int l = 0; l < kWords; ++l) lanes[l] = l / kHalf * kHalf + take(l % kHalf);
-  return lanes;
+constexpr Order in_halves(const Take& take) {
+  Order order{};
+  for (int l = 0; l < kWords; ++l) order[l] = l / kHalf * kHalf + take(l % kHalf);
+  return order;
 }
 
-constexpr Lanes kEvensFirst = in_halves([](int l) { return l * 2 % kHalf + l * 2 / kHalf; });
+constexpr Order kEvensFirst = in_halves([](int l) { return l * 2 % kHalf + l * 2 / kHalf; });
 /// The low (0) or high (1) four lanes of a's half, then of b's.
-constexpr Lanes joined(int part) {
+constexpr Order joined(int part) {
   return in_halves([=](int l) { return part * kHalf / 2 + l % (kHalf / 2) + l / (kHalf / 2) * kWords; });
 }
 /// The lanes of b that hold word n of kStride, b being the k-th; else a's.
-constexpr Lanes blend(int stride, int n, int k) {
+constexpr Order blend(int stride, int n, int k) {
   return in_halves([=](int l) { return l + ((k * kHalf + l) % stride == n ? kWords : 0); });
 }
 /// Words n of a stride, which lie anywhere, by their order in memory.
-constexpr Lanes sort(int stride, int n) {
+constexpr Order sort(int stride, int n) {
   return in_halves([=](int l) { return (n + stride * l) % kHalf; });
 }
 

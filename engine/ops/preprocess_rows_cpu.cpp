@@ -66,14 +66,14 @@ void PreprocessRows::sum_down(const uint8_t* source, std::byte* workspace) const
 
 template <typename S>
 void PreprocessRows::linear_row(const S* source, float* out) const {
-  using Lanes [[gnu::vector_size(kMaxChannels * sizeof(float))]] = float;  // one pixel, all fused channels
-  Lanes bias;
-  std::array<Lanes, kMaxChannels> weight;
+  using Pixel [[gnu::vector_size(kMaxChannels * sizeof(float))]] = float;  // one pixel, all fused channels
+  Pixel bias;
+  std::array<Pixel, kMaxChannels> weight;
   std::memcpy(&bias, bias_.data(), sizeof(bias));
   std::memcpy(weight.data(), weight_.data(), sizeof(weight));
   with_channels(geometry_.fused, [&](auto fused) {
     for (int64_t x = 0; x < geometry_.columns; ++x) {
-      Lanes sum = bias;
+      Pixel sum = bias;
       for (int64_t c = 0; c < geometry_.channels; ++c)
         sum += weight[c] * static_cast<float>(source[x * geometry_.channels + c]);
       std::memcpy(out + x * fused, &sum, fused * sizeof(float));
