@@ -84,15 +84,15 @@ double row_loss(const T* z, int64_t label, const Criterion& criterion, float* dz
   const double soft = s / static_cast<double>(criterion.classes);
   double loss = hard * nll(label);
   if (s > 0.0) {
-    double all = 0.0;
-    if (criterion.weights != nullptr) {
+    const auto sum_of = [&](const auto& term) {
+      double all = 0.0;
 #pragma omp simd reduction(+ : all)
-      for (int64_t c = 0; c < criterion.classes; ++c) all += double{criterion.weights[c]} * nll(c);
-    } else {
-#pragma omp simd reduction(+ : all)
-      for (int64_t c = 0; c < criterion.classes; ++c) all += nll(c);
-    }
-    loss += soft * all;
+      for (int64_t c = 0; c < criterion.classes; ++c) all += term(c);
+      return all;
+    };
+    loss += soft * (criterion.weights == nullptr ? sum_of(nll) : sum_of([&](int64_t c) {
+              return double{criterion.weights[c]} * nll(c);
+            }));
   }
   const float share =
       static_cast<float>((hard + soft * criterion.total_weight) / (sum * criterion.batch_weight));
