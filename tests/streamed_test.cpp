@@ -9,7 +9,6 @@
 
 #include "engine/backend.h"
 #include "engine/cpu_info.h"
-#include "engine/philox.h"
 
 namespace cytograd {
 namespace {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 namespace cytograd {
@@ -21,10 +22,10 @@ inline Lanes load(const float* p) {
 }
 inline void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(lanes)); }
 
-/// f(0), ..., f(kCount - 1), written out, so that what f indexes can live in registers.
+/// f(std::integral_constant<int, 0>{}) and so on to kCount - 1, written out, so that what f indexes can live in registers.
 template <int kCount, typename F>
 void unrolled(const F& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) { (f(i), ...); }
+  [&]<int... i>(std::integer_sequence<int, i...>) { (f(std::integral_constant<int, i>{}), ...); }
   (std::make_integer_sequence<int, kCount>{});
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/arch/lanes.h"
 #include "engine/backend_cpu.h"
 #include "engine/parallel.h"
 
@@ -37,13 +38,6 @@ template <int kChannels>
 struct Planes {
   alignas(64) int16_t x[kChannels][kBlock<kChannels>];
 };
-
-/// f(std::integral_constant<int, 0>{}) and so on to kCount - 1.
-template <int kCount, typename F>
-void for_each_of(const F& f) {
-  [&]<int... k>(std::integer_sequence<int, k...>) { (f(std::integral_constant<int, k>{}), ...); }
-  (std::make_integer_sequence<int, kCount>{});
-}
 
 /// Which lane of a, or from kWords on of b, each lane of a result takes.
 using Order = std::array<int, kWords>;
@@ -94,9 +88,9 @@ void take_apart(const std::array<Words, kStride>& v, const Put& put) {
     take_apart<kStride / 2, kFirst + kStep, 2 * kStep>(odd, put);
   } else {
     // The stride is odd: in each of the v, word n has lanes that it has in no other, so that blends gather it.
-    for_each_of<kStride>([&](auto n) {
+    unrolled<kStride>([&](auto n) {
       Words words = v[0];
-      for_each_of<kStride>([&](auto k) { words = shuffled<blend(kStride, n, k)>(words, v[k]); });
+      unrolled<kStride>([&](auto k) { words = shuffled<blend(kStride, n, k)>(words, v[k]); });
       put(kFirst + kStep * n, shuffled<sort(kStride, n)>(words, words));
     });
   }
@@ -161,7 +155,7 @@ void add_sums(const uint8_t* x, int64_t pixels, int64_t* sums) {
         std::memcpy(padded.data(), block, static_cast<size_t>(count * kChannels));
         split<kChannels>(padded.data(), whole, planes, sum);
       }
-      for_each_of<kChannels>([&](auto row) {
+      unrolled<kChannels>([&](auto row) {
         // The next block comes from memory while products are computed.
         if (first + 2 * kPixels <= end) {
           for (int64_t i = row * kPixels; i < (row + 1) * kPixels; i += 64)
@@ -184,7 +178,7 @@ void add_sums(const uint8_t* x, int64_t pixels, int64_t* sums) {
 
 void CpuBackend::channel_sums(const Tensor& x, Tensor& sums) {
   const int64_t channels = sums.dim(1);
-  for_each_of<8>([&](auto k) {
+  unrolled<8>([&](auto k) {
     if (channels == k + 1) add_sums<k + 1>(x.data<uint8_t>(), x.elements() / channels, sums.data<int64_t>());
   });
 }
