@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/half.h"
 
@@ -48,6 +49,17 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T>& pack) {
   uint4 raw;
   memcpy(&raw, &pack, sizeof(raw));
   *reinterpret_cast<uint4*>(p) = raw;
+}
+
+/// Both by one instruction; p is aligned to two elements.
+template <typename T>
+__device__ __forceinline__ void store_two(T* p, T first, T second) {
+  using Both = std::conditional_t<sizeof(T) == 2, uint32_t, uint2>;
+  const T two[] = {first, second};
+  Both both;
+  static_assert(sizeof(both) == sizeof(two));
+  memcpy(&both, two, sizeof(both));
+  *reinterpret_cast<Both*>(p) = both;
 }
 
 /// Whether an array can be walked in packs: its start is aligned (tensors are; views into them may not be).

@@ -15,7 +15,7 @@
 
 namespace cytograd {
 
-constexpr int kTileBlock = 256;
+constexpr int kLogTileBlock = 8, kTileBlock = 1 << kLogTileBlock;
 constexpr int kMaxLogSide = 6, kMinLogSide = 3;  // of tiles
 constexpr int kLogRun = 2, kRun = 1 << kLogRun;  // pixels that a thread reads at once
 static_assert(kLogRun <= kMinLogSide);
@@ -25,14 +25,18 @@ constexpr int kMaxPixelsAThread =
 
 // ---- how crops are cut into tiles
 
-/// Counts within a tile fit 32 bits.
+/// What a crop is tiled by. Positions in a crop, an image's rows and the bytes of one fit 32 bits.
 struct Tiling {
-  int32_t log_side = 0;   ///< tiles are square, but for the last of a row or a column
-  int32_t staged = 0;     ///< 1: raw pixels go through shared memory
-  int32_t raw_pitch = 0;  ///< bytes between rows of raw pixels there
-  int32_t raw_bytes = 0;  ///< all of them, a multiple of 16
-  int32_t raw_lanes = 0;  ///< logarithm of the threads that copy a row of them
-  uint32_t across = 0;    ///< tiles side by side
+  int32_t rows = 0;  ///< of the crop, in shrunk pixels
+  int32_t columns = 0;
+  int32_t row_bytes = 0;    ///< of a whole raw image
+  int64_t image_bytes = 0;  ///< likewise
+  int32_t log_side = 0;     ///< tiles are square, but for the last of a row or a column
+  int32_t staged = 0;       ///< 1: raw pixels go through shared memory
+  int32_t raw_pitch = 0;    ///< bytes between rows of raw pixels there
+  int32_t raw_bytes = 0;    ///< all of them, a multiple of 16
+  int32_t raw_lanes = 0;    ///< logarithm of the threads that copy a row of them
+  uint32_t across = 0;      ///< tiles side by side
   uint32_t an_image = 0;
 };
 
@@ -63,7 +67,14 @@ Tiling tiling_of(const FusedImages& images, int64_t most, const Other& other) {
   const int64_t side = int64_t{1} << tiling.log_side;
   const int64_t across = (images.columns + side - 1) / side;
   const int64_t an_image = across * ((images.rows + side - 1) / side);
-  if (images.count * an_image > INT_MAX) throw std::invalid_argument("too many pixels for one launch");
+  const int64_t row_bytes = images.width * images.channels;
+  if (images.count * an_image > INT_MAX || images.height > INT_MAX || row_bytes > INT_MAX ||
+      images.columns * images.fused > INT_MAX)
+    throw std::invalid_argument("too many pixels for one launch");
+  tiling.rows = static_cast<int32_t>(images.rows);
+  tiling.columns = static_cast<int32_t>(images.columns);
+  tiling.row_bytes = static_cast<int32_t>(row_bytes);
+  tiling.image_bytes = images.height * row_bytes;
   tiling.across = static_cast<uint32_t>(across);
   tiling.an_image = static_cast<uint32_t>(an_image);
   return tiling;
@@ -71,24 +82,16 @@ Tiling tiling_of(const FusedImages& images, int64_t most, const Other& other) {
 
 /// A rectangle of the crop, at most a tile.
 struct Patch {
-  int64_t top;
-  int64_t left;
-  int32_t rows;
-  int32_t columns;
+  int32_t top, left, rows, columns;
 };
 
-/// What is left of [0, extent) from a tile's first row or column on.
-__device__ __forceinline__ int32_t tile_extent(int64_t first, int64_t extent, int32_t log_side) {
-  const int32_t side = 1 << log_side;
-  return extent - first < side ? static_cast<int32_t>(extent - first) : side;
-}
-
 /// The i-th tile of a crop, not turned.
-__device__ __forceinline__ Patch tile_of(const FusedImages& images, const Tiling& tiling, uint32_t i) {
-  const int64_t top = int64_t{i / tiling.across} << tiling.log_side;
-  const int64_t left = int64_t{i % tiling.across} << tiling.log_side;
-  return {top, left, tile_extent(top, images.rows, tiling.log_side),
-          tile_extent(left, images.columns, tiling.log_side)};
+__device__ __forceinline__ Patch tile_of(const Tiling& tiling, uint32_t i) {
+  const int32_t side = 1 << tiling.log_side;
+  const auto top = static_cast<int32_t>(i / tiling.across) << tiling.log_side;
+  const auto left = static_cast<int32_t>(i % tiling.across) << tiling.log_side;
+  const int32_t below = tiling.rows - top, beside = tiling.columns - left;
+  return {top, left, below < side ? below : side, beside < side ? beside : side};
 }
 
 // ---- fusions: the channels of one group at some pixels, `apart` bytes from each other, not yet divided by the pixels
@@ -125,6 +128,137 @@ struct PlainPixels {
 
   int32_t shrink, channels;
   int32_t offset;  // of what it reads in a pixel
+};
+
+/// No fusion, six channels: a group is all of a pixel, which a thread reads in two words. The images start at an even
+/// address; so then does each pixel.
+struct SixChannels {
+  using Value = uint32_t;
+  using Table = NoTable;
+  static constexpr int kValues = 6;
+  // Beside it, a byte or a sum of some is a float's mantissa: 2^23 and more.
+  static constexpr uint32_t kLift = 0x4b000000;
+
+  __device__ SixChannels(const FusedImages& images, const Table&, int) : shrink(images.shrink) {}
+  static __device__ int32_t groups(const FusedImages&) { return 1; }
+  static __device__ void fill(const FusedImages&, Table&) {}
+
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
+                                       Value (&v)[kPixels][kValues]) const {
+    if constexpr (kShrink == 1 || kShrink == 2) {
+      read_above<kShrink, 0>(first, apart, pitch, v);
+    } else {
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+        for (int c = 0; c < kValues; ++c) v[p][c] = 0;
+#pragma unroll 1
+        for (int32_t i = 0; i < shrink; ++i) {
+#pragma unroll 1
+          for (int32_t j = 0; j < shrink; ++j) {
+#pragma unroll
+            for (int c = 0; c < kValues; ++c) v[p][c] += first[i * pitch + j * kValues + c + p * apart];
+          }
+        }
+      }
+    }
+  }
+
+  /// read, with kLift in the values' bits: as floats, they are 2^23 more.
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read_lifted(const uint8_t* first, Index apart, Index pitch,
+                                              Value (&v)[kPixels][kValues]) const {
+    read_above<kShrink, kLift>(first, apart, pitch, v);
+  }
+
+  /// Each channel of four pixels, shrink being 1, a byte a pixel.
+  template <typename Index>
+  __device__ __forceinline__ void read_planes(const uint8_t* first, Index apart,
+                                              uint32_t (&plane)[kValues]) const {
+    const Words words(first);
+    uint32_t low[4], high[4];
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      high[p] = words.at(p * apart, 1);
+      low[p] = words.aligned(words.at(p * apart, 0), high[p]);
+    }
+    // Pairs: a channel of two pixels, then the next one's.
+    const auto combine = [&](int c, const uint32_t(&word)[4], uint32_t pair) {
+      const uint32_t first_two = __byte_perm(word[0], word[1], pair);
+      const uint32_t last_two = __byte_perm(word[2], word[3], pair);
+      plane[c] = __byte_perm(first_two, last_two, 0x5410);
+      plane[c + 1] = __byte_perm(first_two, last_two, 0x7632);
+    };
+    combine(0, low, 0x5140);
+    combine(2, low, 0x7362);
+    combine(4, high, 0x5140 + words.skip * 0x1111);
+  }
+
+  int32_t shrink;
+  static constexpr int32_t channels = kValues;
+  static constexpr int32_t offset = 0;
+
+ private:
+  /// The aligned words around an even address and what is `skip` bytes in.
+  struct Words {
+    const uint8_t* start;
+    uint32_t skip;  // 0 or 2
+    __device__ __forceinline__ explicit Words(const uint8_t* p)
+        : start(p - reinterpret_cast<uintptr_t>(p) % 4),
+          skip(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) % 4)) {}
+    template <typename Index>
+    __device__ __forceinline__ uint32_t at(Index bytes, int i) const {
+      return *reinterpret_cast<const uint32_t*>(start + bytes + 4 * i);
+    }
+    /// Four bytes of two words, from `skip` on.
+    __device__ __forceinline__ uint32_t aligned(uint32_t word, uint32_t next) const {
+      return __byte_perm(word, next, 0x3210 + skip * 0x1111);
+    }
+  };
+
+  template <int kShrink, uint32_t kAbove, int kPixels, typename Index>
+  __device__ __forceinline__ void read_above(const uint8_t* first, Index apart, Index pitch,
+                                             Value (&v)[kPixels][kValues]) const {
+    if constexpr (kShrink == 1) {
+      const Words words(first);
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) {
+        const uint32_t high = words.at(p * apart, 1);
+        const uint32_t low = words.aligned(words.at(p * apart, 0), high);
+        // One byte, and the upper three of kAbove.
+#pragma unroll
+        for (int c = 0; c < 4; ++c) v[p][c] = __byte_perm(low, kAbove, 0x7650 + c);
+        v[p][4] = __byte_perm(high, kAbove, 0x7650 + words.skip);
+        v[p][5] = __byte_perm(high, kAbove, 0x7651 + words.skip);
+      }
+    } else {
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+        for (int c = 0; c < kValues; ++c) v[p][c] = kAbove;
+      }
+#pragma unroll
+      for (int row = 0; row < 2; ++row) {
+        const Words words(first + row * pitch);
+#pragma unroll
+        for (int p = 0; p < kPixels; ++p) {
+          uint32_t word[4];
+#pragma unroll
+          for (int i = 0; i < 4; ++i) word[i] = words.at(p * apart, i);
+#pragma unroll
+          for (int i = 0; i < 3; ++i) word[i] = words.aligned(word[i], word[i + 1]);
+          // Pairs of channels of both pixels.
+          const uint32_t pair[3] = {__byte_perm(word[0], word[1], 0x7160),
+                                    __byte_perm(word[0], word[2], 0x5342),
+                                    __byte_perm(word[1], word[2], 0x7160)};
+#pragma unroll
+          for (int c = 0; c < kValues; ++c)
+            v[p][c] = __dp4a(pair[c / 2], c % 2 == 0 ? 0x00000101u : 0x01010000u, v[p][c]);
+        }
+      }
+    }
+  }
 };
 
 /// Each channel's value has a share of red, green and blue; sums saturate. All three are one group, since the table's
@@ -261,11 +395,15 @@ struct FusionTag {
   using type = F;
 };
 
-/// f(FusionTag<F>{}) with the pixels that `fusion` names.
+/// f(FusionTag<F>{}) with the pixels that `images` are read as. `results_aligned`: whether what is made of them starts
+/// at 16 bytes.
 template <typename F>
-void dispatch_fusion(FusionKind fusion, const F& f) {
-  switch (fusion) {
+void dispatch_fusion(const FusedImages& images, bool results_aligned, const F& f) {
+  switch (images.fusion) {
     case FusionKind::none:
+      if (images.channels == SixChannels::kValues && results_aligned &&
+          reinterpret_cast<uintptr_t>(images.images) % 2 == 0)
+        return f(FusionTag<SixChannels>{});
       return f(FusionTag<PlainPixels>{});
     case FusionKind::colormap:
       return f(FusionTag<ColouredPixels>{});
@@ -277,12 +415,12 @@ void dispatch_fusion(FusionKind fusion, const F& f) {
 // ---- a block's walk over a patch
 
 /// Address of the patch's first raw pixel.
-__device__ __forceinline__ const uint8_t* first_raw(const FusedImages& images, int64_t image,
-                                                    const Patch& patch) {
+__device__ __forceinline__ const uint8_t* first_raw(const FusedImages& images, const Tiling& tiling,
+                                                    uint32_t image, const Patch& patch) {
   const ImageView& view = images.views[image];
-  const int64_t y = (view.top + patch.top) * images.shrink;
-  const int64_t x = (view.left + patch.left) * images.shrink;
-  return images.images + ((image * images.height + y) * images.width + x) * images.channels;
+  const int32_t y = (static_cast<int32_t>(view.top) + patch.top) * images.shrink;
+  const int32_t x = (static_cast<int32_t>(view.left) + patch.left) * images.shrink;
+  return images.images + image * tiling.image_bytes + int64_t{y} * tiling.row_bytes + x * images.channels;
 }
 
 /// How far into 16 aligned bytes an address is.
@@ -290,17 +428,38 @@ __device__ __forceinline__ uint32_t in_slot(const void* p) {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) % 16);
 }
 
+/// How many of first, first + 2^log_step, ... are below `end`.
+__device__ __forceinline__ int32_t strides(int32_t first, int32_t end, int32_t log_step) {
+  return (end - first + (1 << log_step) - 1) >> log_step;
+}
+
+/// one(0) `count` times, followed by step(1), by fours where it can: then one(0) to one(3), and step(4).
+template <typename One, typename Step>
+__device__ __forceinline__ void in_fours(int32_t count, const One& one, const Step& step) {
+#pragma unroll 1
+  for (; count >= 4; count -= 4) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) one(k);
+    step(4);
+  }
+#pragma unroll 1
+  for (; count > 0; --count) {
+    one(0);
+    step(1);
+  }
+}
+
 /// Copies a patch's raw pixels; the first goes to raw + in_slot(first). They are there after wait_copies and a barrier.
 __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& tiling, const uint8_t* first,
                                       const Patch& patch, uint8_t* raw) {
-  const int64_t pitch = images.width * images.channels;
-  const uint8_t* const end = images.images + images.count * images.height * pitch;
+  const int64_t pitch = tiling.row_bytes;
+  const uint8_t* const end = images.images + images.count * tiling.image_bytes;
   const auto bytes = static_cast<uint32_t>(patch.columns * images.shrink * images.channels);
-  const auto rows = static_cast<uint32_t>(patch.rows * images.shrink);
+  const int32_t rows = patch.rows * images.shrink;
   const uint8_t* const last = first + (rows - 1) * pitch;
-  const uint32_t step = kTileBlock >> tiling.raw_lanes;
+  const int32_t step = kTileBlock >> tiling.raw_lanes;
   const uint32_t slot = threadIdx.x & ((1u << tiling.raw_lanes) - 1);
-  uint32_t row = threadIdx.x >> tiling.raw_lanes;
+  auto row = static_cast<int32_t>(threadIdx.x >> tiling.raw_lanes);
   const uint8_t* line = first + row * pitch;
   uint32_t to = in_slot(first) + row * tiling.raw_pitch;
   if (first - in_slot(first) < images.images || last + bytes + 15 - in_slot(last + bytes + 15) > end) {
@@ -319,8 +478,13 @@ __device__ __forceinline__ void stage(const FusedImages& images, const Tiling& t
     const uint32_t to_step = step * tiling.raw_pitch;
     uint8_t* out = raw + (to - skew) + slot * 16;
     line += static_cast<int64_t>(slot * 16) - skew;
-#pragma unroll 4
-    for (; row < rows; row += step, line += line_step, out += to_step) copy16_async(out, line);
+    in_fours(
+        strides(row, rows, kLogTileBlock - tiling.raw_lanes),
+        [&](int k) { copy16_async(out + k * to_step, line + k * line_step); },
+        [&](int k) {
+          out += k * to_step;
+          line += k * line_step;
+        });
     return;
   }
 #pragma unroll 1
@@ -362,10 +526,7 @@ __device__ __forceinline__ void visit_pixels(const F& fusion, const uint8_t* fir
   if (kShrink > 0 && last >> log_runs >= kRun - 1) {
 #pragma unroll 1
     for (int32_t row = part.row; row < patch.rows; row += part.step, first += row_step) {
-      typename F::Value v[kRun][F::kValues];
-      fusion.template read<kShrink>(first, apart, pitch, v);
-#pragma unroll
-      for (int p = 0; p < kRun; ++p) visit.template take<kShrink>(p, v[p]);
+      visit.template take_run<kShrink>(fusion, first, apart, pitch);
       visit.next_row();
     }
   } else {
@@ -384,14 +545,14 @@ __device__ __forceinline__ void visit_pixels(const F& fusion, const uint8_t* fir
 }
 
 /// The thread's pixels and channels of the patch, for `visit`: begin(part, pixels from one of a run to the next); for
-/// each row take(p, v) of a run's pixels and next_row(); end(). `raw` is what stage() filled. The shrinks that training
-/// uses have loops of their own.
+/// each row take_run(fusion, first, apart, pitch), which reads a run, or take(p, v) of a shorter one's pixels, and
+/// next_row(); end(). `raw` is what stage() filled. The shrinks that training uses have loops of their own.
 template <typename F, typename Visit>
 __device__ __forceinline__ void visit_patch(const F& fusion, const FusedImages& images, const Tiling& tiling,
                                             const uint8_t* first, const uint8_t* raw, const Patch& patch,
                                             const PixelPart& part, Visit& visit) {
   if (tiling.staged == 0) {
-    visit_pixels<0>(fusion, first, images.width * images.channels, tiling.log_side, patch, part, visit);
+    visit_pixels<0>(fusion, first, int64_t{tiling.row_bytes}, tiling.log_side, patch, part, visit);
   } else if (images.shrink == 1) {
     visit_pixels<1>(fusion, raw + in_slot(first), tiling.raw_pitch, tiling.log_side, patch, part, visit);
   } else if (images.shrink == 2) {

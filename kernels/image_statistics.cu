@@ -1,7 +1,9 @@
 // sum = sum_p v[p], square = sum_p v[p]^2 over the pixels of each image's crop, by channel. Reads each raw byte of the
-// crop once; at 4.3 TB/s, 4,300 billion bytes a second. Without fusion, the loop over pixels has 4.5 instructions a
-// byte where shrink is 1 and 3.1 where it is 2, as nvcc 13 compiles it; with six channels, a colour map has 9 a byte
-// and a linear fusion into three has 11. The copy to shared memory adds one: computed, not yet measured.
+// crop once; at 4.3 TB/s, 4,300 billion bytes a second. The loop over pixels has, as nvcc 13 compiles it, 2.2
+// instructions a byte for six channels (four pixels of a channel are summed, and squared, by a dot product of bytes) and
+// 4.5 for other numbers of them; 2.0 and 3.1 where shrink is 2; with six channels, a colour map has 9 and a linear
+// fusion into three 11. Beside it, a thread takes some 200 for a tile, where it has 96 bytes, and 200 for its block's
+// start and end: counted, not yet timed; before, with 9.8 a byte in all, 62% of a copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -10,18 +12,18 @@
 namespace cytograd {
 namespace {
 
-// Of the image alone, so that results do not depend on the batch or the device. Enough to keep a GPU busy from eight
-// images on; few enough for one warp to add.
-constexpr uint32_t kMaxParts = 16;
+// Of the image alone, so that results do not depend on the batch or the device. Enough to keep a GPU busy from 17
+// images on; few enough for one warp to add, and for a crop of 256 x 256 to be two tiles a block.
+constexpr uint32_t kMaxParts = 8;
 static_assert(kMaxParts <= kWarp);
-constexpr int64_t kTileBytes = 26 << 10;  // so that with the largest scratch a block has 48 KiB
+constexpr int64_t kTileBytes = 26 << 10;
 static_assert(kTileBlock / kWarp >= kMaxImageChannels, "a warp a channel");
 
 // By their registers.
 template <typename F>
-constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>      ? 6
-                              : std::is_same_v<F, ColouredPixels> ? 4
-                                                                  : 3;
+constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>   ? 5
+                              : std::is_same_v<F, MixedPixels> ? 3
+                                                               : 4;
 
 template <typename F>
 struct Sums {
@@ -60,6 +62,23 @@ struct Sums {
       }
     }
   }
+  template <int kShrink, typename Index>
+  __device__ __forceinline__ void take_run(const F& fusion, const uint8_t* first, Index apart, Index pitch) {
+    if constexpr (std::is_same_v<F, SixChannels> && kShrink == 1) {
+      uint32_t plane[F::kValues];
+      fusion.read_planes(first, apart, plane);
+#pragma unroll
+      for (int i = 0; i < F::kValues; ++i) {
+        patch_sum[i] = __dp4a(plane[i], 0x01010101u, patch_sum[i]);
+        patch_square[i] = __dp4a(plane[i], plane[i], patch_square[i]);
+      }
+    } else {
+      typename F::Value v[kRun][F::kValues];
+      fusion.template read<kShrink>(first, apart, pitch, v);
+#pragma unroll
+      for (int p = 0; p < kRun; ++p) take<kShrink>(p, v[p]);
+    }
+  }
   __device__ __forceinline__ void next_row() {}
   template <int kShrink>
   __device__ __forceinline__ void end() {
@@ -85,14 +104,14 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
     image_statistics_kernel(FusedImages images, Tiling tiling, uint32_t parts, ChannelMoments* moments) {
   auto& shared = block_shared<StatisticsShared<F>>();
   uint8_t* raw = dynamic_shared<uint8_t>();
-  const int64_t image = blockIdx.x / parts;
+  const uint32_t image = blockIdx.x / parts;
   const int32_t groups = F::groups(images);
   const PixelPart part(groups, tiling.log_side);
   F::fill(images, shared.table);
   Sums<F> sums(images.fused - part.group * F::kValues);
   for (uint32_t i = blockIdx.x % parts; i < tiling.an_image; i += parts) {
-    const Patch patch = tile_of(images, tiling, i);
-    const uint8_t* first = first_raw(images, image, patch);
+    const Patch patch = tile_of(tiling, i);
+    const uint8_t* first = first_raw(images, tiling, image, patch);
     if (tiling.staged != 0) stage(images, tiling, first, patch, raw);
     wait_copies();
     __syncthreads();
@@ -135,7 +154,7 @@ void launch_image_statistics(const FusedImages& images, int32_t parts, ChannelMo
                              device::Stream stream) {
   if (images.count == 0) return;
   const Tiling tiling = statistics_tiling(images);
-  dispatch_fusion(images.fusion, [&]<typename F>(FusionTag<F>) {
+  dispatch_fusion(images, true, [&]<typename F>(FusionTag<F>) {
     launch("image_statistics", image_statistics_kernel<F>,
            {.grid = {static_cast<unsigned>(images.count * parts)},
             .block = {kTileBlock},

@@ -1,9 +1,11 @@
 // y = (v - centre) * scale + shift with v the fused, shrunk pixels, turned. Reads each raw byte of the crop once and
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
 // 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
-// as nvcc 13 compiles them for six channels, with shrink 1 and 2: 9 and 17 without fusion; with shrink 1, 22 with a
-// colour map and 24 with a linear fusion into three. Copies to and from shared memory add 3. One instruction for each
-// of 100 million elements takes 132 multiprocessors 3.4 us: computed, not yet measured.
+// as nvcc 13 compiles them for six channels, with shrink 1 and 2: 5.4 and 9.5 without fusion (9.3 and 17 where a thread
+// has a channel, as with other numbers of channels); with shrink 1, 20 with a colour map and 24 with a linear fusion
+// into three. Beside them a thread takes some 450 for its part of a tile, copies included, where it has 96 elements of
+// six channels in 16 bits. One instruction for each of 100 million elements takes 132 multiprocessors 3.4 us: counted,
+// not yet timed; tiles of 32 x 32, with 28.9 an element in all, reached 52% of a copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -12,9 +14,7 @@
 namespace cytograd {
 namespace {
 
-// With the largest table a block has 48 KiB; by this, five blocks fit a multiprocessor of 228 KiB.
-constexpr int64_t kTileBytes = 39 << 10;
-constexpr int kBlocksAMultiprocessor = 16;
+constexpr int kBlocksAMultiprocessor = 6;
 
 // By their registers.
 template <typename F>
@@ -24,8 +24,13 @@ constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels> ? 4 : 3;
 template <typename F>
 constexpr bool kWholeGroups = !std::is_same_v<F, MixedPixels>;
 
+/// Whether values come with 2^23 added, as what is read of a byte is then a float: exactly, and so is v - centre.
+template <typename F, int kShrink>
+constexpr bool kLifted = std::is_same_v<F, SixChannels>&& kShrink > 0;
+constexpr float kLift = 8388608.0f;
+
 struct ChannelAffine {
-  float centre, scale, shift;
+  float centre, scale, shift;  // centre + kLift where values are lifted
 };
 
 template <typename F>
@@ -33,6 +38,12 @@ struct PreprocessShared {
   typename F::Table table;
   ChannelAffine affine[kMaxImageChannels];
 };
+
+/// Of shared memory, for raw pixels and y. The larger a tile, the less of a thread's time goes to finding its part of
+/// it: some 300 instructions. An H200 has 228 KiB, of which each block takes 1 beside what it asks for.
+template <typename F>
+constexpr int64_t kTileBytes = (228 << 10) / kBlocksAtOnce<F> -
+                               (1 << 10) - int64_t{sizeof(PreprocessShared<F>)};
 
 /// What y is, and how a tile of it lies in shared memory: rows of `pitch` elements, the first `in_slot(y's)` elements
 /// in, so that 16 bytes that are aligned there are aligned in y.
@@ -49,7 +60,7 @@ struct Target {
 /// engine/ops/preprocess_cpu.cpp.
 template <typename F, typename Y>
 __device__ __forceinline__ ChannelAffine affine_of(const FusedImages& images, const Target<Y>& target,
-                                                   int64_t image, int32_t channel) {
+                                                   int64_t image, int32_t channel, bool lifted) {
   constexpr bool kWhole = std::is_integral_v<typename F::Value>;
   // Sums over K x K stand for their means; a linear fusion has divided already.
   const double box = kWhole ? static_cast<double>(int64_t{images.shrink} * images.shrink) : 1.0;
@@ -68,7 +79,7 @@ __device__ __forceinline__ ChannelAffine affine_of(const FusedImages& images, co
   const double centre = kWhole ? rint(mean) : static_cast<double>(static_cast<float>(mean));
   const double scale = factor * static_cast<double>(images.views[image].gain[channel]);
   const double offset = static_cast<double>(images.views[image].offset[channel]);
-  return {static_cast<float>(centre), static_cast<float>(scale),
+  return {static_cast<float>(centre) + (lifted ? kLift : 0.0f), static_cast<float>(scale),
           static_cast<float>((centre - mean) * scale + offset)};
 }
 
@@ -79,16 +90,16 @@ struct TurnedTile {
   Patch crop;
   bool odd, upward, backward;
 
-  __device__ TurnedTile(const FusedImages& images, const Tiling& tiling, int64_t image, uint32_t i)
-      : y(tile_of(images, tiling, i)) {
+  __device__ TurnedTile(const FusedImages& images, const Tiling& tiling, uint32_t image, uint32_t i)
+      : y(tile_of(tiling, i)) {
     const ImageView& view = images.views[image];
     const int32_t turns = view.quarter_turns;
     odd = turns % 2 == 1;
     upward = turns >= 2;
     backward = (view.mirror != 0) != (turns == 1 || turns == 2);
     crop = odd ? Patch{y.left, y.top, y.columns, y.rows} : y;
-    if (upward) crop.top = images.rows - crop.top - crop.rows;
-    if (backward) crop.left = images.columns - crop.left - crop.columns;
+    if (upward) crop.top = tiling.rows - crop.top - crop.rows;
+    if (backward) crop.left = tiling.columns - crop.left - crop.columns;
   }
 };
 
@@ -121,16 +132,55 @@ struct WriteTurned {
   }
   template <int kShrink>
   __device__ __forceinline__ void take(int32_t p, const typename F::Value (&v)[F::kValues]) {
+    float number[F::kValues];
 #pragma unroll
     for (int i = 0; i < F::kValues; ++i) {
-      if (kWholeGroups<F> || i < channels)
-        to[p * column_step + i] =
-            Y((static_cast<float>(v[i]) - affine[i].centre) * affine[i].scale + affine[i].shift);
+      if constexpr (kLifted<F, kShrink>) {
+        number[i] = __uint_as_float(v[i] | F::kLift);
+      } else {
+        number[i] = static_cast<float>(v[i]);
+      }
+    }
+    put(p, number);
+  }
+  template <int kShrink, typename Index>
+  __device__ __forceinline__ void take_run(const F& fusion, const uint8_t* first, Index apart, Index pitch) {
+    typename F::Value v[kRun][F::kValues];
+    if constexpr (kLifted<F, kShrink>) {
+      fusion.template read_lifted<kShrink>(first, apart, pitch, v);
+#pragma unroll
+      for (int p = 0; p < kRun; ++p) {
+        float number[F::kValues];
+#pragma unroll
+        for (int i = 0; i < F::kValues; ++i) number[i] = __uint_as_float(v[p][i]);
+        put(p, number);
+      }
+    } else {
+      fusion.template read<kShrink>(first, apart, pitch, v);
+#pragma unroll
+      for (int p = 0; p < kRun; ++p) take<kShrink>(p, v[p]);
     }
   }
   __device__ __forceinline__ void next_row() { to += row_step; }
   template <int kShrink>
   __device__ __forceinline__ void end() {}
+
+ private:
+  __device__ __forceinline__ void put(int32_t p, const float (&number)[F::kValues]) {
+    Y* pixel = to + p * column_step;
+    const auto y = [&](int i) {
+      return Y((number[i] - affine[i].centre) * affine[i].scale + affine[i].shift);
+    };
+    if constexpr (std::is_same_v<F, SixChannels>) {  // y, and so each pixel, is aligned to two elements
+#pragma unroll
+      for (int i = 0; i < F::kValues; i += 2) store_two(pixel + i, y(i), y(i + 1));
+    } else {
+#pragma unroll
+      for (int i = 0; i < F::kValues; ++i) {
+        if (kWholeGroups<F> || i < channels) pixel[i] = y(i);
+      }
+    }
+  }
 };
 
 /// Copies a tile from shared memory to y. `shift`: where its first element lies in `shared`, less than a pack in.
@@ -147,9 +197,15 @@ __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const
     if (at >= shift && at + kCount <= shift + elements) {
       const Y* from = shared + row * target.pitch + at;
       Y* to = first + row * y_pitch + (at - shift);
-#pragma unroll 4
-      for (; row < rows; row += step, from += step * target.pitch, to += step * y_pitch)
-        store_pack(to, load_pack(from));
+      const int32_t from_step = step * target.pitch;
+      const int64_t to_step = step * y_pitch;
+      in_fours(
+          strides(row, rows, kLogTileBlock - target.lanes),
+          [&](int k) { store_pack(to + k * to_step, load_pack(from + k * from_step)); },
+          [&](int k) {
+            from += k * from_step;
+            to += k * to_step;
+          });
       return;
     }
   }
@@ -179,7 +235,9 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
   Y* tile_y = reinterpret_cast<Y*>(raw + tiling.raw_bytes);
   const PixelPart part(F::groups(images), tiling.log_side);
   F::fill(images, shared.table);
-  const int64_t y_pitch = images.columns * images.fused;
+  const bool lifted = kLifted<F, 1> && tiling.staged != 0 && images.shrink <= 2;
+  const int32_t y_pitch = tiling.columns * images.fused;
+  const int64_t y_image = int64_t{tiling.rows} * y_pitch;
   const int32_t channel =
       static_cast<int32_t>(threadIdx.x) / kWarp;  // that the thread's warp finds the affine of
   const auto tiles = static_cast<uint32_t>(images.count * tiling.an_image);
@@ -188,13 +246,13 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
   for (auto i = static_cast<uint32_t>(uint64_t{blockIdx.x} * tiles / gridDim.x); i < end; ++i) {
     const uint32_t image = i / tiling.an_image;
     const TurnedTile tile(images, tiling, image, i % tiling.an_image);
-    const uint8_t* first = first_raw(images, image, tile.crop);
-    Y* y = target.y + (int64_t{image} * images.rows + tile.y.top) * y_pitch + tile.y.left * images.fused;
+    const uint8_t* first = first_raw(images, tiling, image, tile.crop);
+    Y* y = target.y + image * y_image + int64_t{tile.y.top} * y_pitch + tile.y.left * images.fused;
     const auto shift = static_cast<int32_t>(in_slot(y) / sizeof(Y));
 
     if (tiling.staged != 0) stage(images, tiling, first, tile.crop, raw);
     if (image != known && channel < images.fused) {
-      const ChannelAffine affine = affine_of<F>(images, target, image, channel);
+      const ChannelAffine affine = affine_of<F>(images, target, image, channel, lifted);
       if (threadIdx.x % kWarp == 0) shared.affine[channel] = affine;
     }
     known = image;
@@ -225,7 +283,7 @@ void preprocess(const PreprocessArguments& arguments, device::Stream stream) {
   const auto y_bytes = [&](int64_t side) {
     return side * tile_pitch<Y>(images, side) * static_cast<int64_t>(sizeof(Y)) + 16;
   };
-  const Tiling tiling = tiling_of(images, kTileBytes, y_bytes);
+  const Tiling tiling = tiling_of(images, kTileBytes<F>, y_bytes);
   const int64_t side = int64_t{1} << tiling.log_side;
   const int64_t tiles = images.count * tiling.an_image;
   const int64_t most = int64_t{multiprocessors()} * kBlocksAMultiprocessor;
@@ -246,7 +304,7 @@ void preprocess(const PreprocessArguments& arguments, device::Stream stream) {
 
 void launch_preprocess(const PreprocessArguments& arguments, device::Stream stream) {
   if (arguments.images.count == 0) return;
-  dispatch_fusion(arguments.images.fusion, [&]<typename F>(FusionTag<F>) {
+  dispatch_fusion(arguments.images, aligned16(arguments.y), [&]<typename F>(FusionTag<F>) {
     dispatch_element(arguments.type, [&]<typename Y>(ElementTag<Y>) { preprocess<F, Y>(arguments, stream); });
   });
 }

@@ -138,15 +138,33 @@ TEST_F(PreprocessCuda, EveryNumberOfChannels) {
   }
 }
 
-// Rows of whole and of broken 16 bytes, in the images and in the result.
+// Rows of whole and of broken 16 bytes, in the images and in the result; pixels of six channels that start at whole
+// words in some rows of an image and between them in others.
 TEST_F(PreprocessCuda, TypesAndRowsOfAllLengths) {
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-    for (const int64_t size : {64, 63, 62, 57}) {
+    for (const int64_t channels : {2, 6}) {
+      for (const int64_t size : {64, 63, 62, 57}) {
+        PreprocessOptions options;
+        options.dtype = dtype;
+        options.normalization = Normalization::unit;
+        options.crop_height = options.crop_width = size;
+        expect_as_on_cpu(random_bytes({8, 66, 65, channels}, 8), random_views(8, 67 - size, 66 - size, true),
+                         options);
+      }
+    }
+  }
+}
+
+// Several tiles either way, the last of a row and of a column narrower than the threads of a run.
+TEST_F(PreprocessCuda, SixChannelsInManyTiles) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int64_t shrink : {1, 2}) {
       PreprocessOptions options;
       options.dtype = dtype;
-      options.normalization = Normalization::unit;
-      options.crop_height = options.crop_width = size;
-      expect_as_on_cpu(random_bytes({4, 66, 65, 2}, 8), random_views(4, 67 - size, 66 - size, true), options);
+      options.shrink = shrink;
+      options.crop_height = options.crop_width = 139;
+      expect_as_on_cpu(random_bytes({8, 141 * shrink, 143 * shrink + 1, 6}, 15), random_views(8, 3, 5, true),
+                       options);
     }
   }
 }
@@ -206,9 +224,12 @@ TEST_F(PreprocessCuda, ABatchOfNone) {
 }
 
 // Kernels take any address: what they store must not depend on it, and must end where the result ends.
-TEST_F(PreprocessCuda, UnalignedImagesAndResults) {
-  constexpr int64_t kSide = 40, kChannels = 3, kElements = 2 * kSide * kSide * kChannels;
-  const Tensor images = random_bytes({2, kSide, kSide, kChannels}, 13);
+class PreprocessCudaUnaligned : public PreprocessCuda, public testing::WithParamInterface<int64_t> {};
+INSTANTIATE_TEST_SUITE_P(Channels, PreprocessCudaUnaligned, testing::Values(3, 6));
+TEST_P(PreprocessCudaUnaligned, ImagesAndResults) {
+  constexpr int64_t kSide = 40;
+  const int64_t channels = GetParam(), elements = 2 * kSide * kSide * channels;
+  const Tensor images = random_bytes({2, kSide, kSide, channels}, 13);
   PreprocessOptions options;
   options.normalization = Normalization::unit;
   const auto expected = values_of(preprocess(images, std::vector<View>(2), options));
@@ -219,22 +240,22 @@ TEST_F(PreprocessCuda, UnalignedImagesAndResults) {
     device::copy(static_cast<std::byte*>(destination.raw()) + offset, source, bytes, stream.get());
     device::synchronize(stream.get());
   };
-  for (int64_t images_offset = 0; images_offset < 16; images_offset += 5) {
+  for (int64_t images_offset = 0; images_offset < 16; images_offset += images_offset % 5 == 0 ? 2 : 3) {
     for (int64_t y_offset = 0; y_offset < 4; ++y_offset) {
       under_schedules([&](const std::string&) {
-        Tensor x = Tensor::empty({images_offset + kElements}, DType::u8, Device::cuda);
+        Tensor x = Tensor::empty({images_offset + elements}, DType::u8, Device::cuda);
         to_device(x, images_offset, images.raw(), images.bytes());
         Tensor on_device =
             Tensor::empty({static_cast<int64_t>(2 * sizeof(ImageView))}, DType::u8, Device::cuda);
         to_device(on_device, 0, views.data(), 2 * sizeof(ImageView));
-        Tensor y = Tensor::full({y_offset + kElements + 1}, -7.0f, DType::f32, Device::cuda);
+        Tensor y = Tensor::full({y_offset + elements + 1}, -7.0f, DType::f32, Device::cuda);
         backend(Device::cuda).synchronize();
         launch_preprocess({.images = {.images = x.data<uint8_t>() + images_offset,
                                       .count = 2,
                                       .height = kSide,
                                       .width = kSide,
-                                      .channels = kChannels,
-                                      .fused = kChannels,
+                                      .channels = static_cast<int32_t>(channels),
+                                      .fused = static_cast<int32_t>(channels),
                                       .views = static_cast<const ImageView*>(on_device.raw()),
                                       .rows = kSide,
                                       .columns = kSide},
