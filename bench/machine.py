@@ -25,6 +25,9 @@ def output(*command):
 
 
 def commit():
+    bundled = ROOT / "COMMIT"  # of tools/bundle_gpu_check.sh
+    if bundled.is_file():
+        return bundled.read_text().strip()
     name = output("git", "-C", str(ROOT), "rev-parse", "HEAD")
     return f"{name}-dirty" if name and output("git", "-C", str(ROOT), "status", "--porcelain") else name
 

@@ -15,7 +15,7 @@ using ::testing::Not;
 namespace fs = std::filesystem;
 
 std::string shell_quoted(const Words& words) {
-  std::string line = fmt::format("'{}'", kBinary);
+  std::string line = fmt::format("'{}'", test::binary());
   for (const std::string& word : words) line += " '" + word + "'";
   return line;
 }

@@ -74,7 +74,7 @@ TEST(Colormap, AFileThatMakesNoSenseIsAnErrorThatNamesTheLine) {
 // Promised: bit for bit what numpy makes of the utilities' formula (golden/make_colormap_golden.py).
 TEST(Colormap, IsBitExactOnRealSites) {
   CYTOGRAD_NEEDS_SAMPLES();
-  std::ifstream file(std::filesystem::path(test::kGoldenFolder) / "colormap.json");
+  std::ifstream file(test::golden_folder() / "colormap.json");
   const nlohmann::json sites = nlohmann::json::parse(file);
   ASSERT_FALSE(sites.empty());
   for (const auto& site : sites) {

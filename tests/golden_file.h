@@ -71,9 +71,6 @@ inline GoldenError golden_error(const std::vector<float>& values, const std::vec
   return error;
 }
 
-/// The folder of golden files.
-inline std::filesystem::path golden_folder() { return kGoldenFolder; }
-
 inline std::vector<float> golden_values(const SafetensorsFile& file, const std::string& name) {
   const Tensor* tensor = file.find(name);
   CHECK(tensor != nullptr, "no '{}' in the golden file; run golden/make_golden.py", name);

@@ -107,7 +107,7 @@ TEST(FitPca, ImagesOfOneValueHaveNoVariance) {
 // Promised: numpy's int64 sums exactly, scikit-learn's components within 1e-6 and its variances within 1e-9 of them.
 TEST(FitPca, IsScikitLearnsOnRealSites) {
   CYTOGRAD_NEEDS_SAMPLES();
-  std::ifstream file(std::filesystem::path(kGoldenFolder) / "pca.json");
+  std::ifstream file(test::golden_folder() / "pca.json");
   const Json scopes = Json::parse(file);
   ASSERT_THAT(scopes, SizeIs(5));
   for (const Json& scope : scopes) {

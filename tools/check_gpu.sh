@@ -3,22 +3,27 @@
 # compute-sanitizer; every kernel's rate; the training step beside PyTorch's; training on real images. Logs and JSON go
 # to a folder. Parts fail by themselves; the last lines say which did.
 #
-#   tools/check_gpu.sh [--build build/cuda] [--out build/gpu] [--torch python3] [tests|sanitize|kernels|steps|train ...]
+#   tools/check_gpu.sh [--build build/cuda] [--out build/gpu] [--torch python3] [--only REGEX] [PART ...]
 #
-# Without parts, all of them. CYTOGRAD_SAMPLES=<folder> has the real images; `--torch` a Python with PyTorch.
+# Parts, without which all but `compile` run: tests, sanitize, kernels, steps, train; compile, the steps beside
+# torch.compile alone, a configuration a process. `--only`: those tests, benchmarks (by their file's name) and
+# configurations (such as resnet50:224:256:bf16:cuda) that the expression matches. CYTOGRAD_SAMPLES=<folder> has the
+# real images; `--torch` is a Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that cannot build.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 build=build/cuda
 out=build/gpu
 torch=python3
+only=.
 parts=()
 while [ $# -gt 0 ]; do
   case $1 in
     --build) build=$2; shift 2 ;;
     --out) out=$2; shift 2 ;;
     --torch) torch=$2; shift 2 ;;
-    tests | sanitize | kernels | steps | train) parts+=("$1"); shift ;;
+    --only) only=$2; shift 2 ;;
+    tests | sanitize | kernels | steps | compile | train) parts+=("$1"); shift ;;
     *) echo "check_gpu.sh: unknown part or option $1" >&2; exit 2 ;;
   esac
 done
@@ -26,6 +31,15 @@ done
 mkdir -p "$out"
 if [ ! -x "$build/cytograd" ]; then
   cmake --preset cuda >"$out/build.log" && cmake --build --preset cuda >>"$out/build.log" || exit 1
+fi
+
+# A bundle has libraries, and the tests' data elsewhere than they were built with. CUDA's come with PyTorch, or are
+# installed.
+if [ -d "$build/lib" ]; then
+  cuda=$("$torch" -c 'import glob, nvidia; print(":".join(glob.glob(list(nvidia.__path__)[0] + "/*/lib")))' 2>/dev/null)
+  export LD_LIBRARY_PATH=$PWD/$build/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  export CYTOGRAD_BINARY=$PWD/$build/cytograd CYTOGRAD_GOLDEN=$PWD/tests/golden
+  [ -n "${CYTOGRAD_SAMPLES:-}" ] || [ ! -d samples ] || export CYTOGRAD_SAMPLES=$PWD/samples
 fi
 
 failed=()
@@ -39,9 +53,14 @@ step() {
   echo "$name: exit $status, $((SECONDS - start)) s"
 }
 
+# wanted WORD: whether --only names it, a file by its name.
+wanted() { [[ $(basename "$1") =~ $only ]]; }
+
 run_tests() {
   local test
-  for test in "$build"/tests/*_test; do step "$(basename "$test")" 900 "$test" --gtest_brief=1; done
+  for test in "$build"/tests/*_test; do
+    wanted "$test" && step "$(basename "$test")" 900 "$test" --gtest_brief=1
+  done
 }
 
 # Of this project's kernels. racecheck cannot follow cuDNN's and cuBLAS's on every GPU and fails in them: tests that call
@@ -51,6 +70,7 @@ run_sanitizers() {
   for tool in memcheck racecheck; do
     for test in "$build"/tests/*_cuda_test; do
       name=$(basename "$test")
+      wanted "$test" || continue
       filter='*'
       case $tool-$name in
         *-train_cuda_test) continue ;;  # runs the binary
@@ -66,18 +86,33 @@ run_sanitizers() {
 run_kernels() {
   local bench
   for bench in batchnorm_act channel_sums conv2d elementwise linear optimizer pool preprocess softmax_cross_entropy; do
+    wanted "${bench}_bench" || continue
     step "$bench" 1800 "$build/${bench}_bench" --benchmark_filter=/cuda/ --benchmark_out_format=json \
       --benchmark_out="$out/$bench.json"
   done
 }
 
+configs=({resnet50:224:256,resnet18:512:64,resnet50:512:64}:{bf16,f16}:cuda)
+
+compare_steps() {  # NAME OPTION...
+  local name=$1
+  shift
+  step "$name" 7200 python3 bench/compare_train_step.py --ours "$build/train_step_bench" --torch "$torch" \
+    --json "$out/$name.json" "$@"
+}
+
 run_steps() {
-  local configs=() shape dtype
-  for shape in resnet50:224:256 resnet18:512:64 resnet50:512:64; do
-    for dtype in bf16 f16; do configs+=(--config "$shape:$dtype:cuda"); done
+  local chosen=() config
+  for config in "${configs[@]}"; do wanted "$config" && chosen+=(--config "$config"); done
+  [ ${#chosen[@]} -eq 0 ] || compare_steps train_step "${chosen[@]}"
+}
+
+# To compile a ResNet-50 takes PyTorch a minute and a half.
+run_compile() {
+  local config
+  for config in "${configs[@]}"; do
+    wanted "$config" && compare_steps "compile_${config//:/_}" --compile default --no-autotune --rounds 2 --config "$config"
   done
-  step train_step 7200 python3 bench/compare_train_step.py --ours "$build/train_step_bench" --torch "$torch" \
-    "${configs[@]}" --json "$out/train_step.json"
 }
 
 run_training() {
@@ -101,6 +136,7 @@ for part in "${parts[@]}"; do
     sanitize) run_sanitizers ;;
     kernels) run_kernels ;;
     steps) run_steps ;;
+    compile) run_compile ;;
     train) run_training ;;
   esac
 done

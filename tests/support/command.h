@@ -27,7 +27,7 @@ struct CommandOptions {
   std::optional<std::chrono::milliseconds> kill_after = {};  ///< with `kill_signal`, unless it has ended
   int kill_signal = SIGKILL;
   std::optional<rlim_t> largest_file = {};  ///< bytes: writing more fails, as on a full disk
-  std::string program = kBinary;
+  std::string program = binary();
   std::filesystem::path folder = {};  ///< to run in; "": this one
 };
 

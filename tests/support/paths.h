@@ -1,10 +1,14 @@
 // What the build knows and tests need. In a file of its own: what is compiled with a folder's name cannot be shared
-// between clones.
+// between clones. Where tests run apart from what they were built of, the environment says: CYTOGRAD_BINARY,
+// CYTOGRAD_GOLDEN.
 #pragma once
+
+#include <filesystem>
+#include <string>
 
 namespace cytograd::test {
 
-extern const char* const kBinary;        ///< cytograd
-extern const char* const kGoldenFolder;  ///< tests/golden
+std::string binary();                   ///< cytograd
+std::filesystem::path golden_folder();  ///< tests/golden
 
 }  // namespace cytograd::test
