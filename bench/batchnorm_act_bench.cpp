@@ -1,6 +1,6 @@
 // Batch norm + residual + ReLU in training. Forward reads x for the statistics and again for the result, the residual
 // once, and writes y and a bit an element; backward reads dy and x twice, and writes dx and, with a residual, its
-// gradient.
+// gradient, which of a dy in two parts is read again.
 #include "bench/cases.h"
 #include "bench/peers.h"
 #include "engine/backend.h"
@@ -39,21 +39,36 @@ Work forward(const Problem& p) {
                       p.device, peer_batchnorm_act(p.device, p.shape, p.dtype, p.residual).forward);
 }
 
-Work backward(const Problem& p) {
+Backend::BatchnormActSaved saved_by_forward(const Problem& p) {
   const Backend::BatchnormActArguments arguments = arguments_of(p);
   const Backend::BatchnormActForward made = backend(p.device).batchnorm_act_train(arguments, {.relu = true});
-  const Backend::BatchnormActSaved saved{.x = arguments.x,
-                                         .gamma = arguments.gamma,
-                                         .mean = made.mean,
-                                         .inv_std = made.inv_std,
-                                         .mask = made.mask,
-                                         .has_residual = p.residual};
+  return {.x = arguments.x,
+          .gamma = arguments.gamma,
+          .mean = made.mean,
+          .inv_std = made.inv_std,
+          .mask = made.mask,
+          .has_residual = p.residual};
+}
+
+Work backward(const Problem& p) {
+  const Backend::BatchnormActSaved saved = saved_by_forward(p);
   const Tensor dy = random_tensor(p.shape, p.dtype, p.device, 6);
   const int64_t one = bytes(dy);
   const int64_t reads = bytes_read_twice(dy) + bytes_read_twice(dy) + 2 * (dy.elements() / 8);
-  return with_library({.run = [dy, saved] { backend(dy.device()).batchnorm_act_backward(dy, saved); },
+  return with_library({.run = [dy, saved] { backend(dy.device()).batchnorm_act_backward(dy, {}, saved); },
                        .bytes = reads + (p.residual ? 2 : 1) * one},
                       p.device, peer_batchnorm_act(p.device, p.shape, p.dtype, p.residual).backward);
+}
+
+/// Of dy in two parts, each read once; dresidual is written, and read in their place.
+Work backward_of_sum(const Problem& p) {
+  const Backend::BatchnormActSaved saved = saved_by_forward(p);
+  const Tensor dy = random_tensor(p.shape, p.dtype, p.device, 6);
+  const Tensor more = random_tensor(p.shape, p.dtype, p.device, 7);
+  const int64_t one = bytes(dy);
+  return {.run = [dy, more, saved] { backend(dy.device()).batchnorm_act_backward(dy, more, saved); },
+          .bytes = 2 * one + bytes_read_twice(saved.x) + dy.elements() / 8 + (bytes_read_twice(dy) - one) +
+                   2 * one};
 }
 
 void add(std::vector<Row>& rows) {
@@ -72,6 +87,7 @@ void add(std::vector<Row>& rows) {
         };
         row("forward", forward);
         row("backward", backward);
+        if (residual) row("backward_of_sum", backward_of_sum);
       }
     }
   });

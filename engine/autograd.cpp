@@ -10,6 +10,21 @@ namespace {
 
 thread_local Tape* current_tape = nullptr;
 
+/// A gradient as it grows. What came last is added once something else comes, or by what reads the gradient.
+struct Gradient {
+  Tensor dy;
+  Tensor more;
+
+  void add(Backend& device, Tensor part) {
+    join(device);
+    (dy.defined() ? more : dy) = std::move(part);
+  }
+  void join(Backend& device) {
+    if (more.defined()) dy = device.add(dy, more);
+    more = Tensor();
+  }
+};
+
 }  // namespace
 
 struct Tape::Node {
@@ -17,6 +32,7 @@ struct Tape::Node {
   std::shared_ptr<Variable::Slot> output;
   std::vector<std::shared_ptr<Variable::Slot>> inputs;  // null: a constant
   GradientRule rule;
+  SumGradientRule sum_rule;  // one of the two is empty
 };
 
 Variable Variable::leaf(Tensor value) {
@@ -36,12 +52,21 @@ NoGrad::NoGrad() : suspended_(current_tape) { current_tape = nullptr; }
 NoGrad::~NoGrad() { current_tape = suspended_; }
 
 Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule) {
+  return Tape::record_node({op, nullptr, {}, std::move(rule), nullptr}, std::move(y), inputs);
+}
+
+Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, SumGradientRule rule) {
+  return Tape::record_node({op, nullptr, {}, nullptr, std::move(rule)}, std::move(y), inputs);
+}
+
+Variable Tape::record_node(Node node, Tensor y, const std::vector<Variable>& inputs) {
   Variable result(std::move(y));
   const bool needed =
       std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
   if (current_tape == nullptr || !needed) return result;
   result.slot_ = std::make_shared<Variable::Slot>();
-  Tape::Node node{op, result.slot_, {}, std::move(rule)};
+  const std::string_view op = node.op;
+  node.output = result.slot_;
   for (const Variable& input : inputs) node.inputs.push_back(input.slot_);
   current_tape->nodes_.push_back(std::move(node));
   if (current_tape->observer_.recorded) current_tape->observer_.recorded(op, result.value_, inputs);
@@ -57,29 +82,31 @@ std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variabl
   Backend& device = backend(loss.value().device());
   const NoGrad no_grad;
 
-  std::unordered_map<Variable::Slot*, Tensor> gradients;
-  gradients[loss.slot_.get()] = scale.defined()
-                                    ? scale.reshape(loss.shape())
-                                    : Tensor::full(loss.shape(), 1.0f, DType::f32, loss.value().device());
+  std::unordered_map<Variable::Slot*, Gradient> gradients;
+  gradients[loss.slot_.get()].dy = scale.defined()
+                                       ? scale.reshape(loss.shape())
+                                       : Tensor::full(loss.shape(), 1.0f, DType::f32, loss.value().device());
   // Leaves asked for; every other gradient is dropped as soon as its node has used it.
   for (; !nodes_.empty(); nodes_.pop_back()) {
     Node& node = nodes_.back();
     const auto found = gradients.find(node.output.get());
     if (found == gradients.end()) continue;  // the loss does not depend on this node
-    const Tensor dy = std::move(found->second);
+    Gradient gradient = std::move(found->second);
     gradients.erase(found);
+    if (node.rule) gradient.join(device);
 
     std::array<bool, 8> needed{};
     CHECK(node.inputs.size() <= needed.size(), "{} has {} inputs", node.op, node.inputs.size());
     for (size_t i = 0; i < node.inputs.size(); ++i) needed[i] = node.inputs[i] != nullptr;
-    std::vector<Tensor> parts = node.rule(dy, {needed.data(), node.inputs.size()});
+    const std::span<const bool> of_inputs(needed.data(), node.inputs.size());
+    std::vector<Tensor> parts =
+        node.rule ? node.rule(gradient.dy, of_inputs) : node.sum_rule(gradient.dy, gradient.more, of_inputs);
     CHECK(parts.size() == node.inputs.size(), "{} returned {} gradients for {} inputs", node.op, parts.size(),
           node.inputs.size());
     for (size_t i = 0; i < parts.size(); ++i) {
       if (!needed[i]) continue;
       CHECK(parts[i].defined(), "{} returned no gradient for input {}", node.op, i);
-      Tensor& sum = gradients[node.inputs[i].get()];
-      sum = sum.defined() ? device.add(sum, parts[i]) : std::move(parts[i]);
+      gradients[node.inputs[i].get()].add(device, std::move(parts[i]));
     }
     if (observer_.differentiated) observer_.differentiated(nodes_.size() - 1);
   }
@@ -89,9 +116,13 @@ std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variabl
   for (const Variable& variable : wrt) {
     CHECK(variable.requires_grad(), "a gradient is asked for by a constant of shape {}", variable.shape());
     const auto found = gradients.find(variable.slot_.get());
-    const Tensor& value = variable.value();
-    results.push_back(found != gradients.end() ? found->second
-                                               : Tensor::zeros(value.shape(), value.dtype(), value.device()));
+    if (found != gradients.end()) {
+      found->second.join(device);
+      results.push_back(found->second.dy);
+    } else {
+      const Tensor& value = variable.value();
+      results.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
+    }
   }
   return results;
 }

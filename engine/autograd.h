@@ -31,8 +31,6 @@ class Variable {
 
  private:
   friend class Tape;
-  friend Variable record(std::string_view, Tensor, std::vector<Variable>,
-                         std::function<std::vector<Tensor>(const Tensor&, std::span<const bool>)>);
   struct Slot {};
 
   Tensor value_;
@@ -42,6 +40,9 @@ class Variable {
 /// From dy, the gradient of the loss by the op's result, to the gradients by its inputs, in their order.
 /// Entries whose `needed` is false are not used and may be undefined.
 using GradientRule = std::function<std::vector<Tensor>(const Tensor& dy, std::span<const bool> needed)>;
+/// The same from dy + more, of an op that adds them as it reads them. `more` is undefined where there is nothing to add.
+using SumGradientRule =
+    std::function<std::vector<Tensor>(const Tensor& dy, const Tensor& more, std::span<const bool> needed)>;
 
 /// Is told of each op once it is queued; either may be empty.
 struct TapeObserver {
@@ -66,8 +67,11 @@ class Tape {
 
  private:
   friend Variable record(std::string_view, Tensor, std::vector<Variable>, GradientRule);
+  friend Variable record(std::string_view, Tensor, std::vector<Variable>, SumGradientRule);
   friend class NoGrad;
   struct Node;
+
+  static Variable record_node(Node node, Tensor y, const std::vector<Variable>& inputs);
 
   std::vector<Node> nodes_;
   TapeObserver observer_;
@@ -89,5 +93,6 @@ class NoGrad {
 /// Wraps an op's result. Where a tape records and an input requires a gradient, appends the node (op, rule)
 /// to it; else the result is a constant and the rule, with what it saved, is dropped.
 Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule);
+Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, SumGradientRule rule);
 
 }  // namespace cytograd

@@ -92,7 +92,9 @@ class Backend {
     Tensor mask;
     bool has_residual = false;
   };
-  virtual BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const BatchnormActSaved& saved) = 0;
+  /// From dy + more, rounded to their type; `more` is undefined unless there are a residual and a ReLU.
+  virtual BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const Tensor& more,
+                                                      const BatchnormActSaved& saved) = 0;
 
   // Pooling.
   struct MaxPool2dForward {

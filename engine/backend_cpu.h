@@ -39,7 +39,8 @@ class CpuBackend final : public Backend {
                                           const BatchnormActOptions& options) override;
   Tensor batchnorm_act_eval(const BatchnormActArguments& arguments,
                             const BatchnormActOptions& options) override;
-  BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const BatchnormActSaved& saved) override;
+  BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const Tensor& more,
+                                              const BatchnormActSaved& saved) override;
 
   MaxPool2dForward max_pool2d(const Tensor& x, const MaxPool2dOptions& options) override;
   Tensor max_pool2d_backward(const Tensor& dy, const Tensor& index, const Shape& x_shape,

@@ -54,9 +54,10 @@ struct BatchnormActEvalArguments {
 };
 void launch_batchnorm_act_eval(const BatchnormActEvalArguments& arguments, device::Stream stream);
 
-/// Gradients of training: dy, x, dx and dresidual are [rows, C] of `type`, the rest f32 [C].
+/// Gradients of training: dy, more, x, dx and dresidual are [rows, C] of `type`, the rest f32 [C].
 struct BatchnormActBackwardArguments {
   const void* dy = nullptr;
+  const void* more = nullptr;  ///< added to dy, the sum rounded to `type`; asks for dresidual. Null: nothing
   const void* x = nullptr;
   const uint8_t* mask = nullptr;  ///< null: no ReLU
   const float* gamma = nullptr;

@@ -21,9 +21,9 @@ static_assert(kTileBlock / kWarp >= kMaxImageChannels, "a warp a channel");
 
 // By their registers.
 template <typename F>
-constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>   ? 5
-                              : std::is_same_v<F, MixedPixels> ? 3
-                                                               : 4;
+constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>      ? 5
+                              : std::is_same_v<F, ColouredPixels> ? 4
+                                                                  : 3;
 
 template <typename F>
 struct Sums {

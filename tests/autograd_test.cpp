@@ -89,6 +89,36 @@ TEST(Tape, SumsWithoutWritingToSharedGradients) {
   EXPECT_EQ(gradients[1].to_vector<float>(), (std::vector<float>{1, 0}));
 }
 
+// Of three uses, the last to be differentiated, the first use, comes by itself.
+TEST(Tape, LeavesTheLastSumToARuleThatAdds) {
+  for (const size_t uses : {1, 2, 3}) {
+    Tape tape;
+    const Variable a = leaf({1});
+    std::vector<float> seen;
+    const Variable y = record("adds", Tensor::full({1}, 1.0f), {a},
+                              [&](const Tensor& dy, const Tensor& more, std::span<const bool>) {
+                                seen = {dy.item(), more.defined() ? more.item() : 0.0f};
+                                return std::vector<Tensor>{Tensor::full({1}, seen[0] + seen[1])};
+                              });
+    const std::vector<float> factors{3, 5, 7};
+    std::vector<Variable> used;
+    for (size_t i = 0; i < uses; ++i) used.push_back(combine({y}, {factors[i]}));
+    const Variable loss = combine(used, std::vector<float>(uses, 1.0f));
+    const std::vector<float> gradient = backward(tape, loss, {a});
+    const std::vector<std::vector<float>> expected{{3, 0}, {5, 3}, {12, 3}};
+    EXPECT_EQ(seen, expected[uses - 1]);
+    EXPECT_EQ(gradient, (std::vector<float>{seen[0] + seen[1]}));
+  }
+}
+
+// A leaf's last sum is left to nobody.
+TEST(Tape, SumsALeafUsedOften) {
+  Tape tape;
+  const Variable a = leaf({1});
+  const Variable y = combine({combine({a}, {2}), combine({a}, {3}), a}, {1, 1, 5});
+  EXPECT_EQ(backward(tape, y, {a, a}), (std::vector<float>{10, 10}));
+}
+
 TEST(Tape, AsksOnlyForNeededGradients) {
   Tape tape;
   std::vector<bool> needed;

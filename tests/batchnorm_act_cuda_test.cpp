@@ -20,6 +20,12 @@ using test::under_schedules;
 
 std::vector<double> values_of(const Tensor& t) { return test::values_of(t.to(Device::cpu)); }
 
+std::vector<uint8_t> bytes_of(const Tensor& t) {
+  const Tensor host = t.to(Device::cpu);
+  const auto* p = static_cast<const uint8_t*>(host.raw());
+  return {p, p + host.bytes()};
+}
+
 struct Case {
   Shape shape;
   DType dtype = DType::f32;
@@ -80,9 +86,10 @@ Results run(const Layer& layer, Device device) {
   results.forward = on.batchnorm_act_train(arguments, layer.options);
   results.running_mean = arguments.running_mean;
   results.running_var = arguments.running_var;
-  results.backward = on.batchnorm_act_backward(
-      copy(layer.dy), {arguments.x, arguments.gamma, results.forward.mean, results.forward.inv_std,
-                       results.forward.mask, arguments.residual.defined()});
+  results.backward =
+      on.batchnorm_act_backward(copy(layer.dy), {},
+                                {arguments.x, arguments.gamma, results.forward.mean, results.forward.inv_std,
+                                 results.forward.mask, arguments.residual.defined()});
   return results;
 }
 
@@ -153,6 +160,31 @@ TEST_P(BatchnormActCuda, AgreesWithTheCpu) {
   ASSERT_EQ(actual.backward.dresidual.defined(), GetParam().residual);
   if (GetParam().residual)
     near(actual.backward.dresidual, expected.backward.dresidual, 0.0, 0.0, "dresidual");
+}
+
+TEST_P(BatchnormActCuda, BackwardOfTwoPartsIsThatOfTheirSum) {
+  if (!GetParam().relu || !GetParam().residual) GTEST_SKIP() << "comes in one part";
+  const Layer layer(GetParam());
+  Backend& on = backend(Device::cuda);
+  const auto copy = [](const Tensor& t) { return t.to(Device::cuda); };
+  Backend::BatchnormActArguments arguments{
+      copy(layer.arguments.x),           copy(layer.arguments.gamma),
+      copy(layer.arguments.beta),        copy(layer.arguments.running_mean),
+      copy(layer.arguments.running_var), copy(layer.arguments.residual)};
+  const auto forward = on.batchnorm_act_train(arguments, layer.options);
+  const Backend::BatchnormActSaved saved{arguments.x,     arguments.gamma, forward.mean,
+                                         forward.inv_std, forward.mask,    true};
+  const Tensor dy = copy(layer.dy), more = copy(normal(layer.dy.shape(), 8, layer.dy.dtype()));
+  const auto bits = [](const Backend::BatchnormActBackward& backward) {
+    std::vector<std::vector<uint8_t>> all;
+    for (const Tensor& t : {backward.dx, backward.dresidual, backward.dgamma, backward.dbeta})
+      all.push_back(bytes_of(t));
+    return all;
+  };
+  const auto expected = bits(on.batchnorm_act_backward(on.add(dy, more), {}, saved));
+  under_schedules([&](const std::string& schedule) {
+    EXPECT_EQ(bits(on.batchnorm_act_backward(dy, more, saved)), expected) << schedule;
+  });
 }
 
 class BatchnormActCudaDetails : public testing::Test {
@@ -388,12 +420,6 @@ struct Launched {
     return l;
   }
 };
-
-std::vector<uint8_t> bytes_of(const Tensor& t) {
-  const Tensor host = t.to(Device::cpu);
-  const auto* p = static_cast<const uint8_t*>(host.raw());
-  return {p, p + host.bytes()};
-}
 
 TEST_F(BatchnormActCudaDetails, UnalignedArraysGiveTheBitsOfAlignedOnes) {
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {

@@ -145,9 +145,9 @@ TEST_P(BatchnormAct, BackwardIsTheGradient) {
   const Reference reference(layer, true);
   Backend& cpu = backend(Device::cpu);
   const auto forward = cpu.batchnorm_act_train(layer.arguments, layer.options);
-  const auto gradient =
-      cpu.batchnorm_act_backward(layer.dy, {layer.arguments.x, layer.arguments.gamma, forward.mean,
-                                            forward.inv_std, forward.mask, GetParam().residual});
+  const auto gradient = cpu.batchnorm_act_backward(layer.dy, {},
+                                                   {layer.arguments.x, layer.arguments.gamma, forward.mean,
+                                                    forward.inv_std, forward.mask, GetParam().residual});
   const double rows = static_cast<double>(layer.arguments.x.elements() / layer.arguments.gamma.elements());
   const double sums = 4e-6 * rows;  // as many f32 products of order 1, were every rounding to agree
   expect_near(gradient.dbeta, reference.dbeta, 1e-5, sums, "dbeta");
@@ -156,6 +156,25 @@ TEST_P(BatchnormAct, BackwardIsTheGradient) {
   expect_near(gradient.dx, reference.dx, rounding(GetParam().dtype) + 1e-4, 2e-4, "dx");
   ASSERT_EQ(gradient.dresidual.defined(), GetParam().residual);
   if (GetParam().residual) expect_near(gradient.dresidual, reference.g, 0.0, 0.0, "dresidual");
+}
+
+TEST_P(BatchnormAct, BackwardOfTwoPartsIsThatOfTheirSum) {
+  if (!GetParam().relu || !GetParam().residual) GTEST_SKIP() << "comes in one part";
+  const Layer layer(GetParam());
+  Backend& cpu = backend(Device::cpu);
+  const auto forward = cpu.batchnorm_act_train(layer.arguments, layer.options);
+  const Backend::BatchnormActSaved saved{layer.arguments.x, layer.arguments.gamma, forward.mean,
+                                         forward.inv_std,   forward.mask,          true};
+  const Tensor more = normal(layer.dy.shape(), 8, layer.dy.dtype());
+  const auto expected = cpu.batchnorm_act_backward(cpu.add(layer.dy, more), {}, saved);
+  const auto actual = cpu.batchnorm_act_backward(layer.dy, more, saved);
+  const auto same = [](const Tensor& a, const Tensor& b, const char* what) {
+    EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.bytes()), 0) << what;
+  };
+  same(actual.dx, expected.dx, "dx");
+  same(actual.dresidual, expected.dresidual, "dresidual");
+  same(actual.dgamma, expected.dgamma, "dgamma");
+  same(actual.dbeta, expected.dbeta, "dbeta");
 }
 
 TEST(BatchnormActStatistics, DoNotDependOnTheThreads) {
@@ -168,7 +187,7 @@ TEST(BatchnormActStatistics, DoNotDependOnTheThreads) {
     arguments.running_var = arguments.running_var.clone();
     const auto forward = cpu.batchnorm_act_train(arguments, layer.options);
     const auto gradient = cpu.batchnorm_act_backward(
-        layer.dy, {arguments.x, arguments.gamma, forward.mean, forward.inv_std, forward.mask, true});
+        layer.dy, {}, {arguments.x, arguments.gamma, forward.mean, forward.inv_std, forward.mask, true});
     return std::vector<Tensor>{forward.y,    forward.mean,         forward.inv_std, arguments.running_mean,
                                gradient.dx,  gradient.dgamma,      gradient.dbeta,  gradient.dresidual,
                                forward.mask, arguments.running_var};

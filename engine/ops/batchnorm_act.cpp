@@ -41,8 +41,10 @@ Variable batchnorm_act(const Variable& x, const BatchnormParameters& parameters,
                                          forward.inv_std, forward.mask,    residual.defined()};
   return record(
       "batchnorm_act", std::move(forward.y), {x, parameters.gamma, parameters.beta, residual},
-      [&device, saved](const Tensor& dy, std::span<const bool>) {
-        auto gradients = device.batchnorm_act_backward(dy, saved);
+      [&device, saved](const Tensor& dy, const Tensor& more, std::span<const bool>) {
+        const bool adds = more.defined() && !(saved.has_residual && saved.mask.defined());
+        auto gradients =
+            device.batchnorm_act_backward(adds ? device.add(dy, more) : dy, adds ? Tensor() : more, saved);
         return std::vector<Tensor>{gradients.dx, gradients.dgamma, gradients.dbeta, gradients.dresidual};
       });
 }

@@ -1,6 +1,7 @@
 // With g = dy where the ReLU let through, xhat = (x - mean) * inv_std and means over the rows of a channel:
 //   dbeta = sum g, dgamma = sum g xhat, dresidual = g, dx = gamma inv_std (g - mean(g) - xhat mean(g xhat)).
-// Bound by memory: x and dy are read twice, dx and dresidual written once.
+// Bound by memory: x and dy are read twice, dx and dresidual written once; of a dy in two parts each is read once, and
+// their g once more.
 #include <vector>
 
 #include "engine/backend_cpu.h"
@@ -12,38 +13,44 @@ namespace cytograd {
 namespace {
 
 /// g: dy where its bit is set, else 0.
-template <bool kRelu, typename T>
-float passed(const T* dy, uint32_t bits, int64_t i) {
-  const float g = static_cast<float>(dy[i]);
+template <bool kRelu>
+float passed(float dy, uint32_t bits, int64_t i) {
+  const float g = dy;
   if constexpr (!kRelu) return g;
   return (bits & (1u << i)) != 0 ? g : 0.0f;
 }
 
+/// What becomes of g in the first pass.
+enum class Keep : uint8_t { nothing, g, g_of_sum };  // the last: where dy comes in two parts
+
 /// sum += g and product += g (x - mean) over up to kMaskLanes lanes; g is kept in dresidual where asked.
-template <bool kRelu, bool kStore, typename T>
-void add_group(const T* dy, const T* x, const uint8_t* mask, const float* mean, float* sum, float* product,
-               T* dresidual, int64_t lanes) {
+template <bool kRelu, Keep kKeep, typename T>
+void add_group(const T* dy, const T* more, const T* x, const uint8_t* mask, const float* mean, float* sum,
+               float* product, T* dresidual, int64_t lanes) {
   uint32_t bits = 0;
   if constexpr (kRelu) bits = load_bits(mask, lanes);
 #pragma omp simd
   for (int64_t i = 0; i < lanes; ++i) {
-    const float g = passed<kRelu>(dy, bits, i);
+    float of_y = static_cast<float>(dy[i]);
+    if constexpr (kKeep == Keep::g_of_sum) of_y = static_cast<float>(T(of_y + static_cast<float>(more[i])));
+    const float g = passed<kRelu>(of_y, bits, i);
     sum[i] += g;
     product[i] += g * (static_cast<float>(x[i]) - mean[i]);
-    if constexpr (kStore) store_rounded(dresidual[i], g);
+    if constexpr (kKeep != Keep::nothing) store_rounded(dresidual[i], g);
   }
 }
 
 template <typename T>
 struct Pass {
   const T* dy;
+  const T* more;  // or null: of the first pass
   const T* x;
   const uint8_t* mask;
   T* out;  // dresidual or null in the first pass, dx in the second
 };
 
 /// sums [2, C] of a chunk: g and g (x - mean).
-template <bool kRelu, bool kStore, typename T>
+template <bool kRelu, Keep kKeep, typename T>
 void chunk_sums(const Pass<T>& pass, int64_t begin, int64_t end, const ChannelLines& lines, const float* mean,
                 float* sums) {
   std::fill_n(sums, 2 * lines.channels, 0.0f);
@@ -58,9 +65,9 @@ void chunk_sums(const Pass<T>& pass, int64_t begin, int64_t end, const ChannelLi
       int64_t j = 0;
       const auto group = [&](int64_t count) {
         const int64_t at = first + j;
-        add_group<kRelu, kStore>(pass.dy + at, pass.x + at, kRelu ? pass.mask + at / 8 : nullptr,
-                                 mean + block + j, sum + j, product + j, kStore ? pass.out + at : nullptr,
-                                 count);
+        add_group<kRelu, kKeep>(pass.dy + at, kKeep == Keep::g_of_sum ? pass.more + at : nullptr, pass.x + at,
+                                kRelu ? pass.mask + at / 8 : nullptr, mean + block + j, sum + j, product + j,
+                                kKeep == Keep::nothing ? nullptr : pass.out + at, count);
       };
       for (; j + kMaskLanes <= lanes; j += kMaskLanes) group(kMaskLanes);
       if (j < lanes) group(lanes - j);
@@ -70,7 +77,7 @@ void chunk_sums(const Pass<T>& pass, int64_t begin, int64_t end, const ChannelLi
   }
 }
 
-template <bool kRelu, bool kStore, typename T>
+template <bool kRelu, Keep kKeep, typename T>
 void all_sums(const Pass<T>& pass, const ChannelLines& lines, const Tensor& mean,
               std::vector<double>& totals) {
   const int64_t count = 2 * lines.channels;
@@ -80,8 +87,8 @@ void all_sums(const Pass<T>& pass, const ChannelLines& lines, const Tensor& mean
   parallel_for(lines.chunks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i * lines.chunk;
-      chunk_sums<kRelu, kStore>(pass, first, first + lines.chunk_elements(i), lines, means,
-                                partials + i * count);
+      chunk_sums<kRelu, kKeep>(pass, first, first + lines.chunk_elements(i), lines, means,
+                               partials + i * count);
     }
   });
   double* sums = totals.data();
@@ -109,7 +116,7 @@ void input_group(const T* dy, const T* x, const uint8_t* mask, const float* mean
   write<kStreamed, kMaskLanes>(dx, lanes, [&](T* room) {
 #pragma omp simd
     for (int64_t i = 0; i < lanes; ++i) {
-      const float g = passed<kRelu>(dy, bits, i);
+      const float g = passed<kRelu>(static_cast<float>(dy[i]), bits, i);
       store_rounded(room[i], g * scale[i] + ((static_cast<float>(x[i]) - mean[i]) * slope[i] + shift[i]));
     }
   });
@@ -140,7 +147,7 @@ void input_gradient(const Pass<T>& pass, const ChannelLines& lines, const InputG
 
 }  // namespace
 
-Backend::BatchnormActBackward CpuBackend::batchnorm_act_backward(const Tensor& dy,
+Backend::BatchnormActBackward CpuBackend::batchnorm_act_backward(const Tensor& dy, const Tensor& more,
                                                                  const BatchnormActSaved& saved) {
   const Tensor& x = saved.x;
   const ChannelLines lines(x);
@@ -162,15 +169,18 @@ Backend::BatchnormActBackward CpuBackend::batchnorm_act_backward(const Tensor& d
 
   std::vector<double> sums(static_cast<size_t>(2 * channels));  // of g, then of g (x - mean)
   dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
-    Pass<T> pass{dy.data<T>(), x.data<T>(), nullptr, nullptr};
+    Pass<T> pass{dy.data<T>(), nullptr, x.data<T>(), nullptr, nullptr};
     if (relu) pass.mask = saved.mask.data<uint8_t>();
-    if (store) {
-      pass.out = result.dresidual.data<T>();
-      all_sums<true, true>(pass, lines, tables.mean, sums);
+    if (store) pass.out = result.dresidual.data<T>();
+    if (more.defined()) {
+      pass.more = more.data<T>();
+      all_sums<true, Keep::g_of_sum>(pass, lines, tables.mean, sums);
+    } else if (store) {
+      all_sums<true, Keep::g>(pass, lines, tables.mean, sums);
     } else if (relu) {
-      all_sums<true, false>(pass, lines, tables.mean, sums);
+      all_sums<true, Keep::nothing>(pass, lines, tables.mean, sums);
     } else {
-      all_sums<false, false>(pass, lines, tables.mean, sums);
+      all_sums<false, Keep::nothing>(pass, lines, tables.mean, sums);
     }
   });
 
@@ -189,7 +199,7 @@ Backend::BatchnormActBackward CpuBackend::batchnorm_act_backward(const Tensor& d
       [&](int64_t c) { return -scale(c) * double{inv_std[c]} * double{inv_std[c]} * product(c) / rows; });
   tables.shift = lines.spread([&](int64_t c) { return -scale(c) * sum(c) / rows; });
   dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
-    Pass<T> pass{dy.data<T>(), x.data<T>(), nullptr, result.dx.data<T>()};
+    Pass<T> pass{dy.data<T>(), nullptr, x.data<T>(), nullptr, result.dx.data<T>()};
     const bool masked = relu && !store;
     if (store) pass.dy = result.dresidual.data<T>();
     if (masked) pass.mask = saved.mask.data<uint8_t>();

@@ -71,7 +71,7 @@ Tensor CudaBackend::batchnorm_act_eval(const BatchnormActArguments& arguments,
   return y;
 }
 
-Backend::BatchnormActBackward CudaBackend::batchnorm_act_backward(const Tensor& dy,
+Backend::BatchnormActBackward CudaBackend::batchnorm_act_backward(const Tensor& dy, const Tensor& more,
                                                                   const BatchnormActSaved& saved) {
   const device::Range range("batchnorm_act_backward");
   const Tensor& x = saved.x;
@@ -84,6 +84,7 @@ Backend::BatchnormActBackward CudaBackend::batchnorm_act_backward(const Tensor& 
   const bool masked = saved.has_residual && saved.mask.defined();  // else dresidual is dy itself
   if (masked) result.dresidual = empty(x.shape(), x.dtype());
   launch_batchnorm_act_backward({.dy = dy.raw(),
+                                 .more = more.raw(),
                                  .x = x.raw(),
                                  .mask = static_cast<const uint8_t*>(saved.mask.raw()),
                                  .gamma = saved.gamma.data<float>(),
