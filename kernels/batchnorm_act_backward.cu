@@ -4,7 +4,7 @@
 // dgamma, dbeta and the coefficients of dx = scale g + slope (x - mean) + shift; dx and dresidual.
 // Bytes an element: x, dy and the mask read twice, dx and dresidual written once. With residual and ReLU 24.3 in f32,
 // 12.3 in 16 bits; at 4.3 TB/s, 177 and 351 billion elements a second. Where dy comes in two parts the first kernel
-// writes g, which is dresidual, and the third reads it: 28.1 and 14.1 bytes, 12 and 6 less with a sum made before.
+// writes g, which is dresidual, and the third reads it: 28.1 and 14.1 bytes, where a sum made before takes 36.3 and 18.3.
 #include "kernels/batchnorm_act.cuh"
 #include "kernels/batchnorm_act.h"
 

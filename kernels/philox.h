@@ -22,6 +22,7 @@ constexpr uint32_t kKeyStep0 = 0x9E3779B9;  // is added to the key after each ro
 constexpr uint32_t kKeyStep1 = 0xBB67AE85;
 }  // namespace philox
 
+/// One of its rounds.
 CYTOGRAD_HOST_DEVICE constexpr PhiloxWords philox_round(PhiloxWords counter, uint32_t key0, uint32_t key1) {
   const uint64_t p0 = uint64_t{philox::kMultiplier0} * counter.w0;
   const uint64_t p1 = uint64_t{philox::kMultiplier1} * counter.w2;
@@ -39,7 +40,7 @@ CYTOGRAD_HOST_DEVICE constexpr PhiloxWords philox4x32(PhiloxWords counter, uint3
   return counter;
 }
 
-/// Every round's keys, for many counters under one key.
+/// Every round's keys, made once for many counters.
 struct PhiloxKeys {
   uint32_t of_round[philox::kRounds][2];
 
