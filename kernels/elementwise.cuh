@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kElementwiseBlock)
   constexpr int kCount = kAccess<X, Y>;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const TilePart<kCount> part(tile);
-    float u[kElementwiseChunk], v[kElementwiseChunk] = {};
+    float u[kElementwiseChunk] = {}, v[kElementwiseChunk] = {};
 #pragma unroll
     for (int k = 0; k < kElementwiseChunk; k += kCount) {
       load_values<kCount>(a + part.at(k), u + k);
