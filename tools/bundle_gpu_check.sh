@@ -5,6 +5,8 @@
 #   tools/bundle_gpu_check.sh [--build build/cuda] [--samples FOLDER] cytograd-gpu.tar.zst
 #   there: tar --zstd -xf cytograd-gpu.tar.zst && cytograd-gpu/tools/check_gpu.sh
 #
+# A name that ends in .xz takes minutes to make and is a quarter smaller; Python unpacks it where there is no zstd:
+# python3 -m tarfile -e cytograd-gpu.tar.xz. (Executables share most of their code, which takes a large window to see.)
 # Executables are stripped; libraries of the system that they need come with them, but for glibc's and CUDA's.
 # `--samples`: the folder of real images, as CYTOGRAD_SAMPLES names it, for the part `train`.
 set -euo pipefail
@@ -46,5 +48,10 @@ ldd "$build/cytograd" "$build"/tests/*_test | awk '$2 == "=>" && $3 ~ /^\// { pr
   grep -v -E '/(libc|libm|librt|libdl|libpthread|libresolv|libcu[a-zA-Z]+|libnv[a-zA-Z-]+|libnccl|libstdc\+\+|libgcc_s)\.so' |
   xargs -I{} cp -L {} "$bundle/build/cuda/lib/"
 
-tar -C "$work" -c cytograd-gpu | zstd -q -f --long=27 -15 -T0 -o "$archive"
+case $archive in
+  *.xz) compress=(xz -T0 --lzma2=preset=6,dict=64MiB) ;;
+  *) compress=(zstd -q --long=27 -15 -T0) ;;
+esac
+tar -C "$work" -c cytograd-gpu | "${compress[@]}" >"$archive.part"
+mv "$archive.part" "$archive"
 echo "$archive: $(du -h "$archive" | cut -f1), commit $(cat "$bundle/COMMIT")"
