@@ -13,7 +13,7 @@ struct DropoutArguments {
   void* y = nullptr;
   int64_t count = 0;
   ElementType type = ElementType::f32;
-  float probability = 0.0f;
+  float probability = 0.0f;  ///< below 1
   uint64_t seed = 0;
   uint64_t offset = 0;
   const int64_t* step = nullptr;  ///< one element, added to the offset; null: 0

@@ -14,8 +14,6 @@
 namespace cytograd {
 namespace {
 
-constexpr int kBlocksAMultiprocessor = 6;
-
 // By their registers.
 template <typename F>
 constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels> ? 4 : 3;
@@ -39,11 +37,13 @@ struct PreprocessShared {
   ChannelAffine affine[kMaxImageChannels];
 };
 
-/// Of shared memory, for raw pixels and y. The larger a tile, the less of a thread's time goes to finding its part of
-/// it: some 300 instructions. An H200 has 228 KiB, of which each block takes 1 beside what it asks for.
+/// What a block's share of a multiprocessor's shared memory leaves for raw pixels and y: 1 KiB is CUDA's own. The larger
+/// a tile, the less of a thread's time goes to finding its part of it.
 template <typename F>
-constexpr int64_t kTileBytes = (228 << 10) / kBlocksAtOnce<F> -
-                               (1 << 10) - int64_t{sizeof(PreprocessShared<F>)};
+int64_t tile_bytes() {
+  const auto all = static_cast<int64_t>(device::info().shared_bytes);
+  return all / kBlocksAtOnce<F> - (1 << 10) - static_cast<int64_t>(sizeof(PreprocessShared<F>));
+}
 
 /// What y is, and how a tile of it lies in shared memory: rows of `pitch` elements, the first `in_slot(y's)` elements
 /// in, so that 16 bytes that are aligned there are aligned in y.
@@ -283,10 +283,11 @@ void preprocess(const PreprocessArguments& arguments, device::Stream stream) {
   const auto y_bytes = [&](int64_t side) {
     return side * tile_pitch<Y>(images, side) * static_cast<int64_t>(sizeof(Y)) + 16;
   };
-  const Tiling tiling = tiling_of(images, kTileBytes<F>, y_bytes);
+  const Tiling tiling = tiling_of(images, tile_bytes<F>(), y_bytes);
   const int64_t side = int64_t{1} << tiling.log_side;
   const int64_t tiles = images.count * tiling.an_image;
-  const int64_t most = int64_t{multiprocessors()} * kBlocksAMultiprocessor;
+  const int64_t most =
+      int64_t{multiprocessors()} * kBlocksAtOnce<F> * 2;  // the second when the first are done
   const Target<Y> target{.moments = arguments.moments,
                          .parts = static_cast<uint32_t>(arguments.parts),
                          .y = static_cast<Y*>(arguments.y),

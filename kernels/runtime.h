@@ -22,6 +22,7 @@ struct Info {
   int major = 0;  ///< compute capability
   int minor = 0;
   int multiprocessors = 0;
+  size_t shared_bytes = 0;  ///< of each multiprocessor, for its blocks
   size_t memory_bytes = 0;
   size_t l2_bytes = 0;   ///< of the cache that all multiprocessors share
   std::string software;  ///< driver and runtime versions

@@ -85,6 +85,7 @@ const Info& info() {
                 .major = properties.major,
                 .minor = properties.minor,
                 .multiprocessors = properties.multiProcessorCount,
+                .shared_bytes = properties.sharedMemPerMultiprocessor,
                 .memory_bytes = properties.totalGlobalMem,
                 .l2_bytes = static_cast<size_t>(properties.l2CacheSize),
                 .software = fmt::format("driver for CUDA {}, runtime {}", version(driver), version(runtime))};

@@ -34,6 +34,7 @@ const Info& info() {
   // Few multiprocessors: large arrays then take the kernels' strided loops.
   static const Info info{.name = "emulated GPU (a CPU runs the CUDA kernels; for tests, slow)",
                          .multiprocessors = 2,
+                         .shared_bytes = 228 << 10,
                          .software = "emulator",
                          .emulated = true};
   return info;

@@ -203,6 +203,17 @@ TEST_F(PreprocessCuda, ReadsNothingBeyondTheImages) {
   }
 }
 
+TEST_F(PreprocessCuda, RefusesBoxesWhoseSquaresMayNotFit) {
+  PreprocessOptions options;
+  options.shrink = 4096;
+  const auto of_boxes = [&](int64_t boxes) {
+    return preprocess(Tensor::zeros({1, 4096, boxes * 4096, 1}, DType::u8, Device::cuda),
+                      std::vector<View>(1), options);
+  };
+  EXPECT_EQ(of_boxes(1).shape(), Shape({1, 1, 1, 1}));
+  EXPECT_THROW(of_boxes(2), CheckError);
+}
+
 TEST_F(PreprocessCuda, AnImageDoesNotDependOnTheBatch) {
   PreprocessOptions options;
   options.shrink = 2;

@@ -7,7 +7,8 @@
 #
 # A name that ends in .xz takes minutes to make and is a quarter smaller; Python unpacks it where there is no zstd:
 # python3 -m tarfile -e cytograd-gpu.tar.xz. (Executables share most of their code, which takes a large window to see.)
-# Executables are stripped; libraries of the system that they need come with them, but for glibc's and CUDA's.
+# The build is brought up to date first. Executables are stripped; libraries of the system that they need come with them,
+# but for CUDA's, glibc's and the compiler's own, which the machine must have no older than this one's.
 # `--samples`: the folder of real images, as CYTOGRAD_SAMPLES names it, for the part `train`.
 set -euo pipefail
 
@@ -15,16 +16,21 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/cuda
 samples=
 archive=
+wrong() { echo "bundle_gpu_check.sh: $1" >&2; exit 2; }
 while [ $# -gt 0 ]; do
+  case $1 in --*) [ $# -gt 1 ] || wrong "what does $1 take?" ;; esac
   case $1 in
-    --build) build=$(cd "$2" && pwd); shift 2 ;;
-    --samples) samples=$(cd "$2" && pwd); shift 2 ;;
-    -*) echo "bundle_gpu_check.sh: unknown option $1" >&2; exit 2 ;;
-    *) archive=$1; shift ;;
+    --build) build=$(realpath -m -- "$2"); shift 2 ;;
+    --samples) samples=$(realpath -m -- "$2"); shift 2 ;;
+    -*) wrong "unknown option $1" ;;
+    *) [ -z "$archive" ] || wrong "one archive, not $archive and $1"; archive=$1; shift ;;
   esac
 done
-[ -n "$archive" ] || { echo "bundle_gpu_check.sh: which archive?" >&2; exit 2; }
-[ -x "$build/cytograd" ] || { echo "$build has no cytograd: cmake --build --preset cuda" >&2; exit 1; }
+[ -n "$archive" ] || wrong "which archive?"
+[ -z "$samples" ] || [ -d "$samples" ] || wrong "$samples is no folder"
+[ -f "$build/CMakeCache.txt" ] || wrong "$build is no build: cmake --preset cuda"
+cmake --build "$build" >&2
+ldd "$build/cytograd" | grep libcudnn >/dev/null || wrong "$build is not built with CUDA"
 
 mkdir -p "$(dirname "$archive")"
 work=$(mktemp -d)
@@ -43,10 +49,10 @@ done
 for test in "$build"/tests/*_test; do
   strip -o "$bundle/build/cuda/tests/$(basename "$test")" "$test"
 done
-# Of the whole closure: glibc's belong to the machine, and so does what a CUDA installation brings.
+machines='libc|libm|libmvec|librt|libdl|libpthread|libresolv|libstdc\+\+|libgcc_s'
+cudas='libcuda|libcudart|libcublas|libcublasLt|libcudnn[a-z_]*|libnvrtc|libnvJitLink|libnccl'
 ldd "$build/cytograd" "$build"/tests/*_test | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-  grep -v -E '/(libc|libm|librt|libdl|libpthread|libresolv|libcu[a-zA-Z]+|libnv[a-zA-Z-]+|libnccl|libstdc\+\+|libgcc_s)\.so' |
-  xargs -I{} cp -L {} "$bundle/build/cuda/lib/"
+  { grep -v -E "/($machines|$cudas)\.so" || true; } | xargs -r -I{} cp -L {} "$bundle/build/cuda/lib/"
 
 case $archive in
   *.xz) compress=(xz -T0 --lzma2=preset=6,dict=64MiB) ;;

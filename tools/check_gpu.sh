@@ -7,29 +7,38 @@
 #
 # Parts, without which all but `compile` run: tests, sanitize, kernels, steps, train; compile, the steps beside
 # torch.compile alone, a configuration a process. `--only`: those tests, benchmarks (by their file's name) and
-# configurations (such as resnet50:224:256:bf16:cuda) that the expression matches. CYTOGRAD_SAMPLES=<folder> has the
-# real images; `--torch` is a Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that cannot build.
+# configurations (such as resnet50:224:256:bf16:cuda) that the expression matches; `train` runs whole. Folders are
+# relative to the caller's. CYTOGRAD_SAMPLES=<folder> has the real images, without which `train` fails; `--torch` is a
+# Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that cannot build.
 set -uo pipefail
-cd "$(dirname "$0")/.."
 
-build=build/cuda
-out=build/gpu
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$root/build/cuda
+out=$root/build/gpu
 torch=python3
 only=.
 parts=()
+wrong() { echo "check_gpu.sh: $1" >&2; exit 2; }
 while [ $# -gt 0 ]; do
+  case $1 in --*) [ $# -gt 1 ] || wrong "what does $1 take?" ;; esac
   case $1 in
-    --build) build=$2; shift 2 ;;
-    --out) out=$2; shift 2 ;;
+    --build) build=$(realpath -m -- "$2"); shift 2 ;;
+    --out) out=$(realpath -m -- "$2"); shift 2 ;;
     --torch) torch=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
     tests | sanitize | kernels | steps | compile | train) parts+=("$1"); shift ;;
-    *) echo "check_gpu.sh: unknown part or option $1" >&2; exit 2 ;;
+    *) wrong "unknown part or option $1" ;;
   esac
 done
 [ ${#parts[@]} -gt 0 ] || parts=(tests sanitize kernels steps train)
+[[ x =~ $only ]]
+[ $? -lt 2 ] || wrong "--only $only is no regular expression"
+[ -z "${CYTOGRAD_SAMPLES:-}" ] || export CYTOGRAD_SAMPLES=$(realpath -m -- "$CYTOGRAD_SAMPLES")
+case $torch in */*) torch=$(realpath -s -m -- "$torch") ;; esac  # a virtual environment's is a link
 mkdir -p "$out"
+cd "$root"
 if [ ! -x "$build/cytograd" ]; then
+  [ "$build" = "$root/build/cuda" ] && [ -f CMakePresets.json ] || wrong "$build has no cytograd"
   cmake --preset cuda >"$out/build.log" && cmake --build --preset cuda >>"$out/build.log" || exit 1
 fi
 
@@ -37,18 +46,20 @@ fi
 # installed.
 if [ -d "$build/lib" ]; then
   cuda=$("$torch" -c 'import glob, nvidia; print(":".join(glob.glob(list(nvidia.__path__)[0] + "/*/lib")))' 2>/dev/null)
-  export LD_LIBRARY_PATH=$PWD/$build/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  export CYTOGRAD_BINARY=$PWD/$build/cytograd CYTOGRAD_GOLDEN=$PWD/tests/golden
-  [ -n "${CYTOGRAD_SAMPLES:-}" ] || [ ! -d samples ] || export CYTOGRAD_SAMPLES=$PWD/samples
+  export LD_LIBRARY_PATH=$build/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  export CYTOGRAD_BINARY=$build/cytograd CYTOGRAD_GOLDEN=$root/tests/golden
+  [ -n "${CYTOGRAD_SAMPLES:-}" ] || [ ! -d samples ] || export CYTOGRAD_SAMPLES=$root/samples
 fi
 
 failed=()
+ran=0
 # step NAME SECONDS COMMAND...: runs it, with a log of its own.
 step() {
   local name=$1 limit=$2 start=$SECONDS status
   shift 2
   timeout "$limit" "$@" >"$out/$name.log" 2>&1
   status=$?
+  ran=$((ran + 1))
   [ $status -eq 0 ] || failed+=("$name")
   echo "$name: exit $status, $((SECONDS - start)) s"
 }
@@ -116,7 +127,12 @@ run_compile() {
 }
 
 run_training() {
-  local samples=${CYTOGRAD_SAMPLES:?train needs the folder of real images} work
+  local samples=${CYTOGRAD_SAMPLES:-} work
+  if [ -z "$samples" ]; then
+    echo "train: CYTOGRAD_SAMPLES names no folder of real images"
+    failed+=(train)
+    return
+  fi
   work=$(mktemp -d)
   step pack 600 "$build/cytograd" pack --data "$samples/mitocheck" --out "$work/pack"
   local device
@@ -140,6 +156,10 @@ for part in "${parts[@]}"; do
     train) run_training ;;
   esac
 done
+if [ $ran -eq 0 ] && [ ${#failed[@]} -eq 0 ]; then
+  echo "nothing ran: --only $only matches none"
+  exit 1
+fi
 if [ ${#failed[@]} -gt 0 ]; then
   echo "failed: ${failed[*]}; see $out"
   exit 1

@@ -71,6 +71,11 @@ void CudaBackend::preprocess_by(Launcher<PreprocessArguments> launcher, const Te
   PreprocessArguments arguments{.images = source, .y = y.raw(), .type = element_type(options.dtype)};
   Tensor moments;
   if (options.normalization == Normalization::image) {
+    const auto side = static_cast<double>(options.shrink), box = 255.0 * side * side;
+    const double squares = static_cast<double>(source.rows * source.columns) * box * box;
+    CHECK(options.fusion == Fusion::linear || squares < 0x1p64,
+          "{} x {} pixels of {} x {} each: their squares may not fit 64 bits", source.rows, source.columns,
+          options.shrink, options.shrink);
     arguments.parts = statistics_parts(source);
     moments = room_for<ChannelMoments>(source.count * arguments.parts * source.fused);
     arguments.moments = static_cast<const ChannelMoments*>(moments.raw());
