@@ -15,9 +15,8 @@ namespace {
 /// g: dy where its bit is set, else 0.
 template <bool kRelu>
 float passed(float dy, uint32_t bits, int64_t i) {
-  const float g = dy;
-  if constexpr (!kRelu) return g;
-  return (bits & (1u << i)) != 0 ? g : 0.0f;
+  if constexpr (!kRelu) return dy;
+  return (bits & (1u << i)) != 0 ? dy : 0.0f;
 }
 
 /// What becomes of g in the first pass.
