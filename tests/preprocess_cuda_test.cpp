@@ -203,6 +203,17 @@ TEST_F(PreprocessCuda, ReadsNothingBeyondTheImages) {
   }
 }
 
+// Crops that end with the last row of the last image, but not with its last column: the row after it would be read by 16
+// bytes, in rows that lie alike and in rows that do not.
+TEST_F(PreprocessCuda, ReadsNothingBelowTheImages) {
+  for (const int64_t width : {66, 67}) {
+    PreprocessOptions options;
+    options.crop_height = 64;
+    options.crop_width = 60;
+    expect_as_on_cpu(random_bytes({1, 64, width, 5}, 16), std::vector<View>(1), options);
+  }
+}
+
 TEST_F(PreprocessCuda, RefusesBoxesWhoseSquaresMayNotFit) {
   PreprocessOptions options;
   options.shrink = 4096;
