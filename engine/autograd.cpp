@@ -51,11 +51,11 @@ NoGrad::NoGrad() : suspended_(current_tape) { current_tape = nullptr; }
 
 NoGrad::~NoGrad() { current_tape = suspended_; }
 
-Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule) {
+Variable record(std::string_view op, Tensor y, const std::vector<Variable>& inputs, GradientRule rule) {
   return Tape::record_node({op, nullptr, {}, std::move(rule), nullptr}, std::move(y), inputs);
 }
 
-Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, SumGradientRule rule) {
+Variable record(std::string_view op, Tensor y, const std::vector<Variable>& inputs, SumGradientRule rule) {
   return Tape::record_node({op, nullptr, {}, nullptr, std::move(rule)}, std::move(y), inputs);
 }
 

@@ -66,8 +66,8 @@ class Tape {
   std::vector<Tensor> backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale = {});
 
  private:
-  friend Variable record(std::string_view, Tensor, std::vector<Variable>, GradientRule);
-  friend Variable record(std::string_view, Tensor, std::vector<Variable>, SumGradientRule);
+  friend Variable record(std::string_view, Tensor, const std::vector<Variable>&, GradientRule);
+  friend Variable record(std::string_view, Tensor, const std::vector<Variable>&, SumGradientRule);
   friend class NoGrad;
   struct Node;
 
@@ -92,7 +92,7 @@ class NoGrad {
 
 /// Wraps an op's result. Where a tape records and an input requires a gradient, appends the node (op, rule)
 /// to it; else the result is a constant and the rule, with what it saved, is dropped.
-Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, GradientRule rule);
-Variable record(std::string_view op, Tensor y, std::vector<Variable> inputs, SumGradientRule rule);
+Variable record(std::string_view op, Tensor y, const std::vector<Variable>& inputs, GradientRule rule);
+Variable record(std::string_view op, Tensor y, const std::vector<Variable>& inputs, SumGradientRule rule);
 
 }  // namespace cytograd
