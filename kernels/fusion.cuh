@@ -13,6 +13,7 @@ struct PlainPixels {
   using Value = uint32_t;
   using Table = NoTable;
   static constexpr int kValues = 1;
+  static constexpr bool kAnyShrink = true;
 
   __device__ PlainPixels(const FusedImages& images, const Table&, int group)
       : shrink(images.shrink), channels(images.channels), offset(group) {}
@@ -39,12 +40,13 @@ struct PlainPixels {
   int32_t offset;  // of what it reads in a pixel
 };
 
-/// No fusion, six channels: a group is all of a pixel, which a thread reads in two words. The images start at an even
-/// address; so then does each pixel.
+/// No fusion, six channels, shrink 1 or 2: a group is all of a pixel, which a thread reads in words. The images start at
+/// an even address; so then does each pixel.
 struct SixChannels {
   using Value = uint32_t;
   using Table = NoTable;
   static constexpr int kValues = 6;
+  static constexpr bool kAnyShrink = false;
   // Beside it, a byte or a sum of some is a float's mantissa: 2^23 and more.
   static constexpr uint32_t kLift = 0x4b000000;
 
@@ -55,23 +57,7 @@ struct SixChannels {
   template <int kShrink, int kPixels, typename Index>
   __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
                                        Value (&v)[kPixels][kValues]) const {
-    if constexpr (kShrink == 1 || kShrink == 2) {
-      read_above<kShrink, 0>(first, apart, pitch, v);
-    } else {
-#pragma unroll
-      for (int p = 0; p < kPixels; ++p) {
-#pragma unroll
-        for (int c = 0; c < kValues; ++c) v[p][c] = 0;
-#pragma unroll 1
-        for (int32_t i = 0; i < shrink; ++i) {
-#pragma unroll 1
-          for (int32_t j = 0; j < shrink; ++j) {
-#pragma unroll
-            for (int c = 0; c < kValues; ++c) v[p][c] += first[i * pitch + j * kValues + c + p * apart];
-          }
-        }
-      }
-    }
+    read_above<kShrink, 0>(first, apart, pitch, v);
   }
 
   /// read, with kLift in the values' bits: as floats, they are 2^23 more.
@@ -178,6 +164,7 @@ struct ColouredPixels {
   };
   using Value = uint32_t;
   static constexpr int kValues = 3;
+  static constexpr bool kAnyShrink = true;
 
   __device__ ColouredPixels(const FusedImages& images, const Table& table, int)
       : rgb(table.rgb), shrink(images.shrink), channels(images.channels) {}
@@ -242,6 +229,7 @@ struct MixedPixels {
   };
   using Value = float;
   static constexpr int kValues = 4;
+  static constexpr bool kAnyShrink = true;
   static_assert(kMaxImageChannels % kValues == 0 && kMaxImageChannels * kMaxImageChannels <= kTileBlock);
 
   __device__ MixedPixels(const FusedImages& images, const Table& table, int group)
@@ -310,7 +298,7 @@ template <typename F>
 void dispatch_fusion(const FusedImages& images, bool results_aligned, const F& f) {
   switch (images.fusion) {
     case FusionKind::none:
-      if (images.channels == SixChannels::kValues && results_aligned &&
+      if (images.channels == SixChannels::kValues && images.shrink <= 2 && results_aligned &&
           reinterpret_cast<uintptr_t>(images.images) % 2 == 0)
         return f(FusionTag<SixChannels>{});
       return f(FusionTag<PlainPixels>{});

@@ -46,8 +46,39 @@ struct Sums {
 #pragma unroll
     for (int i = 0; i < F::kValues; ++i) patch_sum[i] = patch_square[i] = 0;
   }
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void take(int32_t, const F& fusion, const uint8_t* first, Index apart,
+                                       Index pitch) {
+    if constexpr (std::is_same_v<F, SixChannels> && kShrink == 1 && kPixels == kRun) {
+      uint32_t plane[F::kValues];
+      fusion.read_planes(first, apart, plane);
+#pragma unroll
+      for (int i = 0; i < F::kValues; ++i) {
+        patch_sum[i] = __dp4a(plane[i], 0x01010101u, patch_sum[i]);
+        patch_square[i] = __dp4a(plane[i], plane[i], patch_square[i]);
+      }
+    } else {
+      typename F::Value v[kPixels][F::kValues];
+      fusion.template read<kShrink>(first, apart, pitch, v);
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) add<kShrink>(v[p]);
+    }
+  }
+  __device__ __forceinline__ void next_row() {}
   template <int kShrink>
-  __device__ __forceinline__ void take(int32_t, const typename F::Value (&v)[F::kValues]) {
+  __device__ __forceinline__ void end() {
+    if constexpr (kNarrow<kShrink>) {
+#pragma unroll
+      for (int i = 0; i < F::kValues; ++i) {
+        sum[i] += patch_sum[i];
+        square[i] += patch_square[i];
+      }
+    }
+  }
+
+ private:
+  template <int kShrink>
+  __device__ __forceinline__ void add(const typename F::Value (&v)[F::kValues]) {
 #pragma unroll
     for (int i = 0; i < F::kValues; ++i) {
       if constexpr (kNarrow<kShrink>) {
@@ -59,34 +90,6 @@ struct Sums {
         const auto wide = static_cast<Sum>(v[i]);
         sum[i] += wide;
         square[i] += wide * wide;
-      }
-    }
-  }
-  template <int kShrink, typename Index>
-  __device__ __forceinline__ void take_run(const F& fusion, const uint8_t* first, Index apart, Index pitch) {
-    if constexpr (std::is_same_v<F, SixChannels> && kShrink == 1) {
-      uint32_t plane[F::kValues];
-      fusion.read_planes(first, apart, plane);
-#pragma unroll
-      for (int i = 0; i < F::kValues; ++i) {
-        patch_sum[i] = __dp4a(plane[i], 0x01010101u, patch_sum[i]);
-        patch_square[i] = __dp4a(plane[i], plane[i], patch_square[i]);
-      }
-    } else {
-      typename F::Value v[kRun][F::kValues];
-      fusion.template read<kShrink>(first, apart, pitch, v);
-#pragma unroll
-      for (int p = 0; p < kRun; ++p) take<kShrink>(p, v[p]);
-    }
-  }
-  __device__ __forceinline__ void next_row() {}
-  template <int kShrink>
-  __device__ __forceinline__ void end() {
-    if constexpr (kNarrow<kShrink>) {
-#pragma unroll
-      for (int i = 0; i < F::kValues; ++i) {
-        sum[i] += patch_sum[i];
-        square[i] += patch_square[i];
       }
     }
   }

@@ -9,6 +9,7 @@
 #include <bit>
 #include <climits>
 #include <stdexcept>
+#include <type_traits>
 
 #include "kernels/device.cuh"
 #include "kernels/fusion.h"
@@ -208,18 +209,15 @@ __device__ __forceinline__ void visit_pixels(const F& fusion, const uint8_t* fir
   if (kShrink > 0 && last >> log_runs >= kRun - 1) {
 #pragma unroll 1
     for (int32_t row = part.row; row < patch.rows; row += part.step, first += row_step) {
-      visit.template take_run<kShrink>(fusion, first, apart, pitch);
+      visit.template take<kShrink, kRun>(0, fusion, first, apart, pitch);
       visit.next_row();
     }
   } else {
 #pragma unroll 1
     for (int32_t row = part.row; row < patch.rows; row += part.step, first += row_step) {
 #pragma unroll 1
-      for (int32_t p = 0; p <= last >> log_runs; ++p) {
-        typename F::Value v[1][F::kValues];
-        fusion.template read<kShrink>(first + p * apart, apart, pitch, v);
-        visit.template take<kShrink>(p, v[0]);
-      }
+      for (int32_t p = 0; p <= last >> log_runs; ++p)
+        visit.template take<kShrink, 1>(p, fusion, first + p * apart, apart, pitch);
       visit.next_row();
     }
   }
@@ -227,21 +225,24 @@ __device__ __forceinline__ void visit_pixels(const F& fusion, const uint8_t* fir
 }
 
 /// The thread's pixels and channels of the patch, for `visit`: begin(part, pixels from one of a run to the next); for
-/// each row take_run(fusion, first, apart, pitch), which reads a run, or take(p, v) of a shorter one's pixels, and
-/// next_row(); end(). `raw` is what stage() filled. The shrinks that training uses have loops of their own.
+/// each row take(p, fusion, first, apart, pitch), which reads kPixels of a run from its p-th on, and next_row(); end().
+/// `raw` is what stage() filled. The shrinks that training uses have loops of their own; where a fusion has no others,
+/// its smallest tile always fits.
 template <typename F, typename Visit>
 __device__ __forceinline__ void visit_patch(const F& fusion, const FusedImages& images, const Tiling& tiling,
                                             const uint8_t* first, const uint8_t* raw, const Patch& patch,
                                             const PixelPart& part, Visit& visit) {
-  if (tiling.staged == 0) {
-    visit_pixels<0>(fusion, first, int64_t{tiling.row_bytes}, tiling.log_side, patch, part, visit);
-  } else if (images.shrink == 1) {
-    visit_pixels<1>(fusion, raw + in_slot(first), tiling.raw_pitch, tiling.log_side, patch, part, visit);
-  } else if (images.shrink == 2) {
-    visit_pixels<2>(fusion, raw + in_slot(first), tiling.raw_pitch, tiling.log_side, patch, part, visit);
-  } else {
-    visit_pixels<0>(fusion, raw + in_slot(first), tiling.raw_pitch, tiling.log_side, patch, part, visit);
+  const auto visit_staged = [&]<int kShrink>(std::integral_constant<int, kShrink>) {
+    visit_pixels<kShrink>(fusion, raw + in_slot(first), tiling.raw_pitch, tiling.log_side, patch, part,
+                          visit);
+  };
+  if constexpr (F::kAnyShrink) {
+    if (tiling.staged == 0)
+      return visit_pixels<0>(fusion, first, int64_t{tiling.row_bytes}, tiling.log_side, patch, part, visit);
+    if (images.shrink > 2) return visit_staged(std::integral_constant<int, 0>{});
   }
+  if (images.shrink == 1) return visit_staged(std::integral_constant<int, 1>{});
+  visit_staged(std::integral_constant<int, 2>{});
 }
 
 }  // namespace cytograd

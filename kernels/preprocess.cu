@@ -23,12 +23,11 @@ template <typename F>
 constexpr bool kWholeGroups = !std::is_same_v<F, MixedPixels>;
 
 /// Whether values come with 2^23 added, as what is read of a byte is then a float: exactly, and so is v - centre.
-template <typename F, int kShrink>
-constexpr bool kLifted = std::is_same_v<F, SixChannels>&& kShrink > 0;
-constexpr float kLift = 8388608.0f;
+template <typename F>
+constexpr bool kLifted = std::is_same_v<F, SixChannels>;
 
 struct ChannelAffine {
-  float centre, scale, shift;  // centre + kLift where values are lifted
+  float centre, scale, shift;  // the centre lifted where values are
 };
 
 template <typename F>
@@ -60,7 +59,7 @@ struct Target {
 /// engine/ops/preprocess_cpu.cpp.
 template <typename F, typename Y>
 __device__ __forceinline__ ChannelAffine affine_of(const FusedImages& images, const Target<Y>& target,
-                                                   int64_t image, int32_t channel, bool lifted) {
+                                                   int64_t image, int32_t channel) {
   constexpr bool kWhole = std::is_integral_v<typename F::Value>;
   // Sums over K x K stand for their means; a linear fusion has divided already.
   const double box = kWhole ? static_cast<double>(int64_t{images.shrink} * images.shrink) : 1.0;
@@ -79,7 +78,8 @@ __device__ __forceinline__ ChannelAffine affine_of(const FusedImages& images, co
   const double centre = kWhole ? rint(mean) : static_cast<double>(static_cast<float>(mean));
   const double scale = factor * static_cast<double>(images.views[image].gain[channel]);
   const double offset = static_cast<double>(images.views[image].offset[channel]);
-  return {static_cast<float>(centre) + (lifted ? kLift : 0.0f), static_cast<float>(scale),
+  const float lift = kLifted<F> ? __uint_as_float(SixChannels::kLift) : 0.0f;
+  return {static_cast<float>(centre) + lift, static_cast<float>(scale),
           static_cast<float>((centre - mean) * scale + offset)};
 }
 
@@ -130,46 +130,34 @@ struct WriteTurned {
     row_step *= part.step;
     column_step *= apart;
   }
-  template <int kShrink>
-  __device__ __forceinline__ void take(int32_t p, const typename F::Value (&v)[F::kValues]) {
-    float number[F::kValues];
-#pragma unroll
-    for (int i = 0; i < F::kValues; ++i) {
-      if constexpr (kLifted<F, kShrink>) {
-        number[i] = __uint_as_float(v[i] | F::kLift);
-      } else {
-        number[i] = static_cast<float>(v[i]);
-      }
-    }
-    put(p, number);
-  }
-  template <int kShrink, typename Index>
-  __device__ __forceinline__ void take_run(const F& fusion, const uint8_t* first, Index apart, Index pitch) {
-    typename F::Value v[kRun][F::kValues];
-    if constexpr (kLifted<F, kShrink>) {
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void take(int32_t at, const F& fusion, const uint8_t* first, Index apart,
+                                       Index pitch) {
+    typename F::Value v[kPixels][F::kValues];
+    if constexpr (kLifted<F>) {
       fusion.template read_lifted<kShrink>(first, apart, pitch, v);
-#pragma unroll
-      for (int p = 0; p < kRun; ++p) {
-        float number[F::kValues];
-#pragma unroll
-        for (int i = 0; i < F::kValues; ++i) number[i] = __uint_as_float(v[p][i]);
-        put(p, number);
-      }
     } else {
       fusion.template read<kShrink>(first, apart, pitch, v);
-#pragma unroll
-      for (int p = 0; p < kRun; ++p) take<kShrink>(p, v[p]);
     }
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) put(at + p, v[p]);
   }
   __device__ __forceinline__ void next_row() { to += row_step; }
   template <int kShrink>
   __device__ __forceinline__ void end() {}
 
  private:
-  __device__ __forceinline__ void put(int32_t p, const float (&number)[F::kValues]) {
+  static __device__ __forceinline__ float number(typename F::Value v) {
+    if constexpr (kLifted<F>) {
+      return __uint_as_float(v);
+    } else {
+      return static_cast<float>(v);
+    }
+  }
+  __device__ __forceinline__ void put(int32_t p, const typename F::Value (&v)[F::kValues]) {
     Y* pixel = to + p * column_step;
     const auto y = [&](int i) {
-      return Y((number[i] - affine[i].centre) * affine[i].scale + affine[i].shift);
+      return Y((number(v[i]) - affine[i].centre) * affine[i].scale + affine[i].shift);
     };
     if constexpr (std::is_same_v<F, SixChannels>) {  // y, and so each pixel, is aligned to two elements
 #pragma unroll
@@ -235,7 +223,6 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
   Y* tile_y = reinterpret_cast<Y*>(raw + tiling.raw_bytes);
   const PixelPart part(F::groups(images), tiling.log_side);
   F::fill(images, shared.table);
-  const bool lifted = kLifted<F, 1> && tiling.staged != 0 && images.shrink <= 2;
   const int32_t y_pitch = tiling.columns * images.fused;
   const int64_t y_image = int64_t{tiling.rows} * y_pitch;
   const int32_t channel =
@@ -252,7 +239,7 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
 
     if (tiling.staged != 0) stage(images, tiling, first, tile.crop, raw);
     if (image != known && channel < images.fused) {
-      const ChannelAffine affine = affine_of<F>(images, target, image, channel, lifted);
+      const ChannelAffine affine = affine_of<F>(images, target, image, channel);
       if (threadIdx.x % kWarp == 0) shared.affine[channel] = affine;
     }
     known = image;
