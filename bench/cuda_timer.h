@@ -6,8 +6,18 @@
 
 namespace cytograd::bench {
 
-/// Seconds of one call between two events; the mean of `calls`, as one graph where there are several.
-double cuda_seconds(const std::function<void()>& call, int calls);
+/// Launches `calls` of a call as one graph, whose first launch is done.
+std::function<void()> cuda_graph(const std::function<void()>& call, int calls);
+
+struct CudaTime {
+  double seconds = 0.0;
+  /// Whether the host had queued everything when the GPU came to it. Else the GPU may have waited, and the time has some
+  /// of the host's in it.
+  bool queued_ahead = false;
+};
+
+/// The GPU's time for `work`, between two events. `before` is queued first, to keep the GPU busy meanwhile.
+CudaTime cuda_time(const std::function<void()>& before, const std::function<void()>& work);
 
 /// Bytes of the cache that all of the GPU's multiprocessors share; an emulated one has none.
 int64_t cuda_cache_bytes();

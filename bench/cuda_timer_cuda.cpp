@@ -2,19 +2,30 @@
 #include "engine/backend_cuda.h"
 
 namespace cytograd::bench {
+namespace {
 
-double cuda_seconds(const std::function<void()>& call, int calls) {
-  auto& cuda = dynamic_cast<CudaBackend&>(backend(Device::cuda));
-  const std::function<void()> work = calls == 1 ? call : cuda.capture([&] {
+CudaBackend& cuda() { return dynamic_cast<CudaBackend&>(backend(Device::cuda)); }
+
+}  // namespace
+
+std::function<void()> cuda_graph(const std::function<void()>& call, int calls) {
+  auto launch = cuda().capture([&] {
     for (int i = 0; i < calls; ++i) call();
   });
-  if (calls > 1) work();  // the first launch uploads the graph
+  launch();  // it is uploaded
+  cuda().synchronize();
+  return launch;
+}
+
+CudaTime cuda_time(const std::function<void()>& before, const std::function<void()>& work) {
   device::Event start(true), end(true);
-  start.record(cuda.stream());
+  before();
+  start.record(cuda().stream());
   work();
-  end.record(cuda.stream());
+  end.record(cuda().stream());
+  const bool queued_ahead = !start.passed();
   end.wait();
-  return 1e-3 * end.milliseconds_since(start) / calls;
+  return {.seconds = 1e-3 * end.milliseconds_since(start), .queued_ahead = queued_ahead};
 }
 
 int64_t cuda_cache_bytes() { return static_cast<int64_t>(device::info().l2_bytes); }

@@ -2,8 +2,14 @@
 #include "engine/check.h"
 
 namespace cytograd::bench {
+namespace {
 
-double cuda_seconds(const std::function<void()>&, int) { fail("this build has no CUDA backend"); }
-int64_t cuda_cache_bytes() { fail("this build has no CUDA backend"); }
+constexpr const char* kNone = "this build has no CUDA backend";
+
+}  // namespace
+
+std::function<void()> cuda_graph(const std::function<void()>&, int) { fail(kNone); }
+CudaTime cuda_time(const std::function<void()>&, const std::function<void()>&) { fail(kNone); }
+int64_t cuda_cache_bytes() { fail(kNone); }
 
 }  // namespace cytograd::bench

@@ -39,8 +39,8 @@ Work large_copy(Device device) {
 class Session {
  public:
   Session(const Row& row, bool cold) : row_(row), watch_(row.device, cold), work_(row.make()) {
-    plan_ = watch_.warm_up(work_.run);
-    if (work_.run_library) library_plan_ = watch_.warm_up(work_.run_library);
+    ours_ = watch_.prepare(work_.run);
+    if (work_.run_library) library_ = watch_.prepare(work_.run_library);
     if (cold && row.device == Device::cpu && work_.operations == 0) copy_ = large_copy(row.device);
   }
 
@@ -48,10 +48,10 @@ class Session {
 
   void measure(benchmark::State& state, const Limits& limits) {
     std::vector<double> ours, theirs, copies;
-    for (int i = 0; i < plan_.measurements; ++i) {
-      ours.push_back(watch_.seconds(work_.run, plan_.calls));
-      if (work_.run_library) theirs.push_back(watch_.seconds(work_.run_library, library_plan_.calls));
-      if (copy_.run) copies.push_back(watch_.seconds(copy_.run, 1));
+    for (int i = 0; i < ours_.measurements; ++i) {
+      ours.push_back(watch_.seconds(ours_));
+      if (library_.run) theirs.push_back(watch_.seconds(library_));
+      if (copy_.run) copies.push_back(watch_.seconds({copy_.run}));
     }
     const double seconds = median(ours);
     state.SetIterationTime(seconds);
@@ -72,7 +72,7 @@ class Session {
   Stopwatch watch_;
   Work work_;
   Work copy_;  // the limit of a CPU's row, whose memory is shared with others: measured beside it each time
-  Stopwatch::Plan plan_, library_plan_;
+  TimedCall ours_, library_;
 };
 
 std::string name_of(const Row& row) {
@@ -105,7 +105,8 @@ void measure_row(const Row& row, bool smoke, benchmark::State& state) {
       const std::string& flaw = flaw_of(row);
       if (!flaw.empty()) return state.SkipWithError(("wrong: " + flaw).c_str());
       if (row.device == Device::cuda && cuda_is_emulated()) {
-        row.make().run();
+        Stopwatch watch(row.device, false);
+        watch.seconds(watch.prepare(row.make().run));
         return state.SkipWithError("right, but an emulator's times say nothing of a GPU");
       }
       session = std::make_unique<Session>(row, !smoke);

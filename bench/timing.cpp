@@ -15,6 +15,7 @@ constexpr double kShort = 20e-6;       // a GPU's call that is timed with others
 constexpr double kRepetition = 50e-3;  // seconds of measurements in a repetition, about
 constexpr double kMostMeasurements = 15;
 constexpr int kMostCalls = 64;
+constexpr int kMostFills = 64;  // for a host that is slower than these fills is not ahead of any
 
 }  // namespace
 
@@ -28,37 +29,48 @@ Stopwatch::Stopwatch(Device device, bool cold) : device_(device) {
   if (cold) other_ = Tensor::empty({2 * last_level_cache(device) / 4}, DType::f32, device);
 }
 
-Stopwatch::Plan Stopwatch::warm_up(const std::function<void()>& call) const {
-  double fastest = timed(call, 1);
-  if (!other_.defined()) return {};
+TimedCall Stopwatch::prepare(const std::function<void()>& call) const {
+  call();  // libraries load, and choose among what they have
+  const bool gpu = device_ == Device::cuda;
+  TimedCall timed{.run = gpu ? cuda_graph(call, 1) : call};
+  if (!other_.defined()) return timed;
+  double fastest = seconds_from_warm(timed);
   for (double spent = fastest; spent < kRepetition / 2;) {
-    const double now = timed(call, 1);
+    const double now = seconds_from_warm(timed);
     spent += std::max(now, 1e-5);
     fastest = std::min(fastest, now);
   }
-  Plan plan;
-  if (device_ == Device::cuda && fastest < kShort)
-    plan.calls = std::min(kMostCalls, static_cast<int>(std::ceil(kShort / std::max(fastest, 1e-7))) * 4);
-  const double one = fastest * plan.calls;
-  plan.measurements = static_cast<int>(std::clamp(kRepetition / std::max(one, 1e-9), 1.0, kMostMeasurements));
-  return plan;
+  if (gpu && fastest < kShort) {
+    timed.calls = std::min(kMostCalls, static_cast<int>(std::ceil(kShort / std::max(fastest, 1e-7))) * 4);
+    timed.run = cuda_graph(call, timed.calls);
+  }
+  const double one = fastest * timed.calls;
+  timed.measurements =
+      static_cast<int>(std::clamp(kRepetition / std::max(one, 1e-9), 1.0, kMostMeasurements));
+  return timed;
 }
 
-double Stopwatch::seconds(const std::function<void()>& call, int calls) {
-  flush();
-  return timed(call, calls);
+double Stopwatch::seconds(const TimedCall& timed) {
+  if (!other_.defined() || timed.calls > 1) return seconds_from_warm(timed);
+  if (device_ == Device::cpu) {
+    flush();
+    return seconds_from_warm(timed);
+  }
+  while (true) {
+    const CudaTime time = cuda_time([&] { flush(); }, timed.run);
+    if (time.queued_ahead || fills_ == kMostFills) return time.seconds;
+    fills_ *= 2;
+  }
 }
 
 void Stopwatch::flush() {
-  if (!other_.defined()) return;
-  backend(device_).fill(other_, 1.0f);
-  backend(device_).synchronize();
+  for (int i = 0; i < fills_; ++i) backend(device_).fill(other_, 1.0f);
 }
 
-double Stopwatch::timed(const std::function<void()>& call, int calls) const {
-  if (device_ == Device::cuda) return cuda_seconds(call, calls);
+double Stopwatch::seconds_from_warm(const TimedCall& timed) const {
+  if (device_ == Device::cuda) return cuda_time(timed.run, timed.run).seconds / timed.calls;
   const auto start = std::chrono::steady_clock::now();
-  call();
+  timed.run();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

@@ -10,28 +10,35 @@ namespace cytograd::bench {
 
 double median(std::vector<double> values);
 
-/// Times calls on one device. Between any two the last-level cache is filled with something else.
+/// A call as it is timed.
+struct TimedCall {
+  std::function<void()> run;  ///< `calls` of it; on a GPU one graph
+  int calls = 1;
+  int measurements = 1;  ///< that a repetition takes the median of
+};
+
+/// Times calls on one device. Between any two the last-level cache is filled with something else; a GPU's time is its
+/// own, without the host's for queueing the call.
 class Stopwatch {
  public:
   /// `cold`: false leaves the caches as they are, for a trial that only sees that everything runs.
   Stopwatch(Device device, bool cold);
 
-  /// Runs the call a few times, and finds how many belong into one measurement: on a GPU, as many as take 20 us, since
-  /// launching one takes some of that; and how many measurements a repetition takes the median of.
-  struct Plan {
-    int calls = 1;
-    int measurements = 1;
-  };
-  Plan warm_up(const std::function<void()>& call) const;
+  /// Runs the call a few times, and finds how many belong into one measurement: one, but of a GPU's calls below 20 us as
+  /// many as take four times that, which find in its caches what the one before left there.
+  TimedCall prepare(const std::function<void()>& call) const;
 
-  double seconds(const std::function<void()>& call, int calls);
+  /// Of one call.
+  double seconds(const TimedCall& timed);
 
  private:
   void flush();
-  double timed(const std::function<void()>& call, int calls) const;
+  double seconds_from_warm(const TimedCall& timed) const;
 
   Device device_;
   Tensor other_;  // twice the last-level cache; undefined: caches are left alone
+  int fills_ =
+      1;  // of `other_` before a call, on a GPU as many as take longer than it takes to queue the call
 };
 
 }  // namespace cytograd::bench

@@ -77,6 +77,8 @@ class Event {
   /// Work queued on `stream` after this waits for the event.
   void hold(Stream stream) const;
   void wait() const;
+  /// Whether all work before it is done. Does not wait.
+  bool passed() const;
   /// From `start` to this, both made with timing and waited for.
   double milliseconds_since(const Event& start) const;
 

@@ -163,6 +163,12 @@ void Event::Destroy::operator()(CUevent_st* event) const { (void)cudaEventDestro
 void Event::record(Stream stream) { CUDA_CHECK(cudaEventRecord(event_.get(), stream)); }
 void Event::hold(Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(stream, event_.get())); }
 void Event::wait() const { CUDA_CHECK(cudaEventSynchronize(event_.get())); }
+bool Event::passed() const {
+  const cudaError_t status = cudaEventQuery(event_.get());
+  if (status == cudaErrorNotReady) return false;
+  CUDA_CHECK(status);
+  return true;
+}
 double Event::milliseconds_since(const Event& start) const {
   float milliseconds = 0.0f;
   CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.event_.get(), event_.get()));
