@@ -13,26 +13,26 @@ constexpr int kStepBlock = 256;
 constexpr int64_t kStepChunk = 8192;
 static_assert(kStepChunk % (kStepBlock * kAccess<bf16>) == 0);
 
-/// The term of the block's chunk: the last whose first chunk is not beyond it. All threads look at once, since one
-/// after another of a binary search's loads would take longer than the chunk.
-__device__ __forceinline__ StepTerm find_term(const StepTerms& table) {
+/// The chunk's term: the last whose first chunk is not beyond it. All threads look at once, since one after another of a
+/// binary search's loads would take longer than the chunk.
+__device__ __forceinline__ StepTerm find_term(const StepTerms& table, int64_t chunk) {
   int64_t last = -1;
   for (int64_t begin = 0; begin < table.count; begin += kStepBlock) {  // mutation: a round more finds nothing
     const int64_t i = begin + threadIdx.x;
-    last += __syncthreads_count(i < table.count && table.terms[i].first_chunk <= blockIdx.x);
+    last += __syncthreads_count(i < table.count && table.terms[i].first_chunk <= chunk);
   }
   return table.terms[last];
 }
 
-/// update(w, x, first, second) for each element of the block's chunk of `term`, x of type X.
+/// update(w, x, first, second) for each element of the chunk, which is of `term`, x of type X.
 template <typename X, typename Update>
-__device__ __forceinline__ void update_chunk(const StepTerm& term, const Update& update) {
+__device__ __forceinline__ void update_chunk(const StepTerm& term, int64_t chunk, const Update& update) {
   constexpr bool kFirst = Update::kMoments >= 1, kSecond = Update::kMoments >= 2;
   float* const w = in_global(term.w);
   const X* const x = in_global(static_cast<const X*>(term.x));
   float* const first = in_global(term.first);
   float* const second = in_global(term.second);
-  const int64_t begin = (blockIdx.x - term.first_chunk) * kStepChunk;
+  const int64_t begin = (chunk - term.first_chunk) * kStepChunk;
   const int64_t end = term.count < begin + kStepChunk ? term.count : begin + kStepChunk;
   constexpr int kCount = kAccess<float>;
   const int64_t packed = term.aligned ? begin + (end - begin) / kCount * kCount : begin;
@@ -65,20 +65,24 @@ __device__ __forceinline__ void update_chunk(const StepTerm& term, const Update&
 template <typename Update>
 __global__ void __launch_bounds__(kStepBlock) step_kernel(StepTerms table, Update update) {
   if (!update.read_scalars()) return;
-  const StepTerm term = find_term(table);
+  const int64_t chunk = Update::kLastFirst ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+  const StepTerm term = find_term(table, chunk);
   update.begin(term);
   switch (term.type) {
     case ElementType::f32:
-      return update_chunk<float>(term, update);
+      return update_chunk<float>(term, chunk, update);
     case ElementType::bf16:
-      return update_chunk<bf16>(term, update);
+      return update_chunk<bf16>(term, chunk, update);
     case ElementType::f16:
-      return update_chunk<f16>(term, update);
+      return update_chunk<f16>(term, chunk, update);
   }
 }
 
 /// What SGD and AdamW have in common.
 struct GradientStep {
+  /// Of the gradients, the L2 cache may still have what the norm read last; and weight averaging, which begins with the
+  /// first chunks again, finds there what the step wrote last.
+  static constexpr bool kLastFirst = true;
   const float* learning_rate_at;
   const float* factor_at;
   float learning_rate = 0.0f, factor = 0.0f;
@@ -152,6 +156,7 @@ struct Adamw : GradientStep {
 
 struct Ema {
   static constexpr int kMoments = 0;
+  static constexpr bool kLastFirst = false;
   const float* decay_at;
   float decay = 0.0f;
 
@@ -181,7 +186,7 @@ struct NormShared {
 };
 
 template <typename X>
-__device__ __forceinline__ double squares_of_chunk(const StepTerm& term) {
+__device__ __forceinline__ double squares_of_block(const StepTerm& term) {
   const X* const x = in_global(static_cast<const X*>(term.x));
   const int64_t begin = (blockIdx.x - term.first_chunk) * kStepChunk;
   const int64_t end = term.count < begin + kStepChunk ? term.count : begin + kStepChunk;
@@ -204,17 +209,17 @@ __device__ __forceinline__ double squares_of_chunk(const StepTerm& term) {
 }
 
 __global__ void __launch_bounds__(kStepBlock) squares_kernel(StepTerms table, double* sums) {
-  const StepTerm term = find_term(table);
+  const StepTerm term = find_term(table, blockIdx.x);
   double sum = 0.0;
   switch (term.type) {
     case ElementType::f32:
-      sum = squares_of_chunk<float>(term);
+      sum = squares_of_block<float>(term);
       break;
     case ElementType::bf16:
-      sum = squares_of_chunk<bf16>(term);
+      sum = squares_of_block<bf16>(term);
       break;
     case ElementType::f16:
-      sum = squares_of_chunk<f16>(term);
+      sum = squares_of_block<f16>(term);
       break;
   }
   sum = block_sum(sum, block_shared<NormShared>().of_warp);

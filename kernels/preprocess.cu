@@ -214,7 +214,8 @@ __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const
   }
 }
 
-/// A block's tiles follow each other, so that it seldom comes to another image.
+/// A block's tiles follow each other, so that it seldom comes to another image. The first blocks have the last images, of
+/// which the L2 cache may still have what the statistics read last.
 template <typename F, typename Y>
 __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
     preprocess_kernel(FusedImages images, Tiling tiling, Target<Y> target) {
@@ -231,8 +232,9 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
   const auto end = static_cast<uint32_t>((uint64_t{blockIdx.x} + 1) * tiles / gridDim.x);
   uint32_t known = UINT32_MAX;  // image whose affine is in shared memory
   for (auto i = static_cast<uint32_t>(uint64_t{blockIdx.x} * tiles / gridDim.x); i < end; ++i) {
-    const uint32_t image = i / tiling.an_image;
-    const TurnedTile tile(images, tiling, image, i % tiling.an_image);
+    const uint32_t at = tiles - 1 - i;
+    const uint32_t image = at / tiling.an_image;
+    const TurnedTile tile(images, tiling, image, at % tiling.an_image);
     const uint8_t* first = first_raw(images, tiling, image, tile.crop);
     Y* y = target.y + image * y_image + int64_t{tile.y.top} * y_pitch + tile.y.left * images.fused;
     const auto shift = static_cast<int32_t>(in_slot(y) / sizeof(Y));
