@@ -232,6 +232,12 @@ struct MixedPixels {
   static constexpr bool kAnyShrink = true;
   static_assert(kMaxImageChannels % kValues == 0 && kMaxImageChannels * kMaxImageChannels <= kTileBlock);
 
+  /// Of a channel in a fused one, over the pixels of a box.
+  static __device__ float weight_of(const FusedImages& images, int32_t fused, int32_t channel) {
+    return images.weight[fused * images.channels + channel] /
+           static_cast<float>(int64_t{images.shrink} * images.shrink);
+  }
+
   __device__ MixedPixels(const FusedImages& images, const Table& table, int group)
       : weight(&table.weight[0][group * kValues]),
         bias(load_pack(table.bias + group * kValues)),
@@ -244,9 +250,7 @@ struct MixedPixels {
     const int32_t c = static_cast<int32_t>(threadIdx.x) / kMaxImageChannels;
     const int32_t k = static_cast<int32_t>(threadIdx.x) % kMaxImageChannels;
     if (c >= kMaxImageChannels) return;
-    const auto pixels = static_cast<float>(int64_t{images.shrink} * images.shrink);
-    const bool used = c < images.channels && k < images.fused;
-    table.weight[c][k] = used ? images.weight[k * images.channels + c] / pixels : 0.0f;
+    table.weight[c][k] = c < images.channels && k < images.fused ? weight_of(images, k, c) : 0.0f;
     if (c == 0) table.bias[k] = k < images.fused ? images.bias[k] : 0.0f;
   }
 
@@ -287,6 +291,45 @@ struct MixedPixels {
   static constexpr int32_t offset = 0;
 };
 
+/// The same of six channels into up to three, shrink 1 or 2: a pixel is read in words, and a group is all of it.
+struct MixedSix : SixChannels {
+  using Table = MixedPixels::Table;
+  using Value = float;
+  static constexpr int kValues = 3;
+
+  __device__ MixedSix(const FusedImages& images, const Table& table, int group)
+      : SixChannels(images, {}, group) {
+#pragma unroll
+    for (int k = 0; k < kValues; ++k) {
+      bias[k] = table.bias[k];
+#pragma unroll
+      for (int c = 0; c < channels; ++c) weight[c][k] = table.weight[c][k];
+    }
+  }
+  static __device__ void fill(const FusedImages& images, Table& table) { MixedPixels::fill(images, table); }
+
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
+                                       Value (&v)[kPixels][kValues]) const {
+    uint32_t box[kPixels][channels];
+    read_lifted<kShrink>(first, apart, pitch, box);
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+      for (int k = 0; k < kValues; ++k) v[p][k] = bias[k];
+#pragma unroll
+      for (int c = 0; c < channels; ++c) {
+        const float value = __uint_as_float(box[p][c]) - __uint_as_float(kLift);
+#pragma unroll
+        for (int k = 0; k < kValues; ++k) v[p][k] += weight[c][k] * value;
+      }
+    }
+  }
+
+  float weight[channels][kValues];
+  float bias[kValues];
+};
+
 template <typename F>
 struct FusionTag {
   using type = F;
@@ -296,15 +339,16 @@ struct FusionTag {
 /// at 16 bytes.
 template <typename F>
 void dispatch_fusion(const FusedImages& images, bool results_aligned, const F& f) {
+  const bool by_words = images.channels == SixChannels::channels && images.shrink <= 2 &&
+                        reinterpret_cast<uintptr_t>(images.images) % 2 == 0;
   switch (images.fusion) {
     case FusionKind::none:
-      if (images.channels == SixChannels::kValues && images.shrink <= 2 && results_aligned &&
-          reinterpret_cast<uintptr_t>(images.images) % 2 == 0)
-        return f(FusionTag<SixChannels>{});
+      if (by_words && results_aligned) return f(FusionTag<SixChannels>{});
       return f(FusionTag<PlainPixels>{});
     case FusionKind::colormap:
       return f(FusionTag<ColouredPixels>{});
     case FusionKind::linear:
+      if (by_words && images.fused <= MixedSix::kValues) return f(FusionTag<MixedSix>{});
       return f(FusionTag<MixedPixels>{});
   }
 }

@@ -1,9 +1,10 @@
 // sum = sum_p v[p], square = sum_p v[p]^2 over the pixels of each image's crop, by channel. Reads each raw byte of the
 // crop once; at 4.3 TB/s, 4,300 billion bytes a second. The loop over pixels has, as nvcc 13 compiles it, 2.2
 // instructions a byte for six channels (four pixels of a channel are summed, and squared, by a dot product of bytes) and
-// 4.5 for other numbers of them; 2.0 and 3.1 where shrink is 2; with six channels, a colour map has 9 and a linear
-// fusion into three 11. Beside it, a thread takes some 200 for a tile, where it has 96 bytes, and 200 for its block's
-// start and end: counted, not yet timed; before, with 9.8 a byte in all, 62% of a copy.
+// 4.5 for other numbers of them; 2.0 and 3.1 where shrink is 2; with six channels and a linear fusion into three 2.8 and
+// 2.6, by the products of any two channels, 11 by the fused values; with a colour map 9. Beside it, a thread takes some
+// 200 for a tile, where it has 96 bytes, and 200 for its block's start and end: counted, not yet timed; before, with 9.8
+// a byte in all, 62% of a copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -19,20 +20,25 @@ static_assert(kMaxParts <= kWarp);
 constexpr int64_t kTileBytes = 26 << 10;
 static_assert(kTileBlock / kWarp >= kMaxImageChannels, "a warp a channel");
 
-// By their registers.
+/// Each fused channel's values, and their squares.
 template <typename F>
-constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>      ? 5
-                              : std::is_same_v<F, ColouredPixels> ? 4
-                                                                  : 3;
-
-template <typename F>
-struct Sums {
+struct ValueSums {
+  using Pixels = F;
   static constexpr bool kWhole = std::is_integral_v<typename F::Value>;
+  // By their registers.
+  static constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>      ? 5
+                                       : std::is_same_v<F, ColouredPixels> ? 4
+                                                                           : 3;
   // Whole numbers stay whole: a box of 16 x 16 squared takes 32 bits, and 2^32 of those fit.
   using Sum = std::conditional_t<kWhole, uint64_t, double>;
   // A patch's own sums fit 32 bits where boxes are small.
   template <int kShrink>
   static constexpr bool kNarrow = kWhole&& kShrink > 0;
+
+  struct Shared {
+    double sum[F::kValues][kTileBlock];
+    double square[F::kValues][kTileBlock];
+  };
 
   int32_t channels;  // of the group
   Sum sum[F::kValues] = {};
@@ -40,7 +46,7 @@ struct Sums {
   uint32_t patch_sum[F::kValues];
   uint32_t patch_square[F::kValues];
 
-  __device__ explicit Sums(int32_t channels_of_group) : channels(channels_of_group) {}
+  __device__ explicit ValueSums(int32_t channels_of_group) : channels(channels_of_group) {}
 
   __device__ __forceinline__ void begin(const PixelPart&, int32_t) {
 #pragma unroll
@@ -76,6 +82,29 @@ struct Sums {
     }
   }
 
+  /// A warp a channel: the threads of its group, in a fixed order.
+  __device__ void finish(const FusedImages& images, const Tiling&, uint32_t, Shared& shared,
+                         ChannelMoments* moments) const {
+    const int32_t groups = F::groups(images);
+#pragma unroll
+    for (int i = 0; i < F::kValues; ++i) {
+      shared.sum[i][threadIdx.x] = static_cast<double>(sum[i]);
+      shared.square[i][threadIdx.x] = static_cast<double>(square[i]);
+    }
+    __syncthreads();
+    const int32_t channel = static_cast<int32_t>(threadIdx.x) / kWarp;
+    if (channel >= images.fused) return;
+    const int32_t group = channel / F::kValues, value = channel % F::kValues;
+    double all = 0.0, all_squared = 0.0;
+    for (int32_t i = static_cast<int32_t>(threadIdx.x) % kWarp; i < kTileBlock / groups; i += kWarp) {
+      all += shared.sum[value][i * groups + group];
+      all_squared += shared.square[value][i * groups + group];
+    }
+    all = warp_sum(all);
+    all_squared = warp_sum(all_squared);
+    if (threadIdx.x % kWarp == 0) moments[channel] = {all, all_squared};
+  }
+
  private:
   template <int kShrink>
   __device__ __forceinline__ void add(const typename F::Value (&v)[F::kValues]) {
@@ -95,23 +124,121 @@ struct Sums {
   }
 };
 
-template <typename F>
-struct StatisticsShared {
-  typename F::Table table;
-  double sum[F::kValues][kTileBlock];
-  double square[F::kValues][kTileBlock];
+/// Sums of six channels and of the products of any two, from which the moments of any linear fusion of them follow.
+struct CovarianceSums {
+  using Pixels = SixChannels;
+  static constexpr int kBlocksAtOnce = 4;
+  static constexpr int kChannels = SixChannels::channels, kSums = kChannels + kChannels * (kChannels + 1) / 2;
+
+  struct Shared {
+    uint32_t of_thread[kSums][kTileBlock];
+    double total[kSums];
+  };
+
+  uint32_t sum[kSums] = {};  // of channels, then of products: (0, 0), (0, 1), ... (1, 1), ...
+
+  __device__ explicit CovarianceSums(int32_t) {}
+
+  /// Whether a thread's sums fit 32 bits, when it has so many pixels.
+  static bool fits(int64_t pixels, int64_t shrink) {
+    const int64_t most = 255 * shrink * shrink;
+    return pixels * most * most <= UINT32_MAX;
+  }
+
+  __device__ __forceinline__ void begin(const PixelPart&, int32_t) {}
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void take(int32_t, const SixChannels& six, const uint8_t* first, Index apart,
+                                       Index pitch) {
+    if constexpr (kShrink == 1 && kPixels == kRun) {
+      uint32_t plane[kChannels];
+      six.read_planes(first, apart, plane);
+      add<kRun>(plane);
+    } else {
+      uint32_t v[kPixels][kChannels];
+      six.template read<kShrink>(first, apart, pitch, v);
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) add<1>(v[p]);
+    }
+  }
+  __device__ __forceinline__ void next_row() {}
+  template <int kShrink>
+  __device__ __forceinline__ void end() {}
+
+  /// v = bias + sum_c w[c] x[c]: its sum is n bias + w . S, its square's n bias^2 + 2 bias (w . S) + w . P w.
+  __device__ void finish(const FusedImages& images, const Tiling& tiling, uint32_t parts, Shared& shared,
+                         ChannelMoments* moments) const {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) shared.of_thread[i][threadIdx.x] = sum[i];
+    __syncthreads();
+    for (int32_t i = static_cast<int32_t>(threadIdx.x) / kWarp; i < kSums; i += kTileBlock / kWarp) {
+      double total = 0.0;  // whole, and below 2^53
+      for (int32_t k = static_cast<int32_t>(threadIdx.x) % kWarp; k < kTileBlock; k += kWarp)
+        total += static_cast<double>(shared.of_thread[i][k]);
+      total = warp_sum(total);
+      if (threadIdx.x % kWarp == 0) shared.total[i] = total;
+    }
+    __syncthreads();
+    const auto channel = static_cast<int32_t>(threadIdx.x);
+    if (channel >= images.fused) return;
+    int64_t pixels = 0;
+    for (uint32_t i = blockIdx.x % parts; i < tiling.an_image; i += parts) {
+      const Patch patch = tile_of(tiling, i);
+      pixels += patch.rows * patch.columns;
+    }
+    const auto weight_of = [&](int c) {
+      return static_cast<double>(MixedPixels::weight_of(images, channel, c));
+    };
+    const double* product = shared.total + kChannels;
+    double of_sums = 0.0, of_products = 0.0;
+    for (int a = 0; a < kChannels; ++a) {
+      const double w = weight_of(a);
+      of_sums += w * shared.total[a];
+      of_products += w * w * *product++;
+      for (int b = a + 1; b < kChannels; ++b) of_products += 2.0 * w * weight_of(b) * *product++;
+    }
+    const auto n = static_cast<double>(pixels);
+    const auto bias = static_cast<double>(images.bias[channel]);
+    moments[channel] = {n * bias + of_sums, n * bias * bias + 2.0 * bias * of_sums + of_products};
+  }
+
+ private:
+  /// Channels of one pixel, or of four, a byte a pixel.
+  template <int kPixels>
+  __device__ __forceinline__ void add(const uint32_t (&v)[kChannels]) {
+    const auto add_product = [](uint32_t a, uint32_t b, uint32_t& to) {
+      if constexpr (kPixels == 1) {
+        to += a * b;
+      } else {
+        to = __dp4a(a, b, to);
+      }
+    };
+    constexpr uint32_t kOnes = kPixels == 1 ? 1 : 0x01010101;
+#pragma unroll
+    for (int a = 0; a < kChannels; ++a) {
+      add_product(v[a], kOnes, sum[a]);
+#pragma unroll
+      for (int b = a; b < kChannels; ++b)
+        add_product(v[a], v[b], sum[kChannels + a * kChannels - a * (a - 1) / 2 + b - a]);
+    }
+  }
 };
 
-template <typename F>
-__global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
+template <typename Sums>
+struct StatisticsShared {
+  typename Sums::Pixels::Table table;
+  typename Sums::Shared sums;
+};
+
+template <typename Sums>
+__global__ void __launch_bounds__(kTileBlock, Sums::kBlocksAtOnce)
     image_statistics_kernel(FusedImages images, Tiling tiling, uint32_t parts, ChannelMoments* moments) {
-  auto& shared = block_shared<StatisticsShared<F>>();
+  using F = typename Sums::Pixels;
+  auto& shared = block_shared<StatisticsShared<Sums>>();
   uint8_t* raw = dynamic_shared<uint8_t>();
   const uint32_t image = blockIdx.x / parts;
-  const int32_t groups = F::groups(images);
-  const PixelPart part(groups, tiling.log_side);
+  const PixelPart part(F::groups(images), tiling.log_side);
   F::fill(images, shared.table);
-  Sums<F> sums(images.fused - part.group * F::kValues);
+  Sums sums(images.fused - part.group * F::kValues);
   for (uint32_t i = blockIdx.x % parts; i < tiling.an_image; i += parts) {
     const Patch patch = tile_of(tiling, i);
     const uint8_t* first = first_raw(images, tiling, image, patch);
@@ -122,24 +249,7 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
     visit_patch(fusion, images, tiling, first, raw, patch, part, sums);
     __syncthreads();
   }
-#pragma unroll
-  for (int i = 0; i < F::kValues; ++i) {
-    shared.sum[i][threadIdx.x] = static_cast<double>(sums.sum[i]);
-    shared.square[i][threadIdx.x] = static_cast<double>(sums.square[i]);
-  }
-  __syncthreads();
-  // A warp a channel: the threads of its group, in a fixed order.
-  const int32_t channel = static_cast<int32_t>(threadIdx.x) / kWarp;
-  if (channel >= images.fused) return;
-  const int32_t group = channel / F::kValues, value = channel % F::kValues;
-  double sum = 0.0, square = 0.0;
-  for (int32_t i = static_cast<int32_t>(threadIdx.x) % kWarp; i < kTileBlock / groups; i += kWarp) {
-    sum += shared.sum[value][i * groups + group];
-    square += shared.square[value][i * groups + group];
-  }
-  sum = warp_sum(sum);
-  square = warp_sum(square);
-  if (threadIdx.x % kWarp == 0) moments[int64_t{blockIdx.x} * images.fused + channel] = {sum, square};
+  sums.finish(images, tiling, parts, shared.sums, moments + int64_t{blockIdx.x} * images.fused);
 }
 
 Tiling statistics_tiling(const FusedImages& images) {
@@ -157,13 +267,23 @@ void launch_image_statistics(const FusedImages& images, int32_t parts, ChannelMo
                              device::Stream stream) {
   if (images.count == 0) return;
   const Tiling tiling = statistics_tiling(images);
-  dispatch_fusion(images, true, [&]<typename F>(FusionTag<F>) {
-    launch("image_statistics", image_statistics_kernel<F>,
+  const auto launch_sums = [&]<typename Sums>(std::type_identity<Sums>) {
+    launch("image_statistics", image_statistics_kernel<Sums>,
            {.grid = {static_cast<unsigned>(images.count * parts)},
             .block = {kTileBlock},
             .shared_bytes = static_cast<size_t>(tiling.raw_bytes),
             .stream = stream},
            images, tiling, static_cast<uint32_t>(parts), moments);
+  };
+  dispatch_fusion(images, true, [&]<typename F>(FusionTag<F>) {
+    if constexpr (std::is_same_v<F, MixedSix>) {
+      const int64_t tiles = (tiling.an_image + parts - 1) / parts;
+      if (CovarianceSums::fits(tiles * pixels_a_thread(1, tiling.log_side), images.shrink))
+        return launch_sums(std::type_identity<CovarianceSums>{});
+      launch_sums(std::type_identity<ValueSums<MixedPixels>>{});
+    } else {
+      launch_sums(std::type_identity<ValueSums<F>>{});
+    }
   });
 }
 

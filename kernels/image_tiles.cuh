@@ -20,9 +20,12 @@ constexpr int kLogTileBlock = 8, kTileBlock = 1 << kLogTileBlock;
 constexpr int kMaxLogSide = 6, kMinLogSide = 3;  // of tiles
 constexpr int kLogRun = 2, kRun = 1 << kLogRun;  // pixels that a thread reads at once
 static_assert(kLogRun <= kMinLogSide);
-// A thread has no more than these of a tile.
-constexpr int kMaxPixelsAThread =
-    kRun * (1 << kMaxLogSide) / ((kTileBlock / kMaxImageChannels) >> (kMaxLogSide - kLogRun));
+/// Of a tile, at most: see PixelPart.
+constexpr int pixels_a_thread(int32_t groups, int32_t log_side) {
+  const int rows_at_once = (kTileBlock / groups) >> (log_side - kLogRun);
+  return kRun * (((1 << log_side) + rows_at_once - 1) / rows_at_once);
+}
+constexpr int kMaxPixelsAThread = pixels_a_thread(kMaxImageChannels, kMaxLogSide);
 
 // ---- how crops are cut
 

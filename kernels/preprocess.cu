@@ -2,10 +2,11 @@
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
 // 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
 // as nvcc 13 compiles them for six channels, with shrink 1 and 2: 5.4 and 9.5 without fusion (9.3 and 17 where a thread
-// has a channel, as with other numbers of channels); with shrink 1, 20 with a colour map and 24 with a linear fusion
-// into three. Beside them a thread takes some 480 for its part of a tile, copies included, where it has 96 elements of
-// six channels in 16 bits. One instruction for each of 100 million elements takes 132 multiprocessors 3.4 us: counted,
-// not yet timed; tiles of 32 x 32, with 28.9 an element in all, reached 52% of a copy.
+// has a channel, as with other numbers of channels); 17 and 25 with a linear fusion into three, 24 with shrink 1 where it
+// is of another number of channels; 20 with shrink 1 and a colour map. Beside them a thread takes some 480 for its part
+// of a tile, copies included, where it has 96 elements of six channels in 16 bits. One instruction for each of 100
+// million elements takes 132 multiprocessors 3.4 us: counted, not yet timed; tiles of 32 x 32, with 28.9 an element in
+// all, reached 52% of a copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -20,7 +21,7 @@ constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels> ? 4 : 3;
 
 // Whether a group has F::kValues channels; a linear fusion's last may have fewer.
 template <typename F>
-constexpr bool kWholeGroups = !std::is_same_v<F, MixedPixels>;
+constexpr bool kWholeGroups = std::is_integral_v<typename F::Value>;
 
 /// Whether values come with 2^23 added, as what is read of a byte is then a float: exactly, and so is v - centre.
 template <typename F>

@@ -159,12 +159,15 @@ TEST_F(PreprocessCuda, TypesAndRowsOfAllLengths) {
 TEST_F(PreprocessCuda, SixChannelsInManyTiles) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const int64_t shrink : {1, 2}) {
-      PreprocessOptions options;
-      options.dtype = dtype;
-      options.shrink = shrink;
-      options.crop_height = options.crop_width = 139;
-      expect_as_on_cpu(random_bytes({8, 141 * shrink, 143 * shrink + 1, 6}, 15), random_views(8, 3, 5, true),
-                       options);
+      for (const int64_t fused : {0, 3, 2}) {
+        PreprocessOptions options;
+        if (fused > 0) set_fusion(options, Fusion::linear, 6, fused);
+        options.dtype = dtype;
+        options.shrink = shrink;
+        options.crop_height = options.crop_width = 139;
+        expect_as_on_cpu(random_bytes({8, 141 * shrink, 143 * shrink + 1, 6}, 15),
+                         random_views(8, 3, 5, true), options);
+      }
     }
   }
 }
