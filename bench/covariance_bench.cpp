@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/timing.h"
 #include "engine/ops.h"
 #include "engine/parallel.h"
 
@@ -79,8 +80,7 @@ void measure_file(const std::string& path, int64_t channels) {
     }));
   }
   seconds.erase(seconds.begin());  // a warm-up
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
+  const double median = bench::median(seconds);
   fmt::print(
       "{{\"seconds\": {:.6f}, \"pixels\": {}, \"threads\": {}, \"share_of_read_bandwidth\": {:.2f}, "
       "\"covariance\": [{:.17g}]}}\n",

@@ -2,11 +2,11 @@
 // compare_decode.py has it beside Pillow.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <vector>
 
+#include "bench/timing.h"
 #include "data/image.h"
 
 int main(int argc, char** argv) {
@@ -17,6 +17,10 @@ int main(int argc, char** argv) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[1]))
     if (entry.path().extension() == ".png") files.push_back(entry.path());
+  if (files.empty()) {
+    fmt::print(stderr, "decode_bench: no PNG below {}\n", argv[1]);
+    return 2;
+  }
   std::vector<double> medians;
   for (int pass = 0; pass < 5; ++pass) {
     std::vector<double> seconds;
@@ -25,10 +29,7 @@ int main(int argc, char** argv) {
       const cytograd::Image image = cytograd::read_image(file);
       seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
-    std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
-                     seconds.end());
-    medians.push_back(seconds[seconds.size() / 2]);
+    medians.push_back(cytograd::bench::median(seconds));
   }
-  std::sort(medians.begin(), medians.end());
-  fmt::print("{} files, {:.1f} us a file\n", files.size(), 1e6 * medians[medians.size() / 2]);
+  fmt::print("{} files, {:.1f} us a file\n", files.size(), 1e6 * cytograd::bench::median(medians));
 }

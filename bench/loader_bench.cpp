@@ -3,17 +3,19 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <thread>
 
 #include "bench/scratch_folder.h"
+#include "bench/timing.h"
 #include "data/loader.h"
 #include "data/pack.h"
 
 namespace cytograd {
 namespace {
+
+using bench::median;
 
 using Clock = std::chrono::steady_clock;
 
@@ -24,11 +26,6 @@ struct Settings {
   int64_t rounds = 5;
   double step_milliseconds = 0.0;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// Where images come from.
 class Source {

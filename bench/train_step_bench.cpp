@@ -17,12 +17,15 @@
 #include "bench/harness.h"
 #include "bench/limits.h"
 #include "bench/step_inputs.h"
+#include "bench/timing.h"
 #include "engine/backend.h"
 #include "engine/cpu_info.h"
 #include "tools/train_step.h"
 
 namespace cytograd {
 namespace {
+
+using bench::median;
 
 using Clock = std::chrono::steady_clock;
 
@@ -49,11 +52,6 @@ constexpr int64_t kTrainWarmUp = 3;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Calls `act` up to `steps` times, but from the third on no more once `seconds` are over.

@@ -91,8 +91,11 @@ class Backend {
     Tensor inv_std;
     Tensor mask;
     bool has_residual = false;
+
+    /// Whether there are a residual and a ReLU, which lets some of the gradient through to both.
+    bool masks_residual() const { return has_residual && mask.defined(); }
   };
-  /// From dy + more, rounded to their type; `more` is undefined unless there are a residual and a ReLU.
+  /// From dy + more, rounded to their type; `more` is undefined unless saved.masks_residual().
   virtual BatchnormActBackward batchnorm_act_backward(const Tensor& dy, const Tensor& more,
                                                       const BatchnormActSaved& saved) = 0;
 

@@ -42,7 +42,7 @@ Variable batchnorm_act(const Variable& x, const BatchnormParameters& parameters,
   return record(
       "batchnorm_act", std::move(forward.y), {x, parameters.gamma, parameters.beta, residual},
       [&device, saved](const Tensor& dy, const Tensor& more, std::span<const bool>) {
-        const bool adds = more.defined() && !(saved.has_residual && saved.mask.defined());
+        const bool adds = more.defined() && !saved.masks_residual();
         auto gradients =
             device.batchnorm_act_backward(adds ? device.add(dy, more) : dy, adds ? Tensor() : more, saved);
         return std::vector<Tensor>{gradients.dx, gradients.dgamma, gradients.dbeta, gradients.dresidual};

@@ -163,7 +163,7 @@ Backend::BatchnormActBackward CpuBackend::batchnorm_act_backward(const Tensor& d
   result.dgamma = Tensor::empty({channels});
   result.dbeta = Tensor::empty({channels});
   // The first pass writes g; the second reads it in place of dy and the mask. Without a ReLU g is dy.
-  const bool store = relu && saved.has_residual;
+  const bool store = saved.masks_residual();
   if (saved.has_residual) result.dresidual = store ? Tensor::empty(x.shape(), x.dtype()) : dy;
 
   std::vector<double> sums(static_cast<size_t>(2 * channels));  // of g, then of g (x - mean)

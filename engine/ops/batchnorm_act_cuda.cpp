@@ -81,8 +81,7 @@ Backend::BatchnormActBackward CudaBackend::batchnorm_act_backward(const Tensor& 
                               .dgamma = empty({channels}),
                               .dbeta = empty({channels}),
                               .dresidual = Tensor()};
-  const bool masked = saved.has_residual && saved.mask.defined();  // else dresidual is dy itself
-  if (masked) result.dresidual = empty(x.shape(), x.dtype());
+  if (saved.masks_residual()) result.dresidual = empty(x.shape(), x.dtype());
   launch_batchnorm_act_backward({.dy = dy.raw(),
                                  .more = more.raw(),
                                  .x = x.raw(),
@@ -99,7 +98,7 @@ Backend::BatchnormActBackward CudaBackend::batchnorm_act_backward(const Tensor& 
                                  .channels = channels,
                                  .type = element_type(x.dtype())},
                                 stream());
-  if (saved.has_residual && !masked) result.dresidual = dy;
+  if (saved.has_residual && !saved.masks_residual()) result.dresidual = dy;
   return result;
 }
 
