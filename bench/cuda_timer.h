@@ -6,8 +6,9 @@
 
 namespace cytograd::bench {
 
-/// Launches `calls` of a call as one graph, whose first launch is done.
-std::function<void()> cuda_graph(const std::function<void()>& call, int calls);
+/// What queues `calls` of a call, and has done so once: as one graph, or one by one where they cannot be captured, as a
+/// library's that wait for the GPU; standard error then says so.
+std::function<void()> queued_calls(const std::function<void()>& call, int calls);
 
 struct CudaTime {
   double seconds = 0.0;

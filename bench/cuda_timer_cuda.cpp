@@ -1,3 +1,8 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
 #include "bench/cuda_timer.h"
 #include "engine/backend_cuda.h"
 
@@ -8,13 +13,18 @@ CudaBackend& cuda() { return dynamic_cast<CudaBackend&>(backend(Device::cuda)); 
 
 }  // namespace
 
-std::function<void()> cuda_graph(const std::function<void()>& call, int calls) {
-  auto launch = cuda().capture([&] {
+std::function<void()> queued_calls(const std::function<void()>& call, int calls) {
+  std::function<void()> queue = [call, calls] {
     for (int i = 0; i < calls; ++i) call();
-  });
-  launch();  // it is uploaded
+  };
+  try {
+    queue = cuda().capture(queue);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "queued one by one: {}\n", error.what());
+  }
+  queue();  // a graph is uploaded
   cuda().synchronize();
-  return launch;
+  return queue;
 }
 
 CudaTime cuda_time(const std::function<void()>& before, const std::function<void()>& work) {

@@ -8,7 +8,7 @@ constexpr const char* kNone = "this build has no CUDA backend";
 
 }  // namespace
 
-std::function<void()> cuda_graph(const std::function<void()>&, int) { fail(kNone); }
+std::function<void()> queued_calls(const std::function<void()>&, int) { fail(kNone); }
 CudaTime cuda_time(const std::function<void()>&, const std::function<void()>&) { fail(kNone); }
 int64_t cuda_cache_bytes() { fail(kNone); }
 

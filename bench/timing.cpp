@@ -32,7 +32,7 @@ Stopwatch::Stopwatch(Device device, bool cold) : device_(device) {
 TimedCall Stopwatch::prepare(const std::function<void()>& call) const {
   call();  // libraries load, and choose among what they have
   const bool gpu = device_ == Device::cuda;
-  TimedCall timed{.run = gpu ? cuda_graph(call, 1) : call};
+  TimedCall timed{.run = gpu ? queued_calls(call, 1) : call};
   if (!other_.defined()) return timed;
   double fastest = seconds_from_warm(timed);
   for (double spent = fastest; spent < kRepetition / 2;) {
@@ -42,7 +42,7 @@ TimedCall Stopwatch::prepare(const std::function<void()>& call) const {
   }
   if (gpu && fastest < kShort) {
     timed.calls = std::min(kMostCalls, static_cast<int>(std::ceil(kShort / std::max(fastest, 1e-7))) * 4);
-    timed.run = cuda_graph(call, timed.calls);
+    timed.run = queued_calls(call, timed.calls);
   }
   const double one = fastest * timed.calls;
   timed.measurements =

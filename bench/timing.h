@@ -12,7 +12,7 @@ double median(std::vector<double> values);
 
 /// A call as it is timed.
 struct TimedCall {
-  std::function<void()> run;  ///< `calls` of it; on a GPU one graph
+  std::function<void()> run;  ///< `calls` of it; on a GPU one graph, where it can be captured
   int calls = 1;
   int measurements = 1;  ///< that a repetition takes the median of
 };

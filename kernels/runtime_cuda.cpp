@@ -138,17 +138,24 @@ Graph::Graph(Stream stream, const std::function<void()>& work) : state_(std::mak
   // Relaxed: the pool may have to ask for memory, which goes beside the graph.
   CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
   cudaGraph_t graph = nullptr;
+  const auto end = [&] {
+    const cudaError_t status = cudaStreamEndCapture(stream, &graph);
+    (void)cudaGetLastError();  // of a capture that failed: the next launch shall not see it
+    return status;
+  };
+  const auto destroy = [&] {
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+  };
   try {
     work();
   } catch (...) {
-    (void)cudaStreamEndCapture(stream, &graph);
-    if (graph != nullptr) (void)cudaGraphDestroy(graph);
-    (void)cudaGetLastError();  // the capture's end may say so again: the next launch shall not see it
+    (void)end();
+    destroy();
     throw;
   }
-  CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
+  CUDA_CHECK(end());
   const cudaError_t status = cudaGraphInstantiate(&state_->executable, graph, 0);
-  (void)cudaGraphDestroy(graph);
+  destroy();
   CUDA_CHECK(status);
 }
 Graph::~Graph() = default;
