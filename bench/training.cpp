@@ -51,7 +51,7 @@ void Training::compute() {
   update();
 }
 
-float Training::step() {
+void Training::step() {
   if (!has_run_) {
     compute();  // not captured: libraries choose and measure their algorithms on a first run
     has_run_ = true;
@@ -61,7 +61,6 @@ float Training::step() {
     captured_ = device.capture([this] { compute(); });
   }
   if (captured_) captured_();
-  return last_loss();
 }
 
 std::vector<Phase> Training::phases() {

@@ -33,9 +33,8 @@ class Training {
   /// f16 with a dynamic loss scale.
   Training(const ModelOptions& options, Tensor x, Tensor labels);
 
-  /// Forward, loss, backward, optimizer; returns the loss, for which it waits. On a GPU, steps from the second launch
-  /// one graph, as TrainStep's do.
-  float step();
+  /// Queues forward, loss, backward, optimizer. On a GPU, steps from the second launch one graph, as TrainStep's do.
+  void step();
 
   /// Of the last step, whole or by its phases; waits for it.
   float last_loss() const { return last_loss_.item(); }

@@ -19,6 +19,7 @@ from torch_models import MODELS, make_model
 
 WARM_UP = 5
 STEPS_AT_LEAST = 2
+QUEUED = 10  # steps between two waits for a GPU
 HALVES = {"bf16": torch.bfloat16, "f16": torch.float16}
 
 
@@ -62,10 +63,11 @@ class Training:
         else:
             self.optimizer.step()
 
-    def step(self):
-        self.forward()
-        self.backward()
-        self.update()
+    def steps(self, count):
+        for _ in range(count):
+            self.forward()
+            self.backward()
+            self.update()
         return self.loss.item()  # waits for the device
 
     def synchronize(self):
@@ -109,9 +111,11 @@ def main():
     torch.backends.cudnn.benchmark = True  # the fastest algorithms; sizes do not change
 
     training = Training(args)
-    repeat(WARM_UP, args.seconds / 5, training.step)
+    repeat(WARM_UP, args.seconds / 5, lambda: training.steps(1))
+    queued = min(QUEUED, args.steps) if args.device == "cuda" else 1
     seconds = []
-    repeat(args.steps, args.seconds, lambda: timed(training.step, seconds))
+    repeat(args.steps // queued, args.seconds, lambda: timed(lambda: training.steps(queued), seconds))
+    seconds = [group / queued for group in seconds]
 
     phases = {"forward": [], "backward": [], "optimizer": []}
     acts = dict(zip(phases, (training.forward, training.backward, training.update)))
@@ -127,7 +131,7 @@ def main():
         **vars(args),
         "threads": torch.get_num_threads(),
         "parameters": training.parameters,
-        "steps": len(seconds),
+        "steps": queued * len(seconds),
         "median_seconds": median,
         "min_seconds": min(seconds),
         "images_per_second": args.batch / median,
