@@ -1,4 +1,4 @@
-// Training takes three kernels:
+// Training takes three kernels, where batchnorm_act_small.h's one cannot keep all rows:
 // 1. moments: mean and M2 = sum (x - mean)^2 of each block's rows. A thread sums d and d^2 about its own first row, so
 //    that with n rows M2 >= (first - mean)^2 and the subtraction sum d^2 - (sum d)^2 / n loses a factor n of f32's
 //    precision at most, whatever the data; n is tens to hundreds. They merge as Chan, Golub, LeVeque, "Updating formulae
@@ -9,7 +9,7 @@
 // Bytes an element: x read twice, residual once, y written once, 1/8 for the mask. With residual and ReLU 16.1 in f32,
 // 8.1 in 16 bits; at 4.3 TB/s, 267 and 529 billion elements a second. Evaluation 12 and 6: 358 and 717 billion.
 #include "kernels/batchnorm_act.cuh"
-#include "kernels/batchnorm_act.h"
+#include "kernels/batchnorm_act_small.h"
 
 namespace cytograd {
 namespace {
@@ -137,17 +137,7 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   if (threadIdx.y != 0 || !live) return;
   const double rows = static_cast<double>(arguments.rows);
   const double mean = shift + sums[0] / rows;
-  const double m2 = sums[1] - sums[0] * sums[0] / rows;
-  const double variance = (m2 < 0.0 ? 0.0 : m2) / rows;
-  const double momentum = static_cast<double>(arguments.momentum);
-  arguments.mean[c] = static_cast<float>(mean);
-  arguments.inv_std[c] = static_cast<float>(1.0 / sqrt(variance + static_cast<double>(arguments.epsilon)));
-  const auto update = [&](float* running, double now) {
-    *running = static_cast<float>((1.0 - momentum) * static_cast<double>(*running) + momentum * now);
-  };
-  update(arguments.running_mean + c, mean);
-  update(arguments.running_var + c, variance * rows / (rows - 1.0));
-  if (c == 0 && arguments.batches_tracked != nullptr) ++*arguments.batches_tracked;
+  write_moments(arguments, c, mean, variance_of(sums[1] - sums[0] * sums[0] / rows, arguments.rows));
 }
 
 struct Normalize {
@@ -193,17 +183,9 @@ __global__ void __launch_bounds__(kChannelBlock, 3)
     for (int k = 0; k < kRows; ++k) {
       if (!walk.has(first, k)) break;
       const int64_t at = walk.mirrored(first + k * walk.stride);
-      unsigned bits = 0;
-#pragma unroll
-      for (int i = 0; i < kEight; ++i) {
-        const float value = fmaf(v[k][i] - mean[i], scale[i], beta[i]) + more[k][i];
-        const bool off = arguments.relu && value <= 0.0f;  // NaN goes through
-        bits |= (off ? 0u : 1u) << i;
-        v[k].set(i, T(off ? 0.0f : value));
-      }
+      const uint8_t bits = normalize(v[k], more[k], mean, scale, beta, arguments.relu);
       store_eight<kPacked>(y + at, v[k], walk.count);
-      if (arguments.mask != nullptr)
-        arguments.mask[mask_byte<kPacked>(at, arguments.channels)] = static_cast<uint8_t>(bits);
+      if (arguments.mask != nullptr) arguments.mask[mask_byte<kPacked>(at, arguments.channels)] = bits;
     }
   }
 }
@@ -242,6 +224,8 @@ int64_t batchnorm_act_mask_bytes(int64_t rows, int64_t channels) {
 void launch_batchnorm_act_train(const BatchnormActTrainArguments& arguments, device::Stream stream) {
   const int64_t rows = arguments.rows, channels = arguments.channels;
   if (rows * channels == 0) return;
+  if (arguments.splits == 0 && batchnorm_act_is_small(rows, arguments.type))
+    return launch_batchnorm_act_small_train(arguments, stream);
   const ChannelGrid grid = batchnorm_act_reduce_grid(rows, channels, arguments.splits);
   dispatch_channels(arguments.type, packed_channels(channels, {arguments.x}),
                     [&]<typename T, typename Packed>(ElementTag<T>, Packed) {

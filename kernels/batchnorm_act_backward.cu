@@ -1,21 +1,15 @@
 // With g = dy where the ReLU let through, xhat = (x - mean) * inv_std and means over the rows of a channel:
 //   dbeta = sum g, dgamma = sum g xhat, dresidual = g, dx = gamma inv_std (g - mean(g) - xhat mean(g xhat)).
-// Training takes three kernels: sums of g and g (x - mean) of each block's rows, in f32; all blocks' sums in f64, to
+// Training takes three kernels, where batchnorm_act_small.h's one cannot keep all rows: sums of g and g (x - mean) of each block's rows, in f32; all blocks' sums in f64, to
 // dgamma, dbeta and the coefficients of dx = scale g + slope (x - mean) + shift; dx and dresidual.
 // Bytes an element: x, dy and the mask read twice, dx and dresidual written once. With residual and ReLU 24.3 in f32,
 // 12.3 in 16 bits; at 4.3 TB/s, 177 and 351 billion elements a second. Where dy comes in two parts the first kernel
 // writes g, which is dresidual, and the third reads it: 28.1 and 14.1 bytes, where a sum made before takes 36.3 and 18.3.
 #include "kernels/batchnorm_act.cuh"
-#include "kernels/batchnorm_act.h"
+#include "kernels/batchnorm_act_small.h"
 
 namespace cytograd {
 namespace {
-
-/// g, where the byte of the mask has each channel's bit.
-template <typename T>
-__device__ __forceinline__ float passed(const Eight<T>& dy, unsigned bits, int i) {
-  return (bits >> i & 1u) != 0 ? dy[i] : 0.0f;
-}
 
 /// What the sums read: dy in one part, or in two, whose g is then kept.
 template <typename T>
@@ -104,14 +98,11 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   }
   sum_down(sums, block_shared<FinishShared>().sums);
   if (threadIdx.y != 0 || !live) return;
-  const double inv_std = static_cast<double>(arguments.inv_std[c]);
-  const double scale = static_cast<double>(arguments.gamma[c]) * inv_std;
-  const double rows = static_cast<double>(arguments.rows);
-  arguments.dbeta[c] = static_cast<float>(sums[0]);
-  arguments.dgamma[c] = static_cast<float>(sums[1] * inv_std);
-  coefficients[c] = static_cast<float>(scale);
-  coefficients[channels + c] = static_cast<float>(-scale * inv_std * inv_std * sums[1] / rows);
-  coefficients[2 * channels + c] = static_cast<float>(-scale * sums[0] / rows);
+  const InputGradientCoefficients of_channel =
+      write_sums(arguments, c, sums[0], sums[1], arguments.gamma[c], arguments.inv_std[c]);
+  coefficients[c] = of_channel.scale;
+  coefficients[channels + c] = of_channel.slope;
+  coefficients[2 * channels + c] = of_channel.shift;
 }
 
 template <typename T>
@@ -168,6 +159,8 @@ __global__ void __launch_bounds__(kChannelBlock, 3)
 void launch_batchnorm_act_backward(const BatchnormActBackwardArguments& arguments, device::Stream stream) {
   const int64_t rows = arguments.rows, channels = arguments.channels;
   if (rows * channels == 0) return;
+  if (arguments.splits == 0 && batchnorm_act_is_small(rows, arguments.type))
+    return launch_batchnorm_act_small_backward(arguments, stream);
   const ChannelGrid sums = batchnorm_act_reduce_grid(rows, channels, arguments.splits);
   const ChannelGrid finish = finish_grid(channels);
   const ChannelGrid apply = apply_grid(rows, channels);

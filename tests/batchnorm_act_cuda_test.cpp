@@ -116,10 +116,12 @@ void expect_near(const std::vector<double>& actual, const std::vector<double>& e
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  // Fewer rows than a block has; a lone channel; channels in eights that fill half a block, with fours or ones left;
-  // several blocks side by side, the last almost empty; rows for several blocks and several turns of each.
-  const std::vector<Shape> shapes{{2, 1},   {3, 8},     {7, 3},     {5, 24},         {2, 264},   {3, 1028},
-                                  {9, 520}, {70000, 1}, {4099, 17}, {2, 33, 35, 40}, {1543, 264}};
+  // One kernel for few rows: fewer than a warp has threads; a lone channel; channels in eights with fours or ones left; as
+  // many as a block keeps of f32 and of 16 bits. Three for more: a lone channel; channels in eights that fill a part of a
+  // block; several blocks side by side, the last almost empty, with rows for several turns of each.
+  const std::vector<Shape> shapes{{2, 1},     {3, 8},     {7, 3},          {5, 24},    {2, 264},
+                                  {3, 1028},  {9, 520},   {1543, 24},      {2048, 8},  {4096, 9},
+                                  {70000, 1}, {4099, 17}, {2, 33, 63, 40}, {4100, 264}};
   for (const Shape& shape : shapes) {
     for (const bool relu : {false, true}) {
       for (const bool residual : {false, true}) all.push_back({shape, DType::f32, relu, residual});
@@ -203,7 +205,8 @@ class BatchnormActCudaDetails : public testing::Test {
 };
 
 TEST_F(BatchnormActCudaDetails, MaskHasABitForEachElementThatTheReluLetsThrough) {
-  for (const Shape& shape : {Shape{70, 1}, Shape{61, 24}, Shape{33, 35}, Shape{300, 264}}) {
+  for (const Shape& shape :
+       {Shape{70, 1}, Shape{61, 24}, Shape{33, 35}, Shape{300, 264}, Shape{2100, 24}, Shape{2100, 35}}) {
     const Layer layer({shape});
     const Results results = run(layer, Device::cuda);
     const auto y = results.forward.y.to_vector<float>();
@@ -220,7 +223,8 @@ TEST_F(BatchnormActCudaDetails, MaskHasABitForEachElementThatTheReluLetsThrough)
 }
 
 TEST_F(BatchnormActCudaDetails, StatisticsSurviveALargeOffset) {
-  for (const Shape& shape : {Shape{65536, 4}, Shape{300, 17}, Shape{20000, 1}, Shape{4000, 8}}) {
+  for (const Shape& shape :
+       {Shape{65536, 4}, Shape{300, 17}, Shape{2048, 8}, Shape{20000, 1}, Shape{4000, 8}}) {
     Layer layer({shape, DType::f32, false, false});
     layer.arguments.x = normal(shape, 11, DType::f32, 1e4, 1.0);
     const auto x = values_of(layer.arguments.x);
@@ -240,22 +244,26 @@ TEST_F(BatchnormActCudaDetails, StatisticsSurviveALargeOffset) {
 
 TEST_F(BatchnormActCudaDetails, StatisticsSurviveABlankStartBeforeFarValues) {
   // The first rows, which threads and blocks count from, say nothing of the rest.
-  for (const int64_t blank : {1, 16, 300}) {
-    Layer layer({{4000, 1}, DType::f32, false, false});
-    layer.arguments.x = normal({4000, 1}, 12, DType::f32, 1e4, 1.0);
-    std::fill_n(layer.arguments.x.data<float>(), blank, 0.0f);
-    const double inv_std = values_of(run(layer, Device::cuda).forward.inv_std)[0];
-    const double variance = variance_of(values_of(layer.arguments.x), 0, 1);
-    EXPECT_NEAR(1.0 / (inv_std * inv_std), variance, 1e-5 * variance) << blank;
+  for (const int64_t rows : {2000, 4000}) {
+    for (const int64_t blank : {1, 16, 300}) {
+      Layer layer({{rows, 1}, DType::f32, false, false});
+      layer.arguments.x = normal({rows, 1}, 12, DType::f32, 1e4, 1.0);
+      std::fill_n(layer.arguments.x.data<float>(), blank, 0.0f);
+      const double inv_std = values_of(run(layer, Device::cuda).forward.inv_std)[0];
+      const double variance = variance_of(values_of(layer.arguments.x), 0, 1);
+      EXPECT_NEAR(1.0 / (inv_std * inv_std), variance, 1e-5 * variance) << rows << ", " << blank;
+    }
   }
 }
 
 TEST_F(BatchnormActCudaDetails, ConstantChannelHasNoVariance) {
-  Layer layer({{3000, 5}, DType::f32, false, false});
-  layer.arguments.x = Tensor::full({3000, 5}, 3.3f);
-  const Results results = run(layer, Device::cuda);
-  for (const double v : values_of(results.forward.inv_std)) EXPECT_NEAR(v, 1.0 / std::sqrt(1e-5), 1e-4);
-  for (const double v : values_of(results.forward.mean)) EXPECT_EQ(v, static_cast<double>(3.3f));
+  for (const int64_t rows : {300, 3000}) {
+    Layer layer({{rows, 5}, DType::f32, false, false});
+    layer.arguments.x = Tensor::full({rows, 5}, 3.3f);
+    const Results results = run(layer, Device::cuda);
+    for (const double v : values_of(results.forward.inv_std)) EXPECT_NEAR(v, 1.0 / std::sqrt(1e-5), 1e-4);
+    for (const double v : values_of(results.forward.mean)) EXPECT_EQ(v, static_cast<double>(3.3f));
+  }
 }
 
 TEST_F(BatchnormActCudaDetails, RunningStatisticsMoveByTheMomentumAndTakeTheUnbiasedVariance) {
@@ -272,21 +280,23 @@ TEST_F(BatchnormActCudaDetails, RunningStatisticsMoveByTheMomentumAndTakeTheUnbi
 }
 
 TEST_F(BatchnormActCudaDetails, NanStaysInItsChannelAndPassesTheRelu) {
-  for (const int64_t channels : {3, 16}) {
-    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      Layer layer({{40, channels}, dtype, true, true});
-      auto x = values_of(layer.arguments.x);
-      x[static_cast<size_t>(channels * 7 + 1)] = std::numeric_limits<double>::quiet_NaN();
-      layer.arguments.x = tensor_of(x, {40, channels}, dtype);
-      const Results results = run(layer, Device::cuda);
-      const auto y = values_of(results.forward.y), evaluated = values_of(results.evaluated);
-      const auto dresidual = values_of(results.backward.dresidual), dy = values_of(layer.dy);
-      for (size_t i = 0; i < y.size(); ++i) {
-        const bool hit = i % static_cast<size_t>(channels) == 1;
-        EXPECT_EQ(std::isnan(y[i]), hit) << i;
-        EXPECT_EQ(std::isnan(evaluated[i]), i == static_cast<size_t>(channels * 7 + 1)) << i;
-        if (hit) {
-          EXPECT_EQ(dresidual[i], dy[i]) << i;
+  for (const int64_t rows : {40, 4100}) {
+    for (const int64_t channels : {3, 16}) {
+      for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+        Layer layer({{rows, channels}, dtype, true, true});
+        auto x = values_of(layer.arguments.x);
+        x[static_cast<size_t>(channels * 7 + 1)] = std::numeric_limits<double>::quiet_NaN();
+        layer.arguments.x = tensor_of(x, {rows, channels}, dtype);
+        const Results results = run(layer, Device::cuda);
+        const auto y = values_of(results.forward.y), evaluated = values_of(results.evaluated);
+        const auto dresidual = values_of(results.backward.dresidual), dy = values_of(layer.dy);
+        for (size_t i = 0; i < y.size(); ++i) {
+          const bool hit = i % static_cast<size_t>(channels) == 1;
+          ASSERT_EQ(std::isnan(y[i]), hit) << i;
+          ASSERT_EQ(std::isnan(evaluated[i]), i == static_cast<size_t>(channels * 7 + 1)) << i;
+          if (hit) {
+            ASSERT_EQ(dresidual[i], dy[i]) << i;
+          }
         }
       }
     }
@@ -422,19 +432,21 @@ struct Launched {
 };
 
 TEST_F(BatchnormActCudaDetails, UnalignedArraysGiveTheBitsOfAlignedOnes) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-    const Layer layer({{173, 72}, dtype, true, true});
-    const Results aligned = run(layer, Device::cuda);
-    const Launched shifted = Launched::run(layer, 0, true);
-    EXPECT_EQ(shifted.evaluated.bytes(), bytes_of(aligned.evaluated));
-    EXPECT_EQ(shifted.y.bytes(), bytes_of(aligned.forward.y));
-    EXPECT_EQ(shifted.mask.bytes(), bytes_of(aligned.forward.mask));
-    EXPECT_EQ(shifted.inv_std.bytes(), bytes_of(aligned.forward.inv_std));
-    EXPECT_EQ(shifted.running_var.bytes(), bytes_of(aligned.running_var));
-    EXPECT_EQ(shifted.dx.bytes(), bytes_of(aligned.backward.dx));
-    EXPECT_EQ(shifted.dgamma.bytes(), bytes_of(aligned.backward.dgamma));
-    EXPECT_EQ(shifted.dbeta.bytes(), bytes_of(aligned.backward.dbeta));
-    EXPECT_EQ(shifted.dresidual.bytes(), bytes_of(aligned.backward.dresidual));
+  for (const int64_t rows : {173, 4100}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+      const Layer layer({{rows, 72}, dtype, true, true});
+      const Results aligned = run(layer, Device::cuda);
+      const Launched shifted = Launched::run(layer, 0, true);
+      EXPECT_EQ(shifted.evaluated.bytes(), bytes_of(aligned.evaluated));
+      EXPECT_EQ(shifted.y.bytes(), bytes_of(aligned.forward.y));
+      EXPECT_EQ(shifted.mask.bytes(), bytes_of(aligned.forward.mask));
+      EXPECT_EQ(shifted.inv_std.bytes(), bytes_of(aligned.forward.inv_std));
+      EXPECT_EQ(shifted.running_var.bytes(), bytes_of(aligned.running_var));
+      EXPECT_EQ(shifted.dx.bytes(), bytes_of(aligned.backward.dx));
+      EXPECT_EQ(shifted.dgamma.bytes(), bytes_of(aligned.backward.dgamma));
+      EXPECT_EQ(shifted.dbeta.bytes(), bytes_of(aligned.backward.dbeta));
+      EXPECT_EQ(shifted.dresidual.bytes(), bytes_of(aligned.backward.dresidual));
+    }
   }
 }
 
