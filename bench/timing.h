@@ -10,15 +10,16 @@ namespace cytograd::bench {
 
 double median(std::vector<double> values);
 
-/// A call as it is timed.
+/// A call as it is timed. A graph works on the tensors that the call had when it was captured: they must live.
 struct TimedCall {
   std::function<void()> run;  ///< `calls` of it; on a GPU one graph, where it can be captured
   int calls = 1;
   int measurements = 1;  ///< that a repetition takes the median of
 };
 
-/// Times calls on one device. Between any two the last-level cache is filled with something else; a GPU's time is its
-/// own, without the host's for queueing the call.
+/// Times calls on one device. Between any two the last-level cache is filled with something else, but for a GPU's short
+/// ones. A GPU's time is its own, without the host's for queueing the call; where that cannot be had, standard error says
+/// so.
 class Stopwatch {
  public:
   /// `cold`: false leaves the caches as they are, for a trial that only sees that everything runs.
@@ -26,19 +27,20 @@ class Stopwatch {
 
   /// Runs the call a few times, and finds how many belong into one measurement: one, but of a GPU's calls below 20 us as
   /// many as take four times that, which find in its caches what the one before left there.
-  TimedCall prepare(const std::function<void()>& call) const;
+  TimedCall prepare(const std::function<void()>& call);
 
   /// Of one call.
   double seconds(const TimedCall& timed);
 
  private:
   void flush();
-  double seconds_from_warm(const TimedCall& timed) const;
+  double seconds_from_warm(const TimedCall& timed);
+  double cuda_seconds(const std::function<void()>& before, const std::function<void()>& run);
 
   Device device_;
-  Tensor other_;  // twice the last-level cache; undefined: caches are left alone
-  int fills_ =
-      1;  // of `other_` before a call, on a GPU as many as take longer than it takes to queue the call
+  Tensor other_;    // twice the last-level cache; undefined: caches are left alone
+  int before_ = 1;  // of what a GPU does first: as many as take longer than it takes to queue the call
+  bool told_ = false;
 };
 
 }  // namespace cytograd::bench

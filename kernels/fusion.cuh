@@ -40,7 +40,7 @@ struct PlainPixels {
   int32_t offset;  // of what it reads in a pixel
 };
 
-/// No fusion, six channels, shrink 1 or 2: a group is all of a pixel, which a thread reads in words. The images start at
+/// Six channels as they are, shrink 1 or 2: a group is all of a pixel, which a thread reads in words. The images start at
 /// an even address; so then does each pixel.
 struct SixChannels {
   using Value = uint32_t;
@@ -291,19 +291,23 @@ struct MixedPixels {
   static constexpr int32_t offset = 0;
 };
 
-/// The same of six channels into up to three, shrink 1 or 2: a pixel is read in words, and a group is all of it.
+/// The same of six channels into up to three, shrink 1 or 2: a pixel is read in words, and a group is all of it. Values are
+/// without the bias, and of what the channels' boxes are above the image's whole `centre`: so they are rounded by how far
+/// a pixel is from the mean, however bright that is.
 struct MixedSix : SixChannels {
-  using Table = MixedPixels::Table;
+  struct Table : MixedPixels::Table {
+    float centre[channels];  // of each image anew, with kLift
+  };
   using Value = float;
   static constexpr int kValues = 3;
 
   __device__ MixedSix(const FusedImages& images, const Table& table, int group)
       : SixChannels(images, {}, group) {
 #pragma unroll
-    for (int k = 0; k < kValues; ++k) {
-      bias[k] = table.bias[k];
+    for (int c = 0; c < channels; ++c) {
+      centre[c] = table.centre[c];
 #pragma unroll
-      for (int c = 0; c < channels; ++c) weight[c][k] = table.weight[c][k];
+      for (int k = 0; k < kValues; ++k) weight[c][k] = table.weight[c][k];
     }
   }
   static __device__ void fill(const FusedImages& images, Table& table) { MixedPixels::fill(images, table); }
@@ -316,18 +320,17 @@ struct MixedSix : SixChannels {
 #pragma unroll
     for (int p = 0; p < kPixels; ++p) {
 #pragma unroll
-      for (int k = 0; k < kValues; ++k) v[p][k] = bias[k];
-#pragma unroll
       for (int c = 0; c < channels; ++c) {
-        const float value = __uint_as_float(box[p][c]) - __uint_as_float(kLift);
+        const float value = __uint_as_float(box[p][c]) - centre[c];  // exactly
 #pragma unroll
-        for (int k = 0; k < kValues; ++k) v[p][k] += weight[c][k] * value;
+        for (int k = 0; k < kValues; ++k)
+          v[p][k] = c == 0 ? weight[c][k] * value : fmaf(weight[c][k], value, v[p][k]);
       }
     }
   }
 
   float weight[channels][kValues];
-  float bias[kValues];
+  float centre[channels];
 };
 
 template <typename F>
@@ -335,20 +338,24 @@ struct FusionTag {
   using type = F;
 };
 
+/// Whether pixels can be read as SixChannels reads them.
+inline bool in_words(const FusedImages& images) {
+  return images.channels == SixChannels::channels && images.shrink <= 2 &&
+         reinterpret_cast<uintptr_t>(images.images) % 2 == 0;
+}
+
 /// f(FusionTag<F>{}) with the pixels that `images` are read as. `results_aligned`: whether what is made of them starts
 /// at 16 bytes.
 template <typename F>
 void dispatch_fusion(const FusedImages& images, bool results_aligned, const F& f) {
-  const bool by_words = images.channels == SixChannels::channels && images.shrink <= 2 &&
-                        reinterpret_cast<uintptr_t>(images.images) % 2 == 0;
   switch (images.fusion) {
     case FusionKind::none:
-      if (by_words && results_aligned) return f(FusionTag<SixChannels>{});
+      if (in_words(images) && results_aligned) return f(FusionTag<SixChannels>{});
       return f(FusionTag<PlainPixels>{});
     case FusionKind::colormap:
       return f(FusionTag<ColouredPixels>{});
     case FusionKind::linear:
-      if (by_words && images.fused <= MixedSix::kValues) return f(FusionTag<MixedSix>{});
+      if (in_words(images) && images.fused <= MixedSix::kValues) return f(FusionTag<MixedSix>{});
       return f(FusionTag<MixedPixels>{});
   }
 }

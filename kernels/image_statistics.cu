@@ -3,8 +3,8 @@
 // instructions a byte for six channels (four pixels of a channel are summed, and squared, by a dot product of bytes) and
 // 4.5 for other numbers of them; 2.0 and 3.1 where shrink is 2; with six channels and a linear fusion into three 2.8 and
 // 2.6, by the products of any two channels, 11 by the fused values; with a colour map 9. Beside it, a thread takes some
-// 200 for a tile, where it has 96 bytes, and 200 for its block's start and end: counted, not yet timed; before, with 9.8
-// a byte in all, 62% of a copy.
+// 200 for a tile, where it has 96 bytes, and 200 for its block's start and end, 400 with those products: counted, not yet
+// timed; before, with 9.8 a byte in all, 62% of a copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -24,6 +24,7 @@ static_assert(kTileBlock / kWarp >= kMaxImageChannels, "a warp a channel");
 template <typename F>
 struct ValueSums {
   using Pixels = F;
+  static constexpr int kMoreChannels = 0;  // that have moments, after the fused
   static constexpr bool kWhole = std::is_integral_v<typename F::Value>;
   // By their registers.
   static constexpr int kBlocksAtOnce = std::is_same_v<F, PlainPixels>      ? 5
@@ -46,7 +47,8 @@ struct ValueSums {
   uint32_t patch_sum[F::kValues];
   uint32_t patch_square[F::kValues];
 
-  __device__ explicit ValueSums(int32_t channels_of_group) : channels(channels_of_group) {}
+  __device__ ValueSums(const FusedImages& images, const Tiling&, const PixelPart& part, Shared&)
+      : channels(images.fused - part.group * F::kValues) {}
 
   __device__ __forceinline__ void begin(const PixelPart&, int32_t) {
 #pragma unroll
@@ -81,6 +83,8 @@ struct ValueSums {
       }
     }
   }
+
+  __device__ __forceinline__ void end_tile(Shared&) {}
 
   /// A warp a channel: the threads of its group, in a fixed order.
   __device__ void finish(const FusedImages& images, const Tiling&, uint32_t, Shared& shared,
@@ -124,25 +128,32 @@ struct ValueSums {
   }
 };
 
-/// Sums of six channels and of the products of any two, from which the moments of any linear fusion of them follow.
+/// Sums of the products of any two of six channels and of 1, from which follow the moments of the channels and of any
+/// linear fusion of them, whose bias is the weight of 1.
 struct CovarianceSums {
   using Pixels = SixChannels;
   static constexpr int kBlocksAtOnce = 4;
-  static constexpr int kChannels = SixChannels::channels, kSums = kChannels + kChannels * (kChannels + 1) / 2;
+  static constexpr int kChannels = SixChannels::channels, kFactors = kChannels + 1;
+  static constexpr int kSums = kFactors * (kFactors + 1) / 2 - 1;  // those of 1 * 1 are no thread's
+  static constexpr int kMoreChannels = kChannels;
+  static_assert(kSums < kWarp);
+
+  /// Where the sum of factors a and b is, a <= b: (0, 0), (0, 1), ... (0, 6), (1, 1), ...
+  static constexpr int index_of(int a, int b) { return a * kFactors - a * (a - 1) / 2 + b - a; }
 
   struct Shared {
     uint32_t of_thread[kSums][kTileBlock];
-    double total[kSums];
+    double total[kSums + 1];
   };
 
-  uint32_t sum[kSums] = {};  // of channels, then of products: (0, 0), (0, 1), ... (1, 1), ...
+  uint32_t sum[kSums] = {};
+  int32_t tiles = 0, most_tiles;  // whose sums fit 32 bits
 
-  __device__ explicit CovarianceSums(int32_t) {}
-
-  /// Whether a thread's sums fit 32 bits, when it has so many pixels.
-  static bool fits(int64_t pixels, int64_t shrink) {
-    const int64_t most = 255 * shrink * shrink;
-    return pixels * most * most <= UINT32_MAX;
+  __device__ CovarianceSums(const FusedImages& images, const Tiling& tiling, const PixelPart&,
+                            Shared& shared) {
+    const uint32_t most = 255u * images.shrink * images.shrink;
+    most_tiles = static_cast<int32_t>(UINT32_MAX / (most * most * pixels_a_thread(1, tiling.log_side)));
+    if (threadIdx.x <= kSums) shared.total[threadIdx.x] = 0.0;
   }
 
   __device__ __forceinline__ void begin(const PixelPart&, int32_t) {}
@@ -164,44 +175,73 @@ struct CovarianceSums {
   template <int kShrink>
   __device__ __forceinline__ void end() {}
 
-  /// v = bias + sum_c w[c] x[c]: its sum is n bias + w . S, its square's n bias^2 + 2 bias (w . S) + w . P w.
+  /// After a barrier that follows a tile, and before another.
+  __device__ __forceinline__ void end_tile(Shared& shared) {
+    if (++tiles < most_tiles) return;
+    add_up(shared);
+    tiles = 0;
+  }
+
   __device__ void finish(const FusedImages& images, const Tiling& tiling, uint32_t parts, Shared& shared,
-                         ChannelMoments* moments) const {
+                         ChannelMoments* moments) {
+    const int32_t warp = static_cast<int32_t>(threadIdx.x) / kWarp,
+                  lane = static_cast<int32_t>(threadIdx.x) % kWarp;
+    // Lane i has sum i, of the products of factors a and b.
+    int a = 0, b = lane;
+    for (int row = kFactors; b >= row && a < kFactors; --row, ++a) b -= row;
+    b += a;
+    const bool has_sum = lane <= kSums;
+    double weight = 0.0, other_weight = 0.0;
+    if (has_sum && warp < images.fused) {
+      weight = weight_of(images, warp, a);
+      other_weight = weight_of(images, warp, b);
+    }
+    if (threadIdx.x == kSums) {
+      int64_t pixels = 0;
+      for (uint32_t i = blockIdx.x % parts; i < tiling.an_image; i += parts) {
+        const Patch patch = tile_of(tiling, i);
+        pixels += patch.rows * patch.columns;
+      }
+      shared.total[kSums] = static_cast<double>(pixels);
+    }
+    add_up(shared);
+    const double total = has_sum ? shared.total[lane] : 0.0;
+    if (warp < images.fused) {
+      const double product = weight * other_weight * total;
+      const double first = warp_sum(b == kChannels ? weight * total : 0.0);
+      const double square = warp_sum(a == b ? product : 2.0 * product);
+      if (lane == 0) moments[warp] = {first, square};
+    } else if (warp == kTileBlock / kWarp - 1 && lane < kChannels) {
+      moments[images.fused + lane] = {shared.total[index_of(lane, kChannels)],
+                                      shared.total[index_of(lane, lane)]};
+    }
+  }
+
+ private:
+  /// Of a factor in a fused channel.
+  static __device__ __forceinline__ double weight_of(const FusedImages& images, int32_t fused, int factor) {
+    return static_cast<double>(factor == kChannels ? images.bias[fused]
+                                                   : MixedPixels::weight_of(images, fused, factor));
+  }
+
+  /// Adds the threads' sums to the block's; all threads take part, and have it after.
+  __device__ void add_up(Shared& shared) {
 #pragma unroll
-    for (int i = 0; i < kSums; ++i) shared.of_thread[i][threadIdx.x] = sum[i];
+    for (int i = 0; i < kSums; ++i) {
+      shared.of_thread[i][threadIdx.x] = sum[i];
+      sum[i] = 0;
+    }
     __syncthreads();
     for (int32_t i = static_cast<int32_t>(threadIdx.x) / kWarp; i < kSums; i += kTileBlock / kWarp) {
       double total = 0.0;  // whole, and below 2^53
       for (int32_t k = static_cast<int32_t>(threadIdx.x) % kWarp; k < kTileBlock; k += kWarp)
         total += static_cast<double>(shared.of_thread[i][k]);
       total = warp_sum(total);
-      if (threadIdx.x % kWarp == 0) shared.total[i] = total;
+      if (threadIdx.x % kWarp == 0) shared.total[i] += total;
     }
     __syncthreads();
-    const auto channel = static_cast<int32_t>(threadIdx.x);
-    if (channel >= images.fused) return;
-    int64_t pixels = 0;
-    for (uint32_t i = blockIdx.x % parts; i < tiling.an_image; i += parts) {
-      const Patch patch = tile_of(tiling, i);
-      pixels += patch.rows * patch.columns;
-    }
-    const auto weight_of = [&](int c) {
-      return static_cast<double>(MixedPixels::weight_of(images, channel, c));
-    };
-    const double* product = shared.total + kChannels;
-    double of_sums = 0.0, of_products = 0.0;
-    for (int a = 0; a < kChannels; ++a) {
-      const double w = weight_of(a);
-      of_sums += w * shared.total[a];
-      of_products += w * w * *product++;
-      for (int b = a + 1; b < kChannels; ++b) of_products += 2.0 * w * weight_of(b) * *product++;
-    }
-    const auto n = static_cast<double>(pixels);
-    const auto bias = static_cast<double>(images.bias[channel]);
-    moments[channel] = {n * bias + of_sums, n * bias * bias + 2.0 * bias * of_sums + of_products};
   }
 
- private:
   /// Channels of one pixel, or of four, a byte a pixel.
   template <int kPixels>
   __device__ __forceinline__ void add(const uint32_t (&v)[kChannels]) {
@@ -215,13 +255,15 @@ struct CovarianceSums {
     constexpr uint32_t kOnes = kPixels == 1 ? 1 : 0x01010101;
 #pragma unroll
     for (int a = 0; a < kChannels; ++a) {
-      add_product(v[a], kOnes, sum[a]);
 #pragma unroll
-      for (int b = a; b < kChannels; ++b)
-        add_product(v[a], v[b], sum[kChannels + a * kChannels - a * (a - 1) / 2 + b - a]);
+      for (int b = a; b < kChannels; ++b) add_product(v[a], v[b], sum[index_of(a, b)]);
+      add_product(v[a], kOnes, sum[index_of(a, kChannels)]);
     }
   }
 };
+
+template <typename F>
+using SumsOf = std::conditional_t<std::is_same_v<F, MixedSix>, CovarianceSums, ValueSums<F>>;
 
 template <typename Sums>
 struct StatisticsShared {
@@ -238,7 +280,7 @@ __global__ void __launch_bounds__(kTileBlock, Sums::kBlocksAtOnce)
   const uint32_t image = blockIdx.x / parts;
   const PixelPart part(F::groups(images), tiling.log_side);
   F::fill(images, shared.table);
-  Sums sums(images.fused - part.group * F::kValues);
+  Sums sums(images, tiling, part, shared.sums);
   for (uint32_t i = blockIdx.x % parts; i < tiling.an_image; i += parts) {
     const Patch patch = tile_of(tiling, i);
     const uint8_t* first = first_raw(images, tiling, image, patch);
@@ -248,8 +290,10 @@ __global__ void __launch_bounds__(kTileBlock, Sums::kBlocksAtOnce)
     const F fusion(images, shared.table, part.group);
     visit_patch(fusion, images, tiling, first, raw, patch, part, sums);
     __syncthreads();
+    sums.end_tile(shared.sums);
   }
-  sums.finish(images, tiling, parts, shared.sums, moments + int64_t{blockIdx.x} * images.fused);
+  sums.finish(images, tiling, parts, shared.sums,
+              moments + int64_t{blockIdx.x} * (images.fused + Sums::kMoreChannels));
 }
 
 Tiling statistics_tiling(const FusedImages& images) {
@@ -263,27 +307,23 @@ int32_t statistics_parts(const FusedImages& images) {
   return static_cast<int32_t>(tiles < kMaxParts ? tiles : kMaxParts);
 }
 
+int32_t statistics_channels(const FusedImages& images) {
+  int32_t more = 0;
+  dispatch_fusion(images, true, [&]<typename F>(FusionTag<F>) { more = SumsOf<F>::kMoreChannels; });
+  return images.fused + more;
+}
+
 void launch_image_statistics(const FusedImages& images, int32_t parts, ChannelMoments* moments,
                              device::Stream stream) {
   if (images.count == 0) return;
   const Tiling tiling = statistics_tiling(images);
-  const auto launch_sums = [&]<typename Sums>(std::type_identity<Sums>) {
-    launch("image_statistics", image_statistics_kernel<Sums>,
+  dispatch_fusion(images, true, [&]<typename F>(FusionTag<F>) {
+    launch("image_statistics", image_statistics_kernel<SumsOf<F>>,
            {.grid = {static_cast<unsigned>(images.count * parts)},
             .block = {kTileBlock},
             .shared_bytes = static_cast<size_t>(tiling.raw_bytes),
             .stream = stream},
            images, tiling, static_cast<uint32_t>(parts), moments);
-  };
-  dispatch_fusion(images, true, [&]<typename F>(FusionTag<F>) {
-    if constexpr (std::is_same_v<F, MixedSix>) {
-      const int64_t tiles = (tiling.an_image + parts - 1) / parts;
-      if (CovarianceSums::fits(tiles * pixels_a_thread(1, tiling.log_side), images.shrink))
-        return launch_sums(std::type_identity<CovarianceSums>{});
-      launch_sums(std::type_identity<ValueSums<MixedPixels>>{});
-    } else {
-      launch_sums(std::type_identity<ValueSums<F>>{});
-    }
   });
 }
 

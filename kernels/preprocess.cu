@@ -2,7 +2,7 @@
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
 // 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
 // as nvcc 13 compiles them for six channels, with shrink 1 and 2: 5.4 and 9.5 without fusion (9.3 and 17 where a thread
-// has a channel, as with other numbers of channels); 17 and 25 with a linear fusion into three, 24 with shrink 1 where it
+// has a channel, as with other numbers of channels); 16 and 24 with a linear fusion into three, 24 with shrink 1 where it
 // is of another number of channels; 20 with shrink 1 and a colour map. Beside them a thread takes some 480 for its part
 // of a tile, copies included, where it has 96 elements of six channels in 16 bits. One instruction for each of 100
 // million elements takes 132 multiprocessors 3.4 us: counted, not yet timed; tiles of 32 x 32, with 28.9 an element in
@@ -27,8 +27,13 @@ constexpr bool kWholeGroups = std::is_integral_v<typename F::Value>;
 template <typename F>
 constexpr bool kLifted = std::is_same_v<F, SixChannels>;
 
+/// Whether values come less what they are at the centre of their image.
+template <typename F>
+constexpr bool kCentred = std::is_same_v<F, MixedSix>;
+
+/// y = (v - subtracted) * scale + shift; where values are centred, nothing is subtracted.
 struct ChannelAffine {
-  float centre, scale, shift;  // the centre lifted where values are
+  float subtracted, scale, shift;
 };
 
 template <typename F>
@@ -51,37 +56,67 @@ template <typename Y>
 struct Target {
   const ChannelMoments* moments;
   uint32_t parts;
+  int32_t channels;  // of which there are moments
   Y* y;
   int32_t pitch;
   int32_t lanes;  // logarithm of the threads that write a row
 };
 
+/// Of a channel over all of an image, in every lane; all lanes of the warp take part.
+template <typename Y>
+__device__ __forceinline__ ChannelMoments moments_of(const Target<Y>& target, int64_t image,
+                                                     int32_t channel) {
+  const uint32_t lane = threadIdx.x % kWarp;
+  ChannelMoments part{0.0, 0.0};
+  if (lane < target.parts) part = target.moments[(image * target.parts + lane) * target.channels + channel];
+  return {warp_sum(part.sum), warp_sum(part.square)};
+}
+
+/// Writes the image's centre, the whole means of its boxes' sums, or 0 where nothing is normalised. Returns what the fused
+/// channel is there, in every lane; all lanes of the warp take part.
+template <typename Y>
+__device__ __forceinline__ double find_centre(const FusedImages& images, const Target<Y>& target,
+                                              int64_t image, int32_t channel, MixedSix::Table& table) {
+  const double share = 1.0 / static_cast<double>(images.rows * images.columns);
+  auto fused = static_cast<double>(images.bias[channel]);
+#pragma unroll
+  for (int32_t c = 0; c < MixedSix::channels; ++c) {
+    double mean = 0.0;
+    if (target.moments != nullptr) mean = rint(moments_of(target, image, images.fused + c).sum * share);
+    fused += static_cast<double>(MixedPixels::weight_of(images, channel, c)) * mean;
+    if (threadIdx.x == 0) table.centre[c] = static_cast<float>(mean) + __uint_as_float(SixChannels::kLift);
+  }
+  return fused;
+}
+
 /// What normalises a channel of an image, in lane 0; all lanes of the warp take part. As the CPU's: see find_affine in
 /// engine/ops/preprocess_cpu.cpp.
 template <typename F, typename Y>
 __device__ __forceinline__ ChannelAffine affine_of(const FusedImages& images, const Target<Y>& target,
-                                                   int64_t image, int32_t channel) {
+                                                   int64_t image, int32_t channel, typename F::Table& table) {
   constexpr bool kWhole = std::is_integral_v<typename F::Value>;
   // Sums over K x K stand for their means; a linear fusion has divided already.
   const double box = kWhole ? static_cast<double>(int64_t{images.shrink} * images.shrink) : 1.0;
   double mean = 0.0;
   double factor = 1.0 / (255.0 * box);
   if (target.moments != nullptr) {
-    ChannelMoments sums{0.0, 0.0};
-    const uint32_t lane = threadIdx.x % kWarp;
-    if (lane < target.parts) sums = target.moments[(image * target.parts + lane) * images.fused + channel];
+    const ChannelMoments sums = moments_of(target, image, channel);
     const auto pixels = static_cast<double>(images.rows * images.columns);
-    mean = warp_sum(sums.sum) / pixels;
-    const double variance = fmax(0.0, warp_sum(sums.square) / pixels - mean * mean);
+    mean = sums.sum / pixels;
+    const double variance = fmax(0.0, sums.square / pixels - mean * mean);
     factor = 1.0 / (sqrt(variance) + 1e-3 * box);
   }
-  // The centre is a whole number where values are, so that v - centre is exact.
-  const double centre = kWhole ? rint(mean) : static_cast<double>(static_cast<float>(mean));
+  // What values come above, and what is then subtracted. Whole numbers less a whole number are exact.
+  double centre = kWhole ? rint(mean) : static_cast<double>(static_cast<float>(mean));
+  auto subtracted = static_cast<float>(centre);
+  if constexpr (kLifted<F>) subtracted += __uint_as_float(SixChannels::kLift);
+  if constexpr (kCentred<F>) {
+    centre = find_centre(images, target, image, channel, table);
+    subtracted = 0.0f;
+  }
   const double scale = factor * static_cast<double>(images.views[image].gain[channel]);
   const double offset = static_cast<double>(images.views[image].offset[channel]);
-  const float lift = kLifted<F> ? __uint_as_float(SixChannels::kLift) : 0.0f;
-  return {static_cast<float>(centre) + lift, static_cast<float>(scale),
-          static_cast<float>((centre - mean) * scale + offset)};
+  return {subtracted, static_cast<float>(scale), static_cast<float>((centre - mean) * scale + offset)};
 }
 
 /// A tile of y and the patch of the crop that it shows. With P the crop and A the mirrored crop, y[i][j] is A[i][j],
@@ -158,7 +193,8 @@ struct WriteTurned {
   __device__ __forceinline__ void put(int32_t p, const typename F::Value (&v)[F::kValues]) {
     Y* pixel = to + p * column_step;
     const auto y = [&](int i) {
-      return Y((number(v[i]) - affine[i].centre) * affine[i].scale + affine[i].shift);
+      const float above = kCentred<F> ? number(v[i]) : number(v[i]) - affine[i].subtracted;
+      return Y(above * affine[i].scale + affine[i].shift);
     };
     if constexpr (std::is_same_v<F, SixChannels>) {  // y, and so each pixel, is aligned to two elements
 #pragma unroll
@@ -242,7 +278,7 @@ __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
 
     if (tiling.staged != 0) stage(images, tiling, first, tile.crop, raw);
     if (image != known && channel < images.fused) {
-      const ChannelAffine affine = affine_of<F>(images, target, image, channel);
+      const ChannelAffine affine = affine_of<F>(images, target, image, channel, shared.table);
       if (threadIdx.x % kWarp == 0) shared.affine[channel] = affine;
     }
     known = image;
@@ -280,6 +316,7 @@ void preprocess(const PreprocessArguments& arguments, device::Stream stream) {
       int64_t{multiprocessors()} * kBlocksAtOnce<F> * 2;  // the second when the first are done
   const Target<Y> target{.moments = arguments.moments,
                          .parts = static_cast<uint32_t>(arguments.parts),
+                         .channels = arguments.moment_channels,
                          .y = static_cast<Y*>(arguments.y),
                          .pitch = tile_pitch<Y>(images, side),
                          .lanes = log_lanes(side * images.fused * static_cast<int64_t>(sizeof(Y)))};

@@ -8,9 +8,10 @@ namespace cytograd {
 
 struct PreprocessArguments {
   FusedImages images = {};
-  const ChannelMoments* moments = nullptr;  ///< [count, parts, fused] of these images; null: u8 / 255
-  int32_t parts = 0;
-  void* y = nullptr;  ///< [count, rows, columns, fused]
+  const ChannelMoments* moments = nullptr;  ///< by launch_image_statistics; null: u8 / 255
+  int32_t parts = 0;                        ///< statistics_parts
+  int32_t moment_channels = 0;              ///< statistics_channels
+  void* y = nullptr;                        ///< [count, rows, columns, fused]
   ElementType type = ElementType::f32;
 };
 

@@ -153,7 +153,7 @@ Graph::Graph(Stream stream, const std::function<void()>& work) : state_(std::mak
     destroy();
     throw;
   }
-  CUDA_CHECK(end());
+  check(end(), "the end of a capture", __FILE__, __LINE__);
   const cudaError_t status = cudaGraphInstantiate(&state_->executable, graph, 0);
   destroy();
   CUDA_CHECK(status);

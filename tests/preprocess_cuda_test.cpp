@@ -14,6 +14,7 @@ namespace cytograd {
 namespace {
 
 using test::normal;
+using test::tensor_of;
 using test::under_schedules;
 using test::values_of;
 
@@ -192,6 +193,66 @@ TEST_F(PreprocessCuda, AlmostFlatImages) {
     options.shrink = shrink;
     expect_as_on_cpu(images, std::vector<View>(1), options);
   }
+}
+
+// A flat image is its offset, whatever it is fused to: nothing that is rounded by the values' size is left.
+TEST_F(PreprocessCuda, FlatImages) {
+  for (const int64_t channels : {5, 6}) {
+    for (const int64_t shrink : {1, 2}) {
+      PreprocessOptions options;
+      set_fusion(options, Fusion::linear, channels);
+      options.linear_bias = tensor_of({1000.0, 0.25, -30.0}, {3});
+      options.shrink = shrink;
+      Tensor images = Tensor::empty({3, 40, 42, channels}, DType::u8);
+      for (int64_t i = 0; i < images.elements(); ++i)
+        images.data<uint8_t>()[i] = static_cast<uint8_t>(255 - i % channels * 37);
+      auto views = random_views(3, 1, 1, false);
+      for (View& view : views) view.offset = {0.125f, -0.5f, 0.0f};
+      const auto y = values_of(preprocess(images.to(Device::cuda), views, on_cuda(options)).to(Device::cpu));
+      for (size_t i = 0; i < y.size(); ++i)
+        ASSERT_NEAR(y[i], static_cast<double>(views[0].offset[i % 3]), 1e-6) << channels << ", " << i;
+    }
+  }
+}
+
+// Faint structure on bright channels: against f64, by how far values are from their mean and not by their size.
+TEST_F(PreprocessCuda, SixFaintChannelsAreRoundedByTheirContrast) {
+  constexpr int64_t kSide = 48, kPixels = kSide * kSide;
+  PreprocessOptions options;
+  set_fusion(options, Fusion::linear, 6);
+  Tensor images = random_bytes({1, kSide, kSide, 6}, 18, 2);
+  for (int64_t i = 0; i < images.elements(); ++i) {
+    uint8_t& byte = images.data<uint8_t>()[i];
+    byte = static_cast<uint8_t>(byte + 250 - i % 6 * 10);
+  }
+  const auto y =
+      values_of(preprocess(images.to(Device::cuda), std::vector<View>(1), on_cuda(options)).to(Device::cpu));
+  const auto weight = values_of(options.linear_weight), bias = values_of(options.linear_bias);
+  for (size_t k = 0; k < 3; ++k) {
+    std::vector<double> v(kPixels, bias[k]);
+    double mean = 0.0, square = 0.0;
+    for (size_t p = 0; p < v.size(); ++p) {
+      for (size_t c = 0; c < 6; ++c) v[p] += weight[6 * k + c] * images.data<uint8_t>()[6 * p + c];
+      mean += v[p] / kPixels;
+    }
+    for (const double each : v) square += (each - mean) * (each - mean) / kPixels;
+    for (size_t p = 0; p < v.size(); ++p)
+      ASSERT_NEAR(y[3 * p + k], (v[p] - mean) / (std::sqrt(square) + 1e-3), 2e-6) << k << ", " << p;
+  }
+}
+
+// A thread of one block has more boxes than 32 bits hold the squares of.
+TEST_F(PreprocessCuda, SumsOfProductsThatPass32Bits) {
+  constexpr int64_t kRows = (8 * 4400 - 3) * 32;
+  PreprocessOptions options;
+  set_fusion(options, Fusion::linear, 6);
+  options.shrink = 2;
+  Tensor images = Tensor::full({1, 2 * kRows, 2, 6}, 255.0f, DType::u8);
+  for (int64_t i = 0; i < images.elements(); i += 97) images.data<uint8_t>()[i] = 0;
+  const std::vector<View> views(1);
+  const auto expected = values_of(preprocess(images, views, options));
+  const Tensor y = preprocess(images.to(Device::cuda), views, on_cuda(options)).to(Device::cpu);
+  EXPECT_LE(worst_difference(values_of(y), expected), tolerance(options));
 }
 
 // The last pixel's last byte is the last that may be read, with and without shared memory between.

@@ -21,7 +21,8 @@ __device__ Affine affine_of(const PreprocessArguments& arguments, int64_t image,
   if (arguments.moments != nullptr) {
     double sum = 0.0, square = 0.0;
     for (int part = 0; part < arguments.parts; ++part) {
-      const ChannelMoments& m = arguments.moments[(image * arguments.parts + part) * images.fused + channel];
+      const ChannelMoments& m =
+          arguments.moments[(image * arguments.parts + part) * arguments.moment_channels + channel];
       sum += m.sum;
       square += m.square;
     }

@@ -77,7 +77,8 @@ void CudaBackend::preprocess_by(Launcher<PreprocessArguments> launcher, const Te
           "{} x {} pixels of {} x {} each: their squares may not fit 64 bits", source.rows, source.columns,
           options.shrink, options.shrink);
     arguments.parts = statistics_parts(source);
-    moments = room_for<ChannelMoments>(source.count * arguments.parts * source.fused);
+    arguments.moment_channels = statistics_channels(source);
+    moments = room_for<ChannelMoments>(source.count * arguments.parts * arguments.moment_channels);
     arguments.moments = static_cast<const ChannelMoments*>(moments.raw());
     launch_image_statistics(source, arguments.parts, static_cast<ChannelMoments*>(moments.raw()), stream());
   }
