@@ -19,7 +19,7 @@ constexpr double kShort = 20e-6;       // a GPU's call that is timed with others
 constexpr double kRepetition = 50e-3;  // seconds of measurements in a repetition, about
 constexpr double kMostMeasurements = 15;
 constexpr int kMostCalls = 64;
-constexpr int kMostBefore = 64;  // a host that is not ahead of so much waits for the GPU
+constexpr int kMostFills = 64;  // a host that is not ahead of so many waits for the GPU
 
 }  // namespace
 
@@ -33,7 +33,7 @@ Stopwatch::Stopwatch(Device device, bool cold) : device_(device) {
   if (cold) other_ = Tensor::empty({2 * last_level_cache(device) / 4}, DType::f32, device);
 }
 
-TimedCall Stopwatch::prepare(const std::function<void()>& call) {
+TimedCall Stopwatch::prepare(const std::function<void()>& call) const {
   call();  // libraries load, and choose among what they have
   const bool gpu = device_ == Device::cuda;
   TimedCall timed{.run = gpu ? queued_calls(call, 1) : call};
@@ -55,35 +55,36 @@ TimedCall Stopwatch::prepare(const std::function<void()>& call) {
 }
 
 double Stopwatch::seconds(const TimedCall& timed) {
-  if (!other_.defined() || timed.calls > 1) return seconds_from_warm(timed);
-  if (device_ == Device::cuda) return cuda_seconds([this] { flush(); }, timed.run);
-  flush();
-  return seconds_from_warm(timed);
-}
-
-void Stopwatch::flush() { backend(device_).fill(other_, 1.0f); }
-
-double Stopwatch::seconds_from_warm(const TimedCall& timed) {
-  if (device_ == Device::cuda) return cuda_seconds(timed.run, timed.run) / timed.calls;
-  const auto start = std::chrono::steady_clock::now();
-  timed.run();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Stopwatch::cuda_seconds(const std::function<void()>& before, const std::function<void()>& run) {
+  if (!other_.defined()) return seconds_from_warm(timed);
+  if (device_ == Device::cpu) {
+    flush();
+    return seconds_from_warm(timed);
+  }
   while (true) {
     const CudaTime time = cuda_time(
         [&] {
-          for (int i = 0; i < before_; ++i) before();
+          flush();
+          if (timed.calls > 1) timed.run();
         },
-        run);
-    if (time.queued_ahead || !other_.defined()) return time.seconds;
-    if (before_ == kMostBefore) {
-      if (!std::exchange(told_, true)) fmt::print(stderr, "timed with the host's time to queue it\n");
-      return time.seconds;
+        timed.run);
+    if (time.queued_ahead || fills_ == kMostFills) {
+      if (!time.queued_ahead && !std::exchange(told_, true))
+        fmt::print(stderr, "timed with the host's time to queue it\n");
+      return time.seconds / timed.calls;
     }
-    before_ *= 2;
+    fills_ *= 2;
   }
+}
+
+void Stopwatch::flush() {
+  for (int i = 0; i < fills_; ++i) backend(device_).fill(other_, 1.0f);
+}
+
+double Stopwatch::seconds_from_warm(const TimedCall& timed) const {
+  if (device_ == Device::cuda) return cuda_time(timed.run, timed.run).seconds / timed.calls;
+  const auto start = std::chrono::steady_clock::now();
+  timed.run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace cytograd::bench

@@ -27,19 +27,18 @@ class Stopwatch {
 
   /// Runs the call a few times, and finds how many belong into one measurement: one, but of a GPU's calls below 20 us as
   /// many as take four times that, which find in its caches what the one before left there.
-  TimedCall prepare(const std::function<void()>& call);
+  TimedCall prepare(const std::function<void()>& call) const;
 
   /// Of one call.
   double seconds(const TimedCall& timed);
 
  private:
   void flush();
-  double seconds_from_warm(const TimedCall& timed);
-  double cuda_seconds(const std::function<void()>& before, const std::function<void()>& run);
+  double seconds_from_warm(const TimedCall& timed) const;
 
   Device device_;
-  Tensor other_;    // twice the last-level cache; undefined: caches are left alone
-  int before_ = 1;  // of what a GPU does first: as many as take longer than it takes to queue the call
+  Tensor other_;   // twice the last-level cache; undefined: caches are left alone
+  int fills_ = 1;  // of `other_`, on a GPU as many as take longer than it takes to queue the call
   bool told_ = false;
 };
 

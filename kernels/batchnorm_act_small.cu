@@ -133,6 +133,7 @@ __global__ void __launch_bounds__(kSmallBlock)
   const bool has_channel = thread < rows.count;  // which it finishes, as the first eight threads do
   const int64_t c = rows.channel + thread;
   const double first = has_channel ? static_cast<double>(static_cast<float>(x[c])) : 0.0;
+  if (thread < kEight) shared.distance[thread] = shared.mean[thread] = shared.inv_std[thread] = 0.0f;
   wait_copies();
 
   float sums[kEight] = {};
@@ -216,6 +217,7 @@ __global__ void __launch_bounds__(kSmallBlock)
   const int64_t c = rows.channel + thread;
   const float gamma = has_channel ? arguments.gamma[c] : 0.0f;
   const float inv_std = has_channel ? arguments.inv_std[c] : 0.0f;
+  if (thread < kEight) shared.scale[thread] = shared.slope[thread] = shared.shift[thread] = 0.0f;
   uint64_t masks = ~uint64_t{0};  // a byte for each of the thread's rows
   static_assert(kRowsAThread<T> <= 8);
   if (arguments.mask != nullptr) {
@@ -280,7 +282,7 @@ int64_t kept_bytes(int64_t rows, ElementType type) {
 /// A block for eight channels, with a thread for each row or as many as there are at most.
 LaunchConfig small_launch(int64_t rows, int64_t channels, int64_t shared_bytes, device::Stream stream) {
   unsigned threads = kWarp;
-  while (threads < rows && threads < kSmallBlock) threads *= 2;
+  while (threads < rows && threads < kSmallBlock) threads *= 2;  // mutation: or a few more threads
   return {.grid = {static_cast<unsigned>((channels + kEight - 1) / kEight)},
           .block = {1, threads},
           .shared_bytes = static_cast<size_t>(shared_bytes),

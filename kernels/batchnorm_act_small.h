@@ -6,7 +6,7 @@
 
 namespace cytograd {
 
-/// Up to 2,048 rows in f32, 4,096 in 16 bits.
+/// Up to 2,048 rows in f32, 4,096 in 16 bits; on GPUs with less shared memory fewer.
 bool batchnorm_act_is_small(int64_t rows, ElementType type);
 
 /// Where batchnorm_act_is_small. Workspaces and `splits` are not used.

@@ -22,15 +22,8 @@ struct LaunchConfig {
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config,
             Arguments... arguments) {
-  if (config.shared_bytes > 0) {
-    // Beyond 48 KiB only when asked for; and what caches then have is what blocks leave.
-    const auto bytes = static_cast<int>(config.shared_bytes);
-    device::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), name,
-                  __FILE__, __LINE__);
-    device::check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                       cudaSharedmemCarveoutMaxShared),
-                  name, __FILE__, __LINE__);
-  }
+  if (config.shared_bytes > 0)
+    device::allow_shared(reinterpret_cast<const void*>(kernel), config.shared_bytes, name);
   kernel<<<config.grid, config.block, config.shared_bytes, config.stream>>>(
       static_cast<Parameters>(arguments)...);
   device::check(cudaGetLastError(), name, __FILE__, __LINE__);

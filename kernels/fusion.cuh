@@ -293,7 +293,7 @@ struct MixedPixels {
 
 /// The same of six channels into up to three, shrink 1 or 2: a pixel is read in words, and a group is all of it. Values are
 /// without the bias, and of what the channels' boxes are above the image's whole `centre`: so they are rounded by how far
-/// a pixel is from the mean, however bright that is.
+/// channels are from their means, however bright those are.
 struct MixedSix : SixChannels {
   struct Table : MixedPixels::Table {
     float centre[channels];  // of each image anew, with kLift

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <nvtx3/nvToolsExt.h>
 
+#include <mutex>
 #include <stdexcept>
+#include <unordered_map>
 
 #include "kernels/cuda_check.h"
 #include "kernels/runtime.h"
@@ -49,6 +51,20 @@ void check(cudaError_t status, const char* what, const char* file, int line) {
   if (status == cudaSuccess) return;
   throw std::runtime_error(fmt::format("{}:{}: {}: {} ({})", file, line, what, cudaGetErrorString(status),
                                        cudaGetErrorName(status)));
+}
+
+void allow_shared(const void* kernel, size_t bytes, const char* name) {
+  static std::mutex mutex;
+  static std::unordered_map<const void*, size_t> allowed;
+  const std::lock_guard lock(mutex);
+  size_t& most = allowed[kernel];
+  if (bytes <= most) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        name, __FILE__, __LINE__);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                             cudaSharedmemCarveoutMaxShared),
+        name, __FILE__, __LINE__);
+  most = bytes;
 }
 
 std::string why_unavailable() {

@@ -219,6 +219,8 @@ TEST_F(BatchnormActCudaDetails, MaskHasABitForEachElementThatTheReluLetsThrough)
       ASSERT_EQ(mask[row * bytes + c / 8] >> (c % 8) & 1, y[i] > 0.0f ? 1 : 0)
           << "row " << row << ", channel " << c;
     }
+    for (size_t last = bytes - 1; channels % 8 != 0 && last < mask.size(); last += bytes)
+      ASSERT_EQ(mask[last] >> (channels % 8), 0) << "beyond the last channel";
   }
 }
 
@@ -300,6 +302,31 @@ TEST_F(BatchnormActCudaDetails, NanStaysInItsChannelAndPassesTheRelu) {
         }
       }
     }
+  }
+}
+
+// One kernel, that asks for more shared memory the more rows it has: what is captured later takes none away.
+TEST_F(BatchnormActCudaDetails, LayersOfManySizesAreCapturedTogether) {
+  Backend& on = backend(Device::cuda);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    std::vector<Backend::BatchnormActArguments> arguments;
+    std::vector<Tensor> captured;
+    for (const int64_t rows : {2048, 64, 700}) {
+      const Layer layer({{rows, 16}, dtype, true, true});
+      const auto copy = [](const Tensor& t) { return t.to(Device::cuda); };
+      arguments.push_back({copy(layer.arguments.x), copy(layer.arguments.gamma), copy(layer.arguments.beta),
+                           copy(layer.arguments.running_mean), copy(layer.arguments.running_var),
+                           copy(layer.arguments.residual)});
+      captured.push_back(Tensor::zeros({rows, 16}, dtype, Device::cuda));
+    }
+    const auto launch = on.capture([&] {
+      for (size_t i = 0; i < arguments.size(); ++i)
+        on.copy(captured[i], on.batchnorm_act_train(arguments[i], {.relu = true}).y);
+    });
+    on.batchnorm_act_train(arguments[1], {.relu = true});
+    launch();
+    for (size_t i = 0; i < arguments.size(); ++i)
+      EXPECT_EQ(bytes_of(captured[i]), bytes_of(on.batchnorm_act_train(arguments[i], {.relu = true}).y)) << i;
   }
 }
 
