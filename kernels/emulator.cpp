@@ -221,6 +221,10 @@ struct Thread {
 class Block;
 thread_local Block* current_block = nullptr;
 
+// Of a block on compute capability 9.0: what a kernel declares, and with it what a launch may ask for.
+constexpr size_t kMostFixedShared = 48 << 10;
+constexpr size_t kMostShared = 227 << 10;
+
 /// The fibers and storage that this host thread's launches use again and again.
 class Block {
  public:
@@ -274,6 +278,7 @@ class Block {
     if (storage.size() != bytes) {
       storage.resize(bytes);
       poison(storage.data(), bytes, kSharedKind);
+      check_shared_bytes();
     }
     return storage.data();
   }
@@ -302,6 +307,15 @@ class Block {
     size_t size_ = 0;
   };
 
+  void check_shared_bytes() const {
+    size_t fixed = 0;
+    for (const auto& [key, storage] : shared_) fixed += storage.size();
+    if (fixed > kMostFixedShared || fixed + dynamic_.size() > kMostShared)
+      throw Fault(
+          fmt::format("kernel {}: {} bytes of shared memory and {} of the launch's are more than a block has",
+                      current_launch->name, fixed, dynamic_.size()));
+  }
+
   void prepare(const Launch& launch, const dim3& index, const std::function<void()>& work) {
     blockIdx = index;
     const size_t count = size_t{launch.block.x} * launch.block.y * launch.block.z;
@@ -316,6 +330,7 @@ class Block {
     }
     for (auto& [key, storage] : shared_) poison(storage.data(), storage.size(), kSharedKind);
     if (dynamic_.size() != launch.shared_bytes) dynamic_.resize(launch.shared_bytes);
+    check_shared_bytes();
     poison(dynamic_.data(), dynamic_.size(), kSharedKind);
   }
 

@@ -163,6 +163,31 @@ TEST_F(Emulator, DynamicSharedMemory) {
 
 // ---- wrong kernels
 
+TEST_F(Emulator, MoreSharedMemoryThanABlockHas) {
+  const Buffer<float> x(numbers(64)), y(64);
+  const auto ask_for = [&](size_t bytes) {
+    launch("dynamic_reversed", dynamic_reversed, {.grid = {1}, .block = {64}, .shared_bytes = bytes},
+           x.data(), y.data());
+  };
+  EXPECT_NO_THROW(ask_for(227 << 10));
+  EXPECT_THAT([&] { ask_for((227 << 10) + 1); },
+              ThrowsMessage<Fault>(AllOf(HasSubstr("kernel dynamic_reversed"), HasSubstr("shared memory"))));
+}
+
+__global__ void both_kinds_of_shared(float* y) {
+  y[threadIdx.x] = block_shared<Scratch>().v[0] = *dynamic_shared<float>() = 1.0f;
+}
+
+TEST_F(Emulator, FixedAndDynamicSharedMemoryShareABlocks) {
+  const Buffer<float> y(64);
+  EXPECT_THAT(
+      [&] {
+        launch("both_kinds_of_shared", both_kinds_of_shared,
+               {.grid = {1}, .block = {1}, .shared_bytes = 227 << 10}, y.data());
+      },
+      ThrowsMessage<Fault>(HasSubstr("256 bytes of shared memory")));
+}
+
 __global__ void missing_barrier(const float* x, float* y) {
   Scratch& scratch = block_shared<Scratch>();
   scratch.v[threadIdx.x] = x[threadIdx.x];
