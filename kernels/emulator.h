@@ -4,7 +4,7 @@
 //   barrier changes the result in one of them;
 // - fresh memory, global and shared, holds NaN of a kind of its own, which results computed from it keep;
 // - a barrier or warp operation that not all its threads reach, and a shuffle from a lane that does not take part,
-//   stop the launch with kernel, block and thread.
+//   stop the launch with kernel, block and thread; so does more shared memory than a block has.
 //
 // Includes no header of the project but for errors thrown as std::runtime_error; used through kernels/device.cuh.
 #pragma once
