@@ -137,7 +137,8 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   if (threadIdx.y != 0 || !live) return;
   const double rows = static_cast<double>(arguments.rows);
   const double mean = shift + sums[0] / rows;
-  write_moments(arguments, c, mean, variance_of(sums[1] - sums[0] * sums[0] / rows, arguments.rows));
+  const double variance = variance_of(sums[1] - sums[0] * sums[0] / rows, arguments.rows);
+  write_moments(arguments, c, mean, variance, inv_std_of(variance, arguments.epsilon));
 }
 
 struct Normalize {

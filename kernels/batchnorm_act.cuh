@@ -40,11 +40,11 @@ __device__ __forceinline__ float inv_std_of(double variance, float epsilon) {
 
 /// Writes what training leaves of channel c.
 __device__ __forceinline__ void write_moments(const BatchnormActTrainArguments& arguments, int64_t c,
-                                              double mean, double variance) {
+                                              double mean, double variance, float inv_std) {
   const double rows = static_cast<double>(arguments.rows);
   const double momentum = static_cast<double>(arguments.momentum);
   arguments.mean[c] = static_cast<float>(mean);
-  arguments.inv_std[c] = inv_std_of(variance, arguments.epsilon);
+  arguments.inv_std[c] = inv_std;
   const auto update = [&](float* running, double now) {
     *running = static_cast<float>((1.0 - momentum) * static_cast<double>(*running) + momentum * now);
   };

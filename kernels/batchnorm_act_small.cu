@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(kSmallBlock)
     store_eight<kPacked>(y + at, v, rows.count);
     if (relu) arguments.mask[mask_byte<kPacked>(at, arguments.channels)] = bits;
   });
-  if (has_channel) write_moments(arguments, c, mean, variance);
+  if (has_channel) write_moments(arguments, c, mean, variance, shared.inv_std[thread]);
 }
 
 template <typename T>

@@ -329,8 +329,10 @@ class Block {
       fibers_[t]->start(work);
     }
     for (auto& [key, storage] : shared_) poison(storage.data(), storage.size(), kSharedKind);
-    if (dynamic_.size() != launch.shared_bytes) dynamic_.resize(launch.shared_bytes);
-    check_shared_bytes();
+    if (dynamic_.size() != launch.shared_bytes) {
+      dynamic_.resize(launch.shared_bytes);
+      check_shared_bytes();
+    }
     poison(dynamic_.data(), dynamic_.size(), kSharedKind);
   }
 

@@ -54,6 +54,14 @@ struct Layer {
   int64_t rows() const { return arguments.x.elements() / channels(); }
 };
 
+/// Copies on the device: training updates the running statistics in place.
+Backend::BatchnormActArguments arguments_on(Device device, const Layer& layer) {
+  const auto copy = [&](const Tensor& t) { return t.defined() ? t.clone().to(device) : Tensor(); };
+  return {copy(layer.arguments.x),           copy(layer.arguments.gamma),
+          copy(layer.arguments.beta),        copy(layer.arguments.running_mean),
+          copy(layer.arguments.running_var), copy(layer.arguments.residual)};
+}
+
 struct Results {
   Backend::BatchnormActForward forward;
   Tensor running_mean, running_var, evaluated;
@@ -76,18 +84,14 @@ struct Results {
 
 Results run(const Layer& layer, Device device) {
   Backend& on = backend(device);
-  Backend::BatchnormActArguments arguments;
-  const auto copy = [&](const Tensor& t) { return t.defined() ? t.clone().to(device) : Tensor(); };
-  arguments = {copy(layer.arguments.x),           copy(layer.arguments.gamma),
-               copy(layer.arguments.beta),        copy(layer.arguments.running_mean),
-               copy(layer.arguments.running_var), copy(layer.arguments.residual)};
+  const Backend::BatchnormActArguments arguments = arguments_on(device, layer);
   Results results;
   results.evaluated = on.batchnorm_act_eval(arguments, layer.options);
   results.forward = on.batchnorm_act_train(arguments, layer.options);
   results.running_mean = arguments.running_mean;
   results.running_var = arguments.running_var;
   results.backward =
-      on.batchnorm_act_backward(copy(layer.dy), {},
+      on.batchnorm_act_backward(layer.dy.to(device), {},
                                 {arguments.x, arguments.gamma, results.forward.mean, results.forward.inv_std,
                                  results.forward.mask, arguments.residual.defined()});
   return results;
@@ -168,15 +172,12 @@ TEST_P(BatchnormActCuda, BackwardOfTwoPartsIsThatOfTheirSum) {
   if (!GetParam().relu || !GetParam().residual) GTEST_SKIP() << "comes in one part";
   const Layer layer(GetParam());
   Backend& on = backend(Device::cuda);
-  const auto copy = [](const Tensor& t) { return t.to(Device::cuda); };
-  Backend::BatchnormActArguments arguments{
-      copy(layer.arguments.x),           copy(layer.arguments.gamma),
-      copy(layer.arguments.beta),        copy(layer.arguments.running_mean),
-      copy(layer.arguments.running_var), copy(layer.arguments.residual)};
+  const Backend::BatchnormActArguments arguments = arguments_on(Device::cuda, layer);
   const auto forward = on.batchnorm_act_train(arguments, layer.options);
   const Backend::BatchnormActSaved saved{arguments.x,     arguments.gamma, forward.mean,
                                          forward.inv_std, forward.mask,    true};
-  const Tensor dy = copy(layer.dy), more = copy(normal(layer.dy.shape(), 8, layer.dy.dtype()));
+  const Tensor dy = layer.dy.to(Device::cuda),
+               more = normal(layer.dy.shape(), 8, layer.dy.dtype()).to(Device::cuda);
   const auto bits = [](const Backend::BatchnormActBackward& backward) {
     std::vector<std::vector<uint8_t>> all;
     for (const Tensor& t : {backward.dx, backward.dresidual, backward.dgamma, backward.dbeta})
@@ -312,11 +313,7 @@ TEST_F(BatchnormActCudaDetails, LayersOfManySizesAreCapturedTogether) {
     std::vector<Backend::BatchnormActArguments> arguments;
     std::vector<Tensor> captured;
     for (const int64_t rows : {2048, 64, 700}) {
-      const Layer layer({{rows, 16}, dtype, true, true});
-      const auto copy = [](const Tensor& t) { return t.to(Device::cuda); };
-      arguments.push_back({copy(layer.arguments.x), copy(layer.arguments.gamma), copy(layer.arguments.beta),
-                           copy(layer.arguments.running_mean), copy(layer.arguments.running_var),
-                           copy(layer.arguments.residual)});
+      arguments.push_back(arguments_on(Device::cuda, Layer({{rows, 16}, dtype, true, true})));
       captured.push_back(Tensor::zeros({rows, 16}, dtype, Device::cuda));
     }
     const auto launch = on.capture([&] {
@@ -333,11 +330,7 @@ TEST_F(BatchnormActCudaDetails, LayersOfManySizesAreCapturedTogether) {
 TEST_F(BatchnormActCudaDetails, EvaluationTakesOneRowOrNone) {
   for (const int64_t channels : {1, 7, 8, 300}) {
     const Layer layer({{1, channels}});
-    const auto upload = [](const Tensor& t) { return t.to(Device::cuda); };
-    const Backend::BatchnormActArguments arguments{
-        upload(layer.arguments.x),           upload(layer.arguments.gamma),
-        upload(layer.arguments.beta),        upload(layer.arguments.running_mean),
-        upload(layer.arguments.running_var), upload(layer.arguments.residual)};
+    const Backend::BatchnormActArguments arguments = arguments_on(Device::cuda, layer);
     expect_near(values_of(backend(Device::cuda).batchnorm_act_eval(arguments, layer.options)),
                 values_of(backend(Device::cpu).batchnorm_act_eval(layer.arguments, layer.options)), 1e-6,
                 1e-6, "y");
