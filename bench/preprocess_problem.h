@@ -5,6 +5,7 @@
 
 #include "bench/harness.h"
 #include "bench/limits.h"
+#include "data/colormap.h"
 #include "engine/op_options.h"
 #include "tests/op_case_builders.h"
 
@@ -15,6 +16,7 @@ struct PreprocessProblem {
   DType dtype;
   std::string name;  ///< of the fusion
   test::PreprocessCase sizes;
+  bool any_colours = false;  ///< random ones, in place of the RxRx1 colormap's
 };
 
 struct PreprocessInputs {
@@ -43,7 +45,8 @@ inline PreprocessInputs draw(const PreprocessProblem& p) {
     inputs.options.linear_bias = random_tensor({fused}, DType::f32, p.device);
   } else if (sizes.fusion == Fusion::colormap) {
     fused = 3;
-    inputs.options.colormap = random_bytes({channels, 256, 3}, p.device);
+    inputs.options.colormap = ColourTable(p.any_colours ? random_bytes({channels, 256, 3}, p.device)
+                                                        : Colormap::rxrx1().table().to(p.device));
   }
   inputs.y = Tensor::empty({sizes.images[0], sizes.crop_height, sizes.crop_width, fused}, p.dtype, p.device);
   return inputs;
@@ -73,6 +76,7 @@ inline std::vector<PreprocessProblem> preprocess_problems(Device device, DType d
           {device, dtype, "none", sized({sites, 512, 512, 6}, 2, 224, Fusion::none)},
           {device, dtype, "colormap", sized({2, 64, 64, 6}, 1, 48, Fusion::colormap)},
           {device, dtype, "colormap", sized({sites, 512, 512, 6}, 1, 256, Fusion::colormap)},
+          {device, dtype, "any_colours", sized({sites, 512, 512, 6}, 1, 256, Fusion::colormap), true},
           {device, dtype, "linear", sized({2, 64, 64, 6}, 1, 48, Fusion::linear)},
           {device, dtype, "linear", sized({sites, 512, 512, 6}, 1, 256, Fusion::linear)}};
 }

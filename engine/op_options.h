@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "engine/colour_table.h"
 #include "engine/tensor.h"
 
 namespace cytograd {
@@ -65,7 +66,7 @@ struct PreprocessOptions {
   static constexpr int64_t kMaxChannels = 8;
 
   Fusion fusion = Fusion::none;
-  Tensor colormap{};       ///< u8 [C, 256, 3]: a channel's value to its share of RGB; for Fusion::colormap
+  ColourTable colormap{};  ///< of C channels; for Fusion::colormap
   Tensor linear_weight{};  ///< f32 [K, C]: fused = weight * v + bias; for Fusion::linear
   Tensor linear_bias{};    ///< f32 [K]
   int64_t shrink = 1;

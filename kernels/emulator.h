@@ -204,6 +204,18 @@ inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
     result |= static_cast<unsigned>(bytes >> (8 * (selector >> (4 * i) & 7u)) & 0xffu) << (8 * i);
   return result;
 }
+/// a * b + c, rounded once, towards 0.
+inline float __fmaf_rz(float a, float b, float c) {
+  const double product = static_cast<double>(a) * static_cast<double>(b);  // exactly
+  const double other = c, sum = product + other;
+  const double added = sum - product;
+  const double error = (product - (sum - added)) + (other - added);  // product + other - sum, exactly
+  const auto nearest = static_cast<float>(sum);
+  const double beyond = (static_cast<double>(nearest) - sum) - error;
+  return nearest > 0.0f ? (beyond > 0.0 ? std::nextafter(nearest, 0.0f) : nearest)
+                        : (beyond < 0.0 ? std::nextafter(nearest, 0.0f) : nearest);
+}
+inline float __saturatef(float v) { return v > 0.0f ? std::min(v, 1.0f) : 0.0f; }  // a NaN is 0
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
 inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
 inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {

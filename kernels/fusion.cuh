@@ -220,6 +220,75 @@ struct ColouredPixels {
   static constexpr int32_t offset = 0;
 };
 
+/// The same of six channels whose colours are ramps, shrink 1 or 2, without the table, in whose banks a warp's lookups
+/// meet: rgb + x * colour, rounded down to a whole number, is rgb and the whole part of x * colour.
+struct RampedSix : SixChannels {
+  static constexpr int kValues = 3;
+
+  __device__ RampedSix(const FusedImages& images, const Table&, int group)
+      : SixChannels(images, {}, group), ramp(images.ramp) {}
+
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read(const uint8_t* first, Index apart, Index pitch,
+                                       Value (&v)[kPixels][kValues]) const {
+    read_lifted<kShrink>(first, apart, pitch, v);
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+      for (int k = 0; k < kValues; ++k) v[p][k] -= kLift;
+    }
+  }
+
+  template <int kShrink, int kPixels, typename Index>
+  __device__ __forceinline__ void read_lifted(const uint8_t* first, Index apart, Index pitch,
+                                              Value (&v)[kPixels][kValues]) const {
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+      for (int k = 0; k < kValues; ++k) v[p][k] = kLift;
+    }
+#pragma unroll 1
+    for (int i = 0; i < kShrink; ++i) {  // one row at once, by the registers
+#pragma unroll
+      for (int j = 0; j < kShrink; ++j) {
+        Value raw[kPixels][channels];
+        SixChannels::read_lifted<1>(first + i * pitch + j * channels, apart, pitch, raw);
+#pragma unroll
+        for (int p = 0; p < kPixels; ++p) add_colours(raw[p], v[p]);
+      }
+    }
+  }
+
+  /// SixChannels::read_planes of red, green and blue.
+  template <typename Index>
+  __device__ __forceinline__ void read_planes(const uint8_t* first, Index apart,
+                                              uint32_t (&plane)[kValues]) const {
+    Value v[4][kValues];
+    read_lifted<1>(first, apart, Index{0}, v);
+#pragma unroll
+    for (int k = 0; k < kValues; ++k)
+      plane[k] =
+          __byte_perm(__byte_perm(v[0][k], v[1][k], 0x40), __byte_perm(v[2][k], v[3][k], 0x40), 0x5410);
+  }
+
+ private:
+  __device__ __forceinline__ void add_colours(const Value (&raw)[channels], Value (&v)[kValues]) const {
+    const float lift = __uint_as_float(kLift);  // beside it, a float's unit is 1
+    float rgb[kValues] = {lift, lift, lift};
+#pragma unroll
+    for (int c = 0; c < channels; ++c) {
+      const float scale = ramp[c].scale;
+      const float x = __saturatef(fmaf(__uint_as_float(raw[c]), scale, -lift * scale));  // rounded once
+#pragma unroll
+      for (int k = 0; k < kValues; ++k) rgb[k] = __fmaf_rz(x, ramp[c].colour[k], rgb[k]);
+    }
+#pragma unroll
+    for (int k = 0; k < kValues; ++k) v[k] += __float_as_uint(fminf(rgb[k], lift + 255.0f)) - kLift;
+  }
+
+  const FusedImages::Ramp* ramp;  // the kernel's argument: what is read of it takes no register
+};
+
 /// bias + weight * (mean of the box): a group is up to four fused channels, which share what is read.
 struct MixedPixels {
   struct alignas(16) Table {
@@ -353,6 +422,7 @@ void dispatch_fusion(const FusedImages& images, bool results_aligned, const F& f
       if (in_words(images) && results_aligned) return f(FusionTag<SixChannels>{});
       return f(FusionTag<PlainPixels>{});
     case FusionKind::colormap:
+      if (in_words(images) && images.ramps == images.channels) return f(FusionTag<RampedSix>{});
       return f(FusionTag<ColouredPixels>{});
     case FusionKind::linear:
       if (in_words(images) && images.fused <= MixedSix::kValues) return f(FusionTag<MixedSix>{});

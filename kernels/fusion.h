@@ -36,6 +36,14 @@ struct FusedImages {
   FusionKind fusion = FusionKind::none;
   int64_t rows = 0;  ///< of a crop, in shrunk pixels
   int64_t columns = 0;
+  /// What a value v of a channel adds, where `colormap` is of such channels: floor(x * colour) with x = min(1, v * scale),
+  /// rounded once.
+  struct Ramp {
+    float scale;
+    float colour[3];
+  };
+  Ramp ramp[kMaxImageChannels] = {};
+  int32_t ramps = 0;  ///< their number: `channels`, or 0
 };
 
 }  // namespace cytograd

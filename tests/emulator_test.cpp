@@ -141,6 +141,29 @@ TEST_F(Emulator, BytesAndSumsOf64Bits) {
   EXPECT_EQ(total.values()[0], (3ull << 40) + 7);
 }
 
+__global__ void towards_zero(float* out) {
+  const float lift = 8388608.0f;  // 2^23
+  out[0] = __fmaf_rz(0.5f, 3.0f, lift) - lift;
+  out[1] = __fmaf_rz(0.99999994f, 2.0f, lift + 5.0f) - lift;  // 1.9999999
+  out[2] = __fmaf_rz(1.0f, 2.0f, lift) - lift;
+  out[3] = __fmaf_rz(-0.5f, 3.0f, -lift) + lift;
+  out[4] = __fmaf_rz(0x1p-60f, 0x1p-60f, -1.0f);  // just above -1, where the sum in f64 is -1
+  out[5] = __fmaf_rz(0x1p-60f, -0x1p-60f, 1.0f);
+  out[6] = __fmaf_rz(0x1p-60f, 0x1p-60f, 1.0f);
+  out[7] = __fmaf_rz(3e38f, 2.0f, 0.0f);
+  out[8] = __saturatef(-0.5f);
+  out[9] = __saturatef(0.25f);
+  out[10] = __saturatef(1.5f);
+  out[11] = __saturatef(std::nanf(""));
+}
+
+TEST_F(Emulator, RoundsTowardsZeroAndSaturates) {
+  const Buffer<float> out(12);
+  launch("towards_zero", towards_zero, {.grid = {1}, .block = {1}}, out.data());
+  EXPECT_THAT(out.values(), testing::ElementsAre(1.0f, 6.0f, 2.0f, -1.0f, -0.99999994f, 0.99999994f, 1.0f,
+                                                 std::numeric_limits<float>::max(), 0.0f, 0.25f, 1.0f, 0.0f));
+}
+
 struct Scratch {
   float v[64];
 };

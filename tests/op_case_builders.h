@@ -257,7 +257,7 @@ inline OpCase preprocess_case(const std::string& name, const PreprocessCase& siz
       options.linear_weight = in[1].value();
       options.linear_bias = in[2].value();
     }
-    if (sizes.fusion == Fusion::colormap) options.colormap = in[1].value();
+    if (sizes.fusion == Fusion::colormap) options.colormap = ColourTable(in[1].value());
     options.shrink = sizes.shrink;
     options.crop_height = sizes.crop_height;
     options.crop_width = sizes.crop_width;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "data/colormap.h"
 #include "engine/backend.h"
 #include "engine/ops.h"
 #include "kernels/preprocess.h"
@@ -86,7 +87,7 @@ void expect_as_on_cpu(const Tensor& images, const std::vector<View>& views,
 
 void set_fusion(PreprocessOptions& options, Fusion fusion, int64_t channels, int64_t fused = 3) {
   options.fusion = fusion;
-  if (fusion == Fusion::colormap) options.colormap = random_bytes({channels, 256, 3}, 3, 80);
+  if (fusion == Fusion::colormap) options.colormap = ColourTable(random_bytes({channels, 256, 3}, 3, 80));
   if (fusion == Fusion::linear) {
     options.linear_weight = normal({fused, channels}, 4);
     options.linear_bias = normal({fused}, 5);
@@ -171,6 +172,48 @@ TEST_F(PreprocessCuda, SixChannelsInManyTiles) {
       }
     }
   }
+}
+
+// Colours that are ramps need no table: values from 0 to 255, most of whose sums are above 255, and faint ones. Where
+// shrink is 3, pixels are at odd addresses or a byte is off the ramp, the table serves.
+TEST_F(PreprocessCuda, ColourRampsInManyTiles) {
+  const Tensor shares = Colormap::rxrx1().table();
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int64_t shrink : {1, 2, 3}) {
+      for (const uint64_t below : {256, 40}) {
+        for (const Normalization normalization : {Normalization::unit, Normalization::image}) {
+          PreprocessOptions options;
+          options.fusion = Fusion::colormap;
+          options.colormap = ColourTable(shares);
+          ASSERT_EQ(options.colormap.ramps().size(), 6u);
+          options.dtype = dtype;
+          options.shrink = shrink;
+          options.normalization = normalization;
+          options.crop_height = options.crop_width = 75;
+          expect_as_on_cpu(random_bytes({8, 77 * shrink, 79 * shrink + 1, 6}, 19, below),
+                           random_views(8, 3, 5, true), options);
+        }
+      }
+    }
+  }
+}
+
+// Each value of each channel, alone and with all others at their most.
+TEST_F(PreprocessCuda, EveryShareOfTheRamps) {
+  PreprocessOptions options;
+  options.fusion = Fusion::colormap;
+  options.colormap = ColourTable(Colormap::rxrx1().table());
+  options.normalization = Normalization::unit;
+  Tensor images = Tensor::empty({12, 16, 16, 6}, DType::u8);
+  for (int64_t i = 0; i < images.elements(); ++i) {
+    const int64_t image = i / (256 * 6), value = i / 6 % 256, channel = i % 6;
+    images.data<uint8_t>()[i] = static_cast<uint8_t>(channel == image % 6 ? value : image < 6 ? 0 : 255);
+  }
+  std::vector<View> views(12);
+  for (View& view : views) view.gain.fill(255.0f);
+  const auto expected = values_of(preprocess(images, views, options));
+  EXPECT_EQ(values_of(preprocess(images.to(Device::cuda), views, on_cuda(options)).to(Device::cpu)),
+            expected);
 }
 
 // More tiles than the grid has blocks, in one image and in many; more tiles of an image than parts of its statistics.

@@ -69,7 +69,7 @@ Plane reference(const Tensor& images, int64_t n, const View& view, const Preproc
         if (options.fusion == Fusion::linear) value = options.linear_bias.data<float>()[k];
         for (int64_t c = 0; c < channels; ++c) {
           if (options.fusion == Fusion::colormap)
-            value += options.colormap.data<uint8_t>()[(c * 256 + raw(y, x, c)) * 3 + k];
+            value += options.colormap.shares().data<uint8_t>()[(c * 256 + raw(y, x, c)) * 3 + k];
           if (options.fusion == Fusion::linear)
             value +=
                 static_cast<double>(options.linear_weight.data<float>()[k * channels + c]) * raw(y, x, c);
@@ -178,8 +178,9 @@ TEST_P(PreprocessOptionsTest, IsTheReference) {
       options.crop_height = square ? rows - 4 : rows - 2;
       options.crop_width = square ? rows - 4 : columns - 2;
       if (fusion == Fusion::colormap) {
-        options.colormap = random_bytes({channels, 256, 3}, 3);
-        for (int64_t i = 0; i < options.colormap.elements(); ++i) options.colormap.data<uint8_t>()[i] /= 4;
+        Tensor shares = random_bytes({channels, 256, 3}, 3);
+        for (int64_t i = 0; i < shares.elements(); ++i) shares.data<uint8_t>()[i] /= 4;
+        options.colormap = ColourTable(shares);
       }
       if (fusion == Fusion::linear) {
         const int64_t fused = 1 + channels % 4;
@@ -236,7 +237,7 @@ TEST(Preprocess, ColoursSaturateExactly) {
   view.gain.fill(255.0f);
   PreprocessOptions options = unit();
   options.fusion = Fusion::colormap;
-  options.colormap = table;
+  options.colormap = ColourTable(table);
   const Tensor y = preprocess(images, std::vector<View>{view}, options);
   for (const float v : y.to_vector<float>()) ASSERT_EQ(v, 255.0f);
 }

@@ -40,7 +40,7 @@ Tensor result_of(const test::OpCase& c, DType dtype, const Chosen* variant) {
       .dtype = dtype};
   int64_t channels = sizes.images[3];
   if (sizes.fusion == Fusion::colormap) {
-    options.colormap = inputs[1].value();
+    options.colormap = ColourTable(inputs[1].value());
     channels = 3;
   }
   if (sizes.fusion == Fusion::linear) {

@@ -12,8 +12,8 @@ PreprocessOptions checked(const Tensor& images, std::span<const View> views,
   CHECK(static_cast<int64_t>(views.size()) == images.dim(0), "{} views for {}", views.size(), images.shape());
   const int64_t channels = images.dim(3);
   CHECK(channels >= 1 && channels <= PreprocessOptions::kMaxChannels, "images {}", images.shape());
-  CHECK(options.fusion != Fusion::colormap || options.colormap.shape() == Shape({channels, 256, 3}),
-        "images {}, colormap {}", images.shape(), options.colormap.shape());
+  CHECK(options.fusion != Fusion::colormap || options.colormap.shares().shape() == Shape({channels, 256, 3}),
+        "images {}, colormap {}", images.shape(), options.colormap.shares().shape());
   if (options.fusion == Fusion::linear) {
     const Shape& weight = options.linear_weight.shape();
     CHECK(weight.rank() == 2 && weight[1] == channels && weight[0] <= PreprocessOptions::kMaxChannels &&

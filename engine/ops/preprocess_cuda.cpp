@@ -53,8 +53,14 @@ void CudaBackend::preprocess_by(Launcher<PreprocessArguments> launcher, const Te
                      .rows = options.crop_height,
                      .columns = options.crop_width};
   if (options.fusion == Fusion::colormap) {
-    CHECK(options.colormap.device() == Device::cuda);
-    source.colormap = options.colormap.data<uint8_t>();
+    const Tensor& shares = options.colormap.shares();
+    CHECK(shares.device() == Device::cuda);
+    source.colormap = shares.data<uint8_t>();
+    const std::vector<ColourRamp>& ramps = options.colormap.ramps();
+    source.ramps = static_cast<int32_t>(ramps.size());
+    std::transform(ramps.begin(), ramps.end(), source.ramp, [](const ColourRamp& ramp) {
+      return FusedImages::Ramp{ramp.scale, {ramp.colour[0], ramp.colour[1], ramp.colour[2]}};
+    });
   }
   if (options.fusion == Fusion::linear) {
     CHECK(options.linear_weight.device() == Device::cuda && options.linear_bias.device() == Device::cuda);

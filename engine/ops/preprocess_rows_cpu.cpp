@@ -9,7 +9,7 @@ PreprocessRows::PreprocessRows(const PreprocessGeometry& geometry, const Preproc
       fusion_(options.fusion),
       boxed_channels_(options.fusion == Fusion::colormap ? 3 : geometry.channels) {
   if (fusion_ == Fusion::colormap) {
-    const uint8_t* table = options.colormap.data<uint8_t>();
+    const uint8_t* table = options.colormap.shares().data<uint8_t>();
     colours_.resize(static_cast<size_t>(geometry.channels * 256));
     for (size_t i = 0; i < colours_.size(); ++i)
       colours_[i] = table[i * 3] | uint64_t{table[i * 3 + 1]} << 16 | uint64_t{table[i * 3 + 2]} << 32;
