@@ -91,6 +91,9 @@ void* dynamic_storage();
 /// Device memory. `taken` fills [memory, memory + bytes) with NaN and guards what follows up to `reserved`.
 void taken(void* memory, size_t bytes, size_t reserved);
 void given_back(void* memory, size_t reserved);
+/// A copy's source is now at the start of [memory, memory + bytes): if it is the host's, words of it that look like the
+/// NaN above are no sign that a kernel read what nothing had written.
+void copied(const void* memory, const void* source, size_t bytes);
 /// Before the memory goes back to the system: takes the guards away.
 void forget(void* memory, size_t reserved);
 

@@ -3,10 +3,10 @@
 // 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
 // as nvcc 13 compiles them for six channels, with shrink 1 and 2: 5.4 and 9.5 without fusion (9.3 and 17 where a thread
 // has a channel, as with other numbers of channels); 16 and 24 with a linear fusion into three, 24 with shrink 1 where it
-// is of another number of channels; 20 with shrink 1 and a colour map, by a table or by ramps, which take two reads of shared memory a pixel in
-// place of twelve. Beside them a thread takes some 480 for its part of a tile, copies included, where it has 96 elements
-// of six channels in 16 bits. One instruction for each of 100 million elements takes 132 multiprocessors 3.4 us: counted,
-// not yet timed; tiles of 32 x 32, with 28.9 an element in all, reached 52% of a copy.
+// is of another number of channels; 20 with shrink 1 and a colour map, by a table or by ramps, which read shared memory
+// twice a pixel and not twelve times. Beside them a thread takes some 480 for its part of a tile, copies included, where
+// it has 96 elements of six channels in 16 bits. One instruction for each of 100 million elements takes 132
+// multiprocessors 3.4 us: counted, not yet timed; tiles of 32 x 32, with 28.9 an element in all, reached 52% of a copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"

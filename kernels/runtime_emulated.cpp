@@ -57,10 +57,15 @@ void given_back_in_graph(void* memory, size_t reserved) {
 }
 
 void copy(void* destination, const void* source, size_t bytes, Stream) {
-  if (bytes > 0) emulator::queue([=] { std::memcpy(destination, source, bytes); });
+  if (bytes == 0) return;
+  emulator::queue([=] {
+    std::memcpy(destination, source, bytes);
+    emulator::copied(destination, source, bytes);
+  });
 }
 void copy_beside(void* destination, const void* source, size_t bytes) {
   std::memcpy(destination, source, bytes);
+  emulator::copied(destination, source, bytes);
 }
 void fill_zero(void* memory, size_t bytes, Stream) {
   if (bytes > 0) emulator::queue([=] { std::memset(memory, 0, bytes); });

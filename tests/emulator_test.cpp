@@ -267,6 +267,28 @@ TEST_F(Emulator, ReadingMemoryThatNothingWroteIsCaught) {
 
 __global__ void writes_past_the_end(float* y) { y[threadIdx.x] = 1.0f; }
 
+__global__ void sum_bytes(const uint8_t* x, unsigned* sum) {
+  for (int i = 0; i < 8; ++i) sum[0] = (i == 0 ? 0 : sum[0]) + x[i];
+}
+
+// Bright pixels of an image are no NaN of memory that nothing wrote; what a kernel writes there still may be.
+TEST_F(Emulator, BytesOfTheHostMayLookLikeFreshMemory) {
+  for (unsigned kind = 0; kind < 16; ++kind) {
+    const unsigned word = 0x7ff07ff0u | kind | kind << 16;
+    const Buffer<unsigned> x(2), sum(1);
+    const std::vector<unsigned> pixels{1, word};
+    device::copy(x.data(), pixels.data(), 8, nullptr);
+    const auto* bytes = reinterpret_cast<const uint8_t*>(x.data());
+    launch("sum_bytes", sum_bytes, {.grid = {1}, .block = {1}}, bytes, sum.data());
+    EXPECT_EQ(sum.values()[0], 1 + 2 * (0x7f + (0xf0 | kind)));
+  }
+  const Buffer<float> fresh(8), y(8);
+  const std::vector<float> ones(8, 1.0f);
+  device::copy(y.data(), ones.data(), 32, nullptr);
+  EXPECT_THROW(
+      launch("reads_unwritten", reads_unwritten, {.grid = {1}, .block = {8}}, fresh.data(), y.data()), Fault);
+}
+
 TEST_F(Emulator, AnIndexOutOfRangeIsCaught) {
   const Buffer<float> y(31);
   const auto run = [&] {
