@@ -8,7 +8,9 @@ optimizer on inputs that stay the same; cytograd's loading and preprocessing are
 """
 
 import argparse
+import signal
 import statistics
+import sys
 from pathlib import Path
 
 import machine
@@ -49,10 +51,10 @@ class Engine:
     def rates(self):
         return [result["images_per_second"] for result in self.results]
 
-    def summary(self):
+    def summary(self, ours):
         run = {"engine": self.name, "images_per_second": self.rates()}
-        if self.error:
-            run["error"] = self.error
+        if self.error or len(self.results) < max(1, len(ours.results)):
+            run["error"] = self.error or "cut short"
         if self.results:
             first = self.results[0]
             run.update({key: first[key] for key in ("torch", "parameters", "threads") if key in first})
@@ -95,7 +97,7 @@ def report(engine, ours):
     if engine.error:
         line += f"{'; then ' if engine.results else ''}failed: {engine.error}"
     if engine is ours and engine.results:
-        run = engine.summary()
+        run = engine.summary(ours)
         phases = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in run["phases"].items())
         line += f", {run['share_of_limit']:.0%} of the matrix product's rate, {run['peak_mib']:.0f} MiB; ms: {phases}"
     return line
@@ -123,25 +125,29 @@ def main():
     parser.add_argument("--threads", type=int, default=machine.cores())
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what runs is killed, too
     args.steps = {"cpu": args.steps or 20, "cuda": args.steps or 200}
 
     configs = args.config or [parse_config(text) for text in DEFAULT]
     versions = {python: torch_version(python) for python in args.torch}
     context = machine.describe(args.ours, args.threads, any(config["device"] == "cuda" for config in configs))
     rows = []
+    failed = False
     for config in configs:
         found = engines(args, config, versions)
         for _ in range(args.rounds):
             for engine in found:
                 engine.run(args)
-            row = {**config, "channels": args.channels, "runs": [engine.summary() for engine in found]}
-            if args.json:  # after each round: a comparison that is cut short keeps what it has
-                machine.write_json(args.json, {"kind": "train_step", "context": context, "rows": [*rows, row]})
+                row = {**config, "channels": args.channels, "runs": [each.summary(found[0]) for each in found]}
+                if args.json:  # after each run: a comparison that is cut short keeps what it has
+                    machine.write_json(args.json, {"kind": "train_step", "context": context, "rows": [*rows, row]})
         rows.append(row)
+        failed = failed or any(engine.error for engine in found)
         print("{model}, {size} pixels, batch {batch}, {dtype} on {device}:".format(**config))
         for engine in found:
             print(report(engine, found[0]), flush=True)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

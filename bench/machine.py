@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,14 +64,10 @@ def describe(binary, threads, cuda=False):
 def run_json(command, limit, environment=None):
     """The last line of the command's output as JSON; {"error": why} where it fails or takes more than `limit` seconds.
     All processes it has started are killed then."""
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-    )
+    try:
+        process = start(command, environment)
+    except OSError as error:
+        return {"error": str(error)}
     try:
         out, err = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
@@ -82,11 +79,25 @@ def run_json(command, limit, environment=None):
             pass
         process.wait()
     if process.returncode != 0:
-        return {"error": (err.strip().splitlines() or [f"exit code {process.returncode}"])[-1]}
+        print(f"{' '.join(command)}:\n{err}", file=sys.stderr, flush=True)  # all of it, for a log
+        lines = err.strip().splitlines() or [f"exit code {process.returncode}"]
+        named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Compiler)\b|[\w./-]+: error: ", line)]
+        return {"error": (named or lines)[-1]}
     try:
         return json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
         return {"error": "it printed no JSON"}
+
+
+def start(command, environment):
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+    )
 
 
 def write_json(file, content):

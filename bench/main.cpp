@@ -97,13 +97,19 @@ const std::string& flaw_of(const Row& row) {
   return entry->second;
 }
 
-void measure_row(const Row& row, bool smoke, benchmark::State& state) {
+/// Whether all rows that were run could be.
+bool all_ran = true;
+
+void measure_row(const Row& row, bool smoke, benchmark::State& state) try {
   static std::unique_ptr<Session> session;
   for (auto _ : state) {
     if (!session || &session->row() != &row) {
       session.reset();  // its memory goes before the next one's comes
       const std::string& flaw = flaw_of(row);
-      if (!flaw.empty()) return state.SkipWithError(("wrong: " + flaw).c_str());
+      if (!flaw.empty()) {
+        all_ran = false;
+        return state.SkipWithError(("wrong: " + flaw).c_str());
+      }
       if (row.device == Device::cuda && cuda_is_emulated()) {
         Stopwatch watch(row.device, false);
         watch.seconds(watch.prepare(row.make().run));
@@ -113,6 +119,10 @@ void measure_row(const Row& row, bool smoke, benchmark::State& state) {
     }
     session->measure(state, limits_of(row.device, row.dtype, smoke));
   }
+} catch (const std::exception& error) {
+  all_ran = false;  // the rows before it, and those after it, have their figures
+  fmt::print(stderr, "{}: {}\n", name_of(row), error.what());
+  state.SkipWithError(error.what());
 }
 
 int run(int argc, char** argv) {
@@ -145,7 +155,7 @@ int run(int argc, char** argv) {
   for (const auto& [key, value] : context(smoke)) benchmark::AddCustomContext(key, value);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  return 0;
+  return all_ran ? 0 : 1;
 }
 
 }  // namespace

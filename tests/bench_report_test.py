@@ -17,6 +17,7 @@ from pathlib import Path
 BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 import report  # noqa: E402
+from reporting import json_node  # noqa: E402
 
 NAME = "batchnorm_act/train_8x28x28x128/forward/f32/cpu/production"
 CONTEXT = {
@@ -229,6 +230,17 @@ class TrainSteps(Case):
             self.assertAlmostEqual(end, float(following["x"]), delta=0.2)
         self.assertIn(["step", "engine", "load", "forward", "backward", "other"], page.rows)
         self.assertIn("400 ms", page.texts)
+
+
+class StoppedRun(Case):
+    def test_rows_of_a_benchmark_that_was_stopped_are_kept(self):
+        whole = json.dumps(benchmarks(repetitions([10, 11, 12])), indent=2).encode()
+        start = whole.rindex(b"    {")
+        for end, rows in ((start, 2), (start + 5, 2), (len(whole) - 8, 2), (len(whole) - 6, 3), (len(whole), 3)):
+            file = self.file("stopped.json", whole[:end])
+            code, _, error = self.run_report(file, "--out", self.out)
+            self.assertEqual(code, 0, error)
+            self.assertEqual(len(json_node.load(file).value["benchmarks"]), rows, end)
 
 
 class WrongInput(Case):

@@ -47,6 +47,7 @@ for program in "$build/cytograd" "$build"/*_bench; do
   strip -o "$bundle/build/cuda/$(basename "$program")" "$program"
 done
 for test in "$build"/tests/*_test; do
+  [ -f "$root/tests/$(basename "$test").cpp" ] || continue  # of a source that is no more
   strip -o "$bundle/build/cuda/tests/$(basename "$test")" "$test"
 done
 machines='libc|libm|libmvec|librt|libdl|libpthread|libresolv|libstdc\+\+|libgcc_s'

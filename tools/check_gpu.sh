@@ -3,13 +3,16 @@
 # compute-sanitizer; every kernel's rate; the training step beside PyTorch's; training on real images. Logs and JSON go
 # to a folder. Parts fail by themselves; the last lines say which did.
 #
-#   tools/check_gpu.sh [--build build/cuda] [--out build/gpu] [--torch python3] [--only REGEX] [PART ...]
+#   tools/check_gpu.sh [--build build/cuda] [--out build/gpu] [--torch python3] [--only REGEX] [--quick] [--seconds N]
+#                      [PART ...]
 #
 # Parts, without which all but `compile` run: tests, sanitize, kernels, steps, train; compile, the steps beside
 # torch.compile alone, a configuration a process. `--only`: those tests, benchmarks (by their file's name) and
-# configurations (such as resnet50:224:256:bf16:cuda) that the expression matches; `train` runs whole. Folders are
-# relative to the caller's. CYTOGRAD_SAMPLES=<folder> has the real images, without which `train` fails; `--torch` is a
-# Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that cannot build.
+# configurations (such as resnet50:224:256:bf16:cuda) that the expression matches; `train` runs whole. `--quick`: no
+# variants of kernels, three repetitions, one round of steps. `--seconds`: of all together, after which what runs is
+# stopped and the rest is not begun. Folders are relative to the caller's. CYTOGRAD_SAMPLES=<folder> has the real images,
+# without which `train` fails; `--torch` is a Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that
+# cannot build.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,15 +20,20 @@ build=$root/build/cuda
 out=$root/build/gpu
 torch=python3
 only=.
+seconds=86400
+rows=(--benchmark_filter=/cuda/)
+rounds=(5 2)  # of steps, of compile
 parts=()
 wrong() { echo "check_gpu.sh: $1" >&2; exit 2; }
 while [ $# -gt 0 ]; do
-  case $1 in --*) [ $# -gt 1 ] || wrong "what does $1 take?" ;; esac
+  case $1 in --quick) ;; --*) [ $# -gt 1 ] || wrong "what does $1 take?" ;; esac
   case $1 in
+    --quick) rows=(--benchmark_filter=/cuda/production --benchmark_repetitions=3); rounds=(1 1); shift ;;
     --build) build=$(realpath -m -- "$2"); shift 2 ;;
     --out) out=$(realpath -m -- "$2"); shift 2 ;;
     --torch) torch=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
+    --seconds) [[ $2 =~ ^[1-9][0-9]*$ ]] || wrong "--seconds $2"; seconds=$2; shift 2 ;;
     tests | sanitize | kernels | steps | compile | train) parts+=("$1"); shift ;;
     *) wrong "unknown part or option $1" ;;
   esac
@@ -35,8 +43,8 @@ done
 [ $? -lt 2 ] || wrong "--only $only is no regular expression"
 [ -z "${CYTOGRAD_SAMPLES:-}" ] || export CYTOGRAD_SAMPLES=$(realpath -m -- "$CYTOGRAD_SAMPLES")
 case $torch in */*) torch=$(realpath -s -m -- "$torch") ;; esac  # a virtual environment's is a link
-mkdir -p "$out"
-cd "$root"
+mkdir -p "$out" && [ -w "$out" ] || wrong "$out cannot be written to"
+cd "$root" || exit 1
 if [ ! -x "$build/cytograd" ]; then
   [ "$build" = "$root/build/cuda" ] && [ -f CMakePresets.json ] || wrong "$build has no cytograd"
   cmake --preset cuda >"$out/build.log" && cmake --build --preset cuda >>"$out/build.log" || exit 1
@@ -51,17 +59,35 @@ if [ -d "$build/lib" ]; then
   [ -n "${CYTOGRAD_SAMPLES:-}" ] || [ ! -d samples ] || export CYTOGRAD_SAMPLES=$root/samples
 fi
 
+# Tests skip what needs a GPU where none can be used, and benchmarks have no rows of it.
+gpu=$("$build/cytograd" devices 2>&1)
+[[ $gpu =~ (^|$'\n')cuda\ +([^$'\n']+) && ${BASH_REMATCH[2]} != none* ]] || wrong "no GPU can be used: $gpu"
+echo "${BASH_REMATCH[2]}"
+
 failed=()
 ran=0
+running=
+# `timeout` has a process group of its own, which whoever stops this script does not reach.
+trap '[ -z "$running" ] || kill "$running"; wait; exit 143' TERM INT HUP
 # step NAME SECONDS COMMAND...: runs it, with a log of its own.
 step() {
-  local name=$1 limit=$2 start=$SECONDS status
+  local name=$1 limit=$2 start=$SECONDS left=$((seconds - SECONDS)) status
   shift 2
-  timeout "$limit" "$@" >"$out/$name.log" 2>&1
-  status=$?
   ran=$((ran + 1))
-  [ $status -eq 0 ] || failed+=("$name")
+  if [ $left -le 0 ]; then
+    failed+=("$name")
+    echo "$name: not begun, $seconds s are over"
+    return
+  fi
+  timeout -k 10 $((limit < left ? limit : left)) "$@" >"$out/$name.log" 2>&1 &
+  running=$!
+  wait "$running"
+  status=$?
+  running=
   echo "$name: exit $status, $((SECONDS - start)) s"
+  [ $status -eq 0 ] && return
+  failed+=("$name")
+  tail -n 12 "$out/$name.log" | cut -c 1-300 | sed 's/^/    /'
 }
 
 # wanted WORD: whether --only names it, a file by its name.
@@ -98,8 +124,7 @@ run_kernels() {
   local bench
   for bench in batchnorm_act channel_sums conv2d elementwise linear optimizer pool preprocess softmax_cross_entropy; do
     wanted "${bench}_bench" || continue
-    step "$bench" 1800 "$build/${bench}_bench" --benchmark_filter=/cuda/ --benchmark_out_format=json \
-      --benchmark_out="$out/$bench.json"
+    step "$bench" 1800 "$build/${bench}_bench" "${rows[@]}" --benchmark_out_format=json --benchmark_out="$out/$bench.json"
   done
 }
 
@@ -115,14 +140,15 @@ compare_steps() {  # NAME OPTION...
 run_steps() {
   local chosen=() config
   for config in "${configs[@]}"; do wanted "$config" && chosen+=(--config "$config"); done
-  [ ${#chosen[@]} -eq 0 ] || compare_steps train_step "${chosen[@]}"
+  [ ${#chosen[@]} -eq 0 ] || compare_steps train_step --rounds "${rounds[0]}" "${chosen[@]}"
 }
 
 # To compile a ResNet-50 takes PyTorch a minute and a half.
 run_compile() {
   local config
   for config in "${configs[@]}"; do
-    wanted "$config" && compare_steps "compile_${config//:/_}" --compile default --no-autotune --rounds 2 --config "$config"
+    wanted "$config" && compare_steps "compile_${config//:/_}" --compile default --no-autotune --rounds "${rounds[1]}" \
+      --config "$config"
   done
 }
 
