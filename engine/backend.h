@@ -30,7 +30,12 @@ class Backend {
   /// queues now. Each call computes on the same tensors, so that `work` reads what changes from tensors made before and
   /// leaves results in such; it must not wait for the device. The function lives no longer than the backend.
   virtual std::function<void()> capture(const std::function<void()>& work) = 0;
+  /// Runs work that comes seldom, such as the smaller last batch of an epoch: in memory of captured work, which is idle
+  /// meanwhile, and without measuring algorithms for its sizes. Throws CheckError where a tensor that `work` makes
+  /// outlives it.
+  virtual void run_aside(const std::function<void()>& work) = 0;
 
+  /// Throws Error where options exclude each other.
   virtual void set_options(const DeviceOptions& options) = 0;
 
   // Memory. Shapes and types agree.
@@ -43,8 +48,8 @@ class Backend {
   /// pinned. Threads may ask for it at once.
   virtual Tensor staging(const Shape& shape, DType dtype) = 0;
   /// A host tensor on the device, for batches that follow each other: on a GPU the copy runs beside the computation
-  /// queued before it, from pinned memory; what is not staged is copied there first. The result is overwritten by the second upload after this one, once what
-  /// was queued until the next upload has read it.
+  /// queued before it, from pinned memory; what is not staged is copied there first. The result is overwritten by the
+  /// second upload after this one, once what was queued until the next upload has read it.
   virtual Tensor upload(const Tensor& host) = 0;
   /// Begins to copy f32 tensors of this device to the host, to look at them later: the function it returns waits for
   /// that copy alone, and gives their elements, one tensor's after another's. It lives no longer than the backend.

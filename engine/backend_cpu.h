@@ -19,6 +19,7 @@ class CpuBackend final : public Backend {
   BufferPool& pool() override { return pool_; }
   void synchronize() override {}
   std::function<void()> capture(const std::function<void()>& work) override { return work; }
+  void run_aside(const std::function<void()>& work) override { work(); }
   void set_options(const DeviceOptions&) override {}
 
   void fill(Tensor& x, float value) override;

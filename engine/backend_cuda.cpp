@@ -28,10 +28,12 @@ std::function<void()> CudaBackend::capture(const std::function<void()>& work) {
     Capturing(CudaBackend& b, std::vector<Tensor>& constants) : backend(b) {
       backend.current_pool_ = &backend.graph_pool_;
       backend.captured_constants_ = &constants;
+      backend.graph_pool_.set_spare(nullptr);  // memory does not go back to the system within a capture
     }
     ~Capturing() {
       backend.current_pool_ = &backend.pool_;
       backend.captured_constants_ = nullptr;
+      backend.graph_pool_.set_spare(&backend.pool_);  // graphs use what their own pool caches
     }
   };
   CHECK(captured_constants_ == nullptr, "work is captured within captured work");
@@ -44,7 +46,32 @@ std::function<void()> CudaBackend::capture(const std::function<void()>& work) {
   return [this, captured] { captured->graph->launch(stream()); };
 }
 
-void CudaBackend::set_options(const DeviceOptions& options) { libraries_->set_options(options); }
+void CudaBackend::run_aside(const std::function<void()>& work) {
+  struct Aside {
+    CudaBackend& backend;
+    explicit Aside(CudaBackend& b) : backend(b) {
+      backend.current_pool_ = &backend.graph_pool_;
+      backend.libraries_->set_measuring(false);
+    }
+    ~Aside() {
+      backend.current_pool_ = &backend.pool_;
+      backend.libraries_->set_measuring(true);
+    }
+  };
+  CHECK(current_pool_ == &pool_, "work is run aside within captured work or other work aside");
+  const size_t before = graph_pool_.statistics().bytes_in_use;
+  {
+    const Aside aside(*this);
+    work();
+  }
+  CHECK(graph_pool_.statistics().bytes_in_use == before, "a tensor outlives the work that was run aside");
+}
+
+void CudaBackend::set_options(const DeviceOptions& options) {
+  if (options.deterministic && options.autotune)
+    fail("measured algorithms differ from run to run: a device is deterministic or autotuned, not both");
+  libraries_->set_options(options);
+}
 
 ElementType element_type(DType dtype) {
   switch (dtype) {

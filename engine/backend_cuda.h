@@ -44,6 +44,7 @@ class CudaBackend final : public Backend {
   BufferPool& pool() override { return *current_pool_; }
   void synchronize() override { device::synchronize(stream()); }
   std::function<void()> capture(const std::function<void()>& work) override;
+  void run_aside(const std::function<void()>& work) override;
   void set_options(const DeviceOptions& options) override;
   device::Stream stream() const { return stream_.get(); }
 

@@ -6,19 +6,21 @@
 #include <map>
 #include <memory_resource>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 namespace cytograd {
 
 struct PoolStatistics {
-  size_t bytes_in_use = 0;
+  size_t bytes_in_use = 0;         ///< as asked for, rounded up
   size_t peak_bytes_in_use = 0;    ///< since the start or reset_peak()
-  size_t bytes_reserved = 0;       ///< in use and cached
+  size_t bytes_reserved = 0;       ///< of all buffers, in use and cached
   int64_t system_allocations = 0;  ///< calls of the upstream resource so far
 };
 
-/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (at most 12.5% waste), and a freed
-/// buffer serves the next request of its size class.
+/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (at most 12.5% waste). A freed buffer serves
+/// the next request of its size class, or, where that has none, of a class down to half of it: batches of many sizes
+/// share what the largest takes.
 class BufferPool {
  public:
   static constexpr size_t kAlignment = 64;
@@ -35,24 +37,36 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  /// At least `bytes`, aligned to kAlignment. Throws what the upstream resource throws when memory is
-  /// exhausted.
+  /// At least `bytes`, aligned to kAlignment. Where the upstream resource is exhausted, it first gets back what the
+  /// spare pool caches; then any cached buffer that is large enough will do. Throws what the upstream resource throws.
   void* allocate(size_t bytes);
   /// `bytes` as given to allocate.
   void deallocate(void* pointer, size_t bytes) noexcept;
 
   /// Gives every cached buffer back to the upstream resource.
   void trim() noexcept;
+  /// At first the pool itself; null: none. Another one has the same upstream resource, and outlives this.
+  void set_spare(BufferPool* pool);
   PoolStatistics statistics() const;
   void reset_peak();
 
  private:
+  struct Buffer {
+    void* pointer = nullptr;
+    size_t size = 0;
+  };
   static size_t size_class(size_t bytes);
+  Buffer take(size_t size);
+  Buffer take_cached(size_t least, size_t most);
+  Buffer take_new(size_t size);
+  void give_cached_back() noexcept;
 
   std::pmr::memory_resource& upstream_;
   Hooks hooks_;
+  BufferPool* spare_ = this;
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<void*>> free_;  // by size class
+  std::map<size_t, std::vector<void*>> free_;  // by size
+  std::unordered_map<void*, size_t> live_;     // what is given out, and its size
   PoolStatistics statistics_;
 };
 

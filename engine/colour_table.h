@@ -19,7 +19,8 @@ struct ColourRamp {
 class ColourTable {
  public:
   ColourTable() = default;
-  /// u8 [C, 256, 3], on the device of the images it is for. Throws CheckError where it is of another type or shape.
+  /// u8 [C, 256, 3], on the device of the images it is for, which is not written from then on. Throws CheckError where it
+  /// is of another type or shape.
   explicit ColourTable(Tensor shares);
 
   bool defined() const { return shares_.defined(); }

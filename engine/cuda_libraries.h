@@ -20,6 +20,8 @@ class CudaLibraries {
   CudaLibraries& operator=(const CudaLibraries&) = delete;
 
   void set_options(const DeviceOptions& options);
+  /// Whether DeviceOptions::autotune measures new convolutions; at first it does.
+  void set_measuring(bool measuring);
   CudnnConvolutions& convolutions();
   CublasLt& products();
 

@@ -92,11 +92,15 @@ struct CudnnConvolutions::State {
   cudnnHandle_t handle = nullptr;
   device::Stream stream = nullptr;
   DeviceOptions options;
+  bool measuring = true;
   std::mutex mutex;
   std::map<Key, Plan> plans;
 
   Plan build(Direction direction, const Arguments& a) const;
-  /// Of plan `index`, which is built for it; infinite where it cannot be.
+  /// Turns to the next plan that works and needs less workspace. Returns whether there is one.
+  static bool choose_smaller(Plan& plan);
+  Tensor workspace_of(Plan& plan) const;
+  /// Of plan `index`, which is built for it; infinite where it cannot be, or there is no memory for it.
   double measured_milliseconds(const Plan& plan, int64_t index, Pack& pack) const;
   void autotune(Plan& plan, Pack& pack, const std::string& what) const;
   void run(Direction direction, const Arguments& a);
@@ -161,6 +165,30 @@ Plan CudnnConvolutions::State::build(Direction direction, const Arguments& a) co
   return plan;
 }
 
+bool CudnnConvolutions::State::choose_smaller(Plan& plan) {
+  fe::graph::Graph& graph = *plan.graph;
+  for (int64_t index = plan.chosen + 1; index < graph.get_execution_plan_count(); ++index) {
+    int64_t bytes = 0;
+    if (graph.build_plan_at_index(index).is_bad() ||
+        graph.get_workspace_size_plan_at_index(index, bytes).is_bad() || bytes >= plan.workspace)
+      continue;
+    plan.chosen = index;
+    plan.workspace = bytes;
+    return true;
+  }
+  return false;
+}
+
+Tensor CudnnConvolutions::State::workspace_of(Plan& plan) const {
+  for (;;) {
+    try {
+      return Tensor::empty({plan.workspace}, DType::u8, Device::cuda);
+    } catch (const std::runtime_error&) {  // there is no such memory
+      if (!choose_smaller(plan)) throw;
+    }
+  }
+}
+
 double CudnnConvolutions::State::measured_milliseconds(const Plan& plan, int64_t index, Pack& pack) const {
   constexpr double kNever = std::numeric_limits<double>::infinity();
   fe::graph::Graph& graph = *plan.graph;
@@ -168,7 +196,12 @@ double CudnnConvolutions::State::measured_milliseconds(const Plan& plan, int64_t
   if (graph.build_plan_at_index(index).is_bad() ||
       graph.get_workspace_size_plan_at_index(index, bytes).is_bad())
     return kNever;
-  Tensor workspace = Tensor::empty({bytes}, DType::u8, Device::cuda);
+  Tensor workspace;
+  try {
+    workspace = Tensor::empty({bytes}, DType::u8, Device::cuda);
+  } catch (const std::runtime_error&) {
+    return kNever;
+  }
   double best = kNever;
   const auto execute = [&] {
     return graph.execute_plan_at_index(handle, pack, workspace.raw(), index).is_good();
@@ -208,9 +241,8 @@ void CudnnConvolutions::State::run(Direction direction, const Arguments& a) {
     return const_cast<void*>(t.raw());
   };  // cuDNN's pack has no const
   Pack pack{{plan.x, address(a.x)}, {plan.w, address(a.w)}, {plan.y, address(a.y)}};
-  if (is_new && options.autotune) autotune(plan, pack, describe(direction, a));
-  Tensor workspace =
-      Tensor::empty({plan.workspace}, DType::u8, Device::cuda);  // ours until the stream has passed
+  if (is_new && options.autotune && measuring) autotune(plan, pack, describe(direction, a));
+  const Tensor workspace = workspace_of(plan);  // ours until the stream has passed
   check(plan.graph->execute_plan_at_index(handle, pack, workspace.raw(), plan.chosen),
         describe(direction, a));
 }
@@ -228,6 +260,11 @@ void CudnnConvolutions::set_options(const DeviceOptions& options) {
   if (options.deterministic != state_->options.deterministic || options.autotune != state_->options.autotune)
     state_->plans.clear();
   state_->options = options;
+}
+
+void CudnnConvolutions::set_measuring(bool measuring) {
+  const std::lock_guard lock(state_->mutex);
+  state_->measuring = measuring;
 }
 
 void CudnnConvolutions::forward(const Arguments& arguments) { state_->run(Direction::forward, arguments); }

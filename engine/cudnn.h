@@ -19,6 +19,7 @@ class CudnnConvolutions {
   CudnnConvolutions& operator=(const CudnnConvolutions&) = delete;
 
   void set_options(const DeviceOptions& options);
+  void set_measuring(bool measuring);  ///< CudaLibraries::set_measuring
 
   /// The tensors of one convolution, x [N, H, W, I], w [O, KH, KW, I], y [N, H', W', O], of one type. The method's own
   /// result is written, the others are read.

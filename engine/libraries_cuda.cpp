@@ -15,6 +15,7 @@ CudaLibraries::CudaLibraries(device::Stream stream) : parts_(std::make_unique<Pa
 CudaLibraries::~CudaLibraries() = default;
 
 void CudaLibraries::set_options(const DeviceOptions& options) { parts_->convolutions.set_options(options); }
+void CudaLibraries::set_measuring(bool measuring) { parts_->convolutions.set_measuring(measuring); }
 CudnnConvolutions& CudaLibraries::convolutions() { return parts_->convolutions; }
 CublasLt& CudaLibraries::products() { return parts_->products; }
 

@@ -12,7 +12,7 @@ namespace cytograd {
 /// How a device goes about its work.
 struct DeviceOptions {
   bool deterministic = false;  ///< only algorithms that give the same bits each time
-  bool autotune = false;       ///< measure the candidates for each new convolution and keep the fastest
+  bool autotune = false;  ///< measure the candidates for each new convolution and keep the fastest: not both
 };
 
 /// Square stride and symmetric zero padding, in pixels.

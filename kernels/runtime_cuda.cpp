@@ -49,6 +49,7 @@ constexpr int kOldestMajor = 8;  // the oldest compute capability that builds ta
 
 void check(cudaError_t status, const char* what, const char* file, int line) {
   if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // what is not sticky is no later call's
   throw std::runtime_error(fmt::format("{}:{}: {}: {} ({})", file, line, what, cudaGetErrorString(status),
                                        cudaGetErrorName(status)));
 }

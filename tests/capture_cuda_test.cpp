@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/backend.h"
+#include "engine/check.h"
 #include "engine/ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/schedules.h"
@@ -53,6 +54,48 @@ TEST_P(Capture, WorkBesideItLeavesItsMemoryAlone) {
   launch();
   EXPECT_EQ(values_of(kept.to(Device::cpu)), before);
   EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(device().add(device().add(x, x), x).to(Device::cpu)));
+}
+
+// Work that is run aside computes in memory which captured work uses at its launches, whatever its sizes.
+TEST_P(Capture, WorkAsideTakesNoMemoryOfItsOwn) {
+  const auto compute = [&](const Tensor& x) {
+    const Tensor twice = device().add(x, x);
+    return device().add(device().relu(twice), device().add(twice, x));
+  };
+  const Tensor x = normal({100'000}, 1).to(GetParam());
+  Tensor y = Tensor::zeros({100'000}, DType::f32, GetParam());
+  const auto launch = device().capture([&] { device().copy(y, compute(x)); });
+  const auto expected = values_of(compute(x).to(Device::cpu));
+  for (const int64_t count : {99'999, 60'000, 100'000}) {
+    const Tensor part = normal({count}, 2).to(GetParam());
+    Tensor result = Tensor::zeros({count}, DType::f32, GetParam());
+    const auto alone = values_of(compute(part).to(Device::cpu));
+    device().run_aside([&] {
+      const int64_t before = device().pool().statistics().system_allocations;
+      device().copy(result, compute(part));
+      EXPECT_EQ(device().pool().statistics().system_allocations, before) << count;
+    });
+    EXPECT_EQ(values_of(result.to(Device::cpu)), alone);
+    launch();
+    EXPECT_EQ(values_of(y.to(Device::cpu)), expected);
+  }
+}
+
+// A tensor that stayed would be overwritten at the next launch.
+TEST(CaptureCuda, NoTensorOutlivesTheWorkAsideThatMadeIt) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  Backend& cuda = backend(Device::cuda);
+  Tensor kept;
+  EXPECT_THROW(cuda.run_aside([&] { kept = Tensor::zeros({3}, DType::f32, Device::cuda); }), CheckError);
+  EXPECT_THROW(cuda.run_aside([&] { cuda.run_aside([] {}); }), CheckError);
+  EXPECT_THROW(cuda.run_aside([&] { fail("once"); }), Error) << "and the device goes on";
+  kept = {};
+  cuda.run_aside([&] { (void)Tensor::zeros({3}, DType::f32, Device::cuda); });
+}
+
+TEST(CaptureCuda, DeterministicAndAutotunedExcludeEachOther) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  EXPECT_THROW(backend(Device::cuda).set_options({.deterministic = true, .autotune = true}), Error);
 }
 
 // What kernels read of the host's values stays with the captured work, whatever takes memory after it.

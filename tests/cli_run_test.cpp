@@ -222,6 +222,17 @@ TEST_F(CliRun, EpochsOfAResumedRunMayGrow) {
   EXPECT_EQ(train(data, constant, {"--resume", "--epochs", "4"}).err, "");
 }
 
+TEST_F(CliRun, DeterministicAndAutotunedExcludeEachOther) {
+  const std::vector<std::string> parts{"--autotune: what is fastest differs from run to run",
+                                       "--no-autotune"};
+  expect_error(train(data, dir / "both", {"--deterministic", "--autotune"}), kWrongUsage, parts);
+  EXPECT_FALSE(fs::exists(dir / "both" / "config.toml"));
+  const fs::path autotuned = trained_run(data, dir / "autotuned", {"--autotune"});
+  const Words resumed{"--resume", "--epochs", "2", "--deterministic"};
+  expect_error(train(data, autotuned, resumed), kWrongUsage, parts);
+  expect_ok(train(data, autotuned, resumed + Words{"--no-autotune"}));
+}
+
 TEST_F(CliRun, AResumedRunKeepsItsValidationImages) {
   // The same images and classes, but other groups.
   const fs::path other = write_tiny_data(dir / "other", {.groups = 6});

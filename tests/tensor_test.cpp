@@ -141,6 +141,79 @@ TEST(Pool, RemembersItsPeak) {
   pool.deallocate(b, 1 << 20);
 }
 
+TEST(Pool, ALargerBufferServesWhereThereIsNone) {
+  BufferPool pool(host_memory());
+  void* const large = pool.allocate(1 << 20);
+  pool.deallocate(large, 1 << 20);
+  void* const smaller = pool.allocate(600 << 10);
+  EXPECT_EQ(smaller, large);
+  EXPECT_EQ(pool.statistics().bytes_in_use, 640u << 10) << "as if it were of its own size";
+  pool.deallocate(smaller, 600 << 10);
+  EXPECT_EQ(pool.allocate(1 << 20), large) << "and it goes back as large as it is";
+  pool.deallocate(large, 1 << 20);
+  void* const less_than_half = pool.allocate(400 << 10);
+  EXPECT_NE(less_than_half, large);
+  pool.deallocate(less_than_half, 400 << 10);
+  EXPECT_EQ(pool.statistics().system_allocations, 2);
+  EXPECT_EQ(pool.statistics().bytes_in_use, 0u);
+}
+
+/// Host memory, and no more than `most` bytes of it at once.
+class LittleMemory final : public std::pmr::memory_resource {
+ public:
+  explicit LittleMemory(size_t most) : left_(most) {}
+
+ private:
+  void* do_allocate(size_t bytes, size_t alignment) override {
+    if (bytes > left_) fail("out of memory");
+    left_ -= bytes;
+    return host_memory().allocate(bytes, alignment);
+  }
+  void do_deallocate(void* pointer, size_t bytes, size_t alignment) override {
+    left_ += bytes;
+    host_memory().deallocate(pointer, bytes, alignment);
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  size_t left_;
+};
+
+TEST(Pool, GivesBackWhatItCachesWhereMemoryIsExhausted) {
+  LittleMemory memory(5 << 20);
+  BufferPool pool(memory);
+  void* const kept = pool.allocate(1 << 20);
+  void* const freed = pool.allocate(3 << 20);
+  pool.deallocate(freed, 3 << 20);
+  void* const larger = pool.allocate(4 << 20);
+  EXPECT_EQ(pool.statistics().bytes_reserved, size_t{5} << 20);
+  EXPECT_THROW(pool.allocate(1), Error);
+  EXPECT_EQ(pool.statistics().bytes_in_use, size_t{5} << 20);
+  pool.deallocate(larger, 4 << 20);
+  pool.deallocate(kept, 1 << 20);
+  void* const all = pool.allocate(5 << 20);
+  pool.deallocate(all, 5 << 20);
+}
+
+TEST(Pool, ThatMayNotGiveBackTakesFromItsSpareAndThenWhatThereIs) {
+  LittleMemory memory(8 << 20);
+  BufferPool spare(memory), pool(memory);
+  pool.set_spare(&spare);
+  void* const cached = pool.allocate(4 << 20);
+  pool.deallocate(cached, 4 << 20);
+  spare.deallocate(spare.allocate(3 << 20), 3 << 20);
+  void* const small = pool.allocate(1900 << 10);  // not half of what is cached
+  EXPECT_EQ(spare.statistics().bytes_reserved, 0u);
+  EXPECT_NE(small, cached);
+  void* const other = spare.allocate(2 << 20);
+  EXPECT_EQ(pool.allocate(1 << 20), cached) << "there is nothing else";
+  EXPECT_THROW(pool.allocate(1 << 20), Error);
+  pool.deallocate(cached, 1 << 20);
+  EXPECT_EQ(pool.allocate(4 << 20), cached);
+  pool.deallocate(cached, 4 << 20);
+  pool.deallocate(small, 1900 << 10);
+  spare.deallocate(other, 2 << 20);
+}
+
 TEST(DType, NamesAndSizes) {
   for (const DType dtype : {DType::u8, DType::i32, DType::i64, DType::f32, DType::bf16, DType::f16})
     EXPECT_EQ(parse_dtype(dtype_name(dtype)), dtype);

@@ -192,6 +192,10 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   if (options.data.empty()) throw CLI::RequiredError("--data");
   if (!options.colormap.empty() && options.fusion != "colormap")
     throw CLI::ValidationError("--colormap", fmt::format("has no meaning with --fusion {}", options.fusion));
+  if (options.deterministic && options.autotune)
+    throw CLI::ValidationError("--autotune",
+                               "what is fastest differs from run to run; it has no place beside "
+                               "--deterministic (--no-autotune turns it off)");
   resolve_dtype(options.dtype, resolve_device(options.device));  // fails early
 
   TrainingData data = load_training_data(options);

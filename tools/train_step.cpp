@@ -23,7 +23,9 @@ std::function<TrainStep::Result()> TrainStep::run(const Batch& batch, float lear
   if (options_.device == Device::cuda && batch.images.dim(0) == options_.batch) {
     run_full(images, batch);
   } else {
-    compute(preprocess(images, batch.views, options_.preprocess), batch.labels.to(options_.device));
+    device.run_aside([&] {
+      compute(preprocess(images, batch.views, options_.preprocess), batch.labels.to(options_.device));
+    });
   }
   const std::vector<Tensor> results{loss_, correct_, optimizer_.norm(), optimizer_.loss_scale()};
   return [read = device.read_later(results)] {
