@@ -242,7 +242,7 @@ void CudnnConvolutions::State::run(Direction direction, const Arguments& a) {
   };  // cuDNN's pack has no const
   Pack pack{{plan.x, address(a.x)}, {plan.w, address(a.w)}, {plan.y, address(a.y)}};
   if (is_new && options.autotune && measuring) autotune(plan, pack, describe(direction, a));
-  const Tensor workspace = workspace_of(plan);  // ours until the stream has passed
+  Tensor workspace = workspace_of(plan);  // ours until the stream has passed
   check(plan.graph->execute_plan_at_index(handle, pack, workspace.raw(), plan.chosen),
         describe(direction, a));
 }
