@@ -92,8 +92,9 @@ void keep_small(std::vector<Row>& rows, bool smoke) {
 /// What is wrong with the row's variant, which is asked once for all of its rows.
 const std::string& flaw_of(const Row& row) {
   static std::map<std::pair<std::string, std::string>, std::string> known;
-  const auto [entry, is_new] = known.try_emplace({row.family, row.variant});
-  if (is_new && row.flaw) entry->second = row.flaw();
+  const std::pair key{row.family, row.variant};
+  auto entry = known.find(key);
+  if (entry == known.end()) entry = known.emplace(key, row.flaw ? row.flaw() : "").first;
   return entry->second;
 }
 

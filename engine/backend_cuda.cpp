@@ -26,17 +26,24 @@ std::function<void()> CudaBackend::capture(const std::function<void()>& work) {
   struct Capturing {
     CudaBackend& backend;
     Capturing(CudaBackend& b, std::vector<Tensor>& constants) : backend(b) {
+      backend.within_ = true;
       backend.current_pool_ = &backend.graph_pool_;
       backend.captured_constants_ = &constants;
-      backend.graph_pool_.set_spare(nullptr);  // memory does not go back to the system within a capture
+      set_spares(nullptr);  // memory does not go back to the system within a capture
     }
     ~Capturing() {
       backend.current_pool_ = &backend.pool_;
       backend.captured_constants_ = nullptr;
-      backend.graph_pool_.set_spare(&backend.pool_);  // graphs use what their own pool caches
+      set_spares(&backend.pool_);  // what the graphs' own pool caches is in use by them
+      backend.has_captured_ = true;
+      backend.within_ = false;
+    }
+    void set_spares(BufferPool* spare) const {
+      backend.pool_.set_spare(spare);
+      backend.graph_pool_.set_spare(spare);
     }
   };
-  CHECK(captured_constants_ == nullptr, "work is captured within captured work");
+  CHECK(!within_, "work is captured within captured work or work that is run aside");
   synchronize();  // so that constants may take memory which queued work has used
   const auto captured = std::make_shared<Captured>();
   {
@@ -50,21 +57,24 @@ void CudaBackend::run_aside(const std::function<void()>& work) {
   struct Aside {
     CudaBackend& backend;
     explicit Aside(CudaBackend& b) : backend(b) {
-      backend.current_pool_ = &backend.graph_pool_;
+      backend.within_ = true;
+      if (backend.has_captured_) backend.current_pool_ = &backend.graph_pool_;
       backend.libraries_->set_measuring(false);
     }
     ~Aside() {
       backend.current_pool_ = &backend.pool_;
       backend.libraries_->set_measuring(true);
+      backend.within_ = false;
     }
   };
-  CHECK(current_pool_ == &pool_, "work is run aside within captured work or other work aside");
-  const size_t before = graph_pool_.statistics().bytes_in_use;
+  CHECK(!within_, "work is run aside within captured work or other work aside");
+  BufferPool& pool = has_captured_ ? graph_pool_ : pool_;
+  const size_t before = pool.statistics().bytes_in_use;
   {
     const Aside aside(*this);
     work();
   }
-  CHECK(graph_pool_.statistics().bytes_in_use == before, "a tensor outlives the work that was run aside");
+  CHECK(pool.statistics().bytes_in_use == before, "a tensor outlives the work that was run aside");
 }
 
 void CudaBackend::set_options(const DeviceOptions& options) {

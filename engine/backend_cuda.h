@@ -158,6 +158,8 @@ class CudaBackend final : public Backend {
   BufferPool pool_;
   BufferPool graph_pool_;  // of captured work, which uses its buffers again at each launch
   BufferPool* current_pool_ = &pool_;
+  bool within_ = false;                                // captured work, or work that is run aside
+  bool has_captured_ = false;                          // else the graphs' pool has nothing to share
   std::vector<Tensor>* captured_constants_ = nullptr;  // while work is captured: what its graph keeps
   Staging staging_;
   std::array<UploadSlot, 2> uploads_;

@@ -97,7 +97,7 @@ struct CudnnConvolutions::State {
   std::map<Key, Plan> plans;
 
   Plan build(Direction direction, const Arguments& a) const;
-  /// Turns to the next plan that works and needs less workspace. Returns whether there is one.
+  /// Turns to the first plan that works and needs less workspace. Returns whether there is one.
   static bool choose_smaller(Plan& plan);
   Tensor workspace_of(Plan& plan) const;
   /// Of plan `index`, which is built for it; infinite where it cannot be, or there is no memory for it.
@@ -167,7 +167,7 @@ Plan CudnnConvolutions::State::build(Direction direction, const Arguments& a) co
 
 bool CudnnConvolutions::State::choose_smaller(Plan& plan) {
   fe::graph::Graph& graph = *plan.graph;
-  for (int64_t index = plan.chosen + 1; index < graph.get_execution_plan_count(); ++index) {
+  for (int64_t index = 0; index < graph.get_execution_plan_count(); ++index) {
     int64_t bytes = 0;
     if (graph.build_plan_at_index(index).is_bad() ||
         graph.get_workspace_size_plan_at_index(index, bytes).is_bad() || bytes >= plan.workspace)

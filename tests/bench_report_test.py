@@ -236,7 +236,8 @@ class StoppedRun(Case):
     def test_rows_of_a_benchmark_that_was_stopped_are_kept(self):
         whole = json.dumps(benchmarks(repetitions([10, 11, 12])), indent=2).encode()
         start = whole.rindex(b"    {")
-        for end, rows in ((start, 2), (start + 5, 2), (len(whole) - 8, 2), (len(whole) - 6, 3), (len(whole), 3)):
+        for end, rows in ((start, 2), (start + 5, 2), (len(whole) - 8, 2), (len(whole) - 6, 3), (len(whole), 3),
+                          (whole.index(b"[\n    {") + 2, 0), (whole.index(b"    {\n      \"name\"") + 20, 0)):
             file = self.file("stopped.json", whole[:end])
             code, _, error = self.run_report(file, "--out", self.out)
             self.assertEqual(code, 0, error)

@@ -88,6 +88,8 @@ TEST(CaptureCuda, NoTensorOutlivesTheWorkAsideThatMadeIt) {
   Tensor kept;
   EXPECT_THROW(cuda.run_aside([&] { kept = Tensor::zeros({3}, DType::f32, Device::cuda); }), CheckError);
   EXPECT_THROW(cuda.run_aside([&] { cuda.run_aside([] {}); }), CheckError);
+  EXPECT_THROW(cuda.run_aside([&] { (void)cuda.capture([] {}); }), CheckError);
+  EXPECT_THROW(cuda.capture([&] { cuda.run_aside([] {}); }), CheckError);
   EXPECT_THROW(cuda.run_aside([&] { fail("once"); }), Error) << "and the device goes on";
   kept = {};
   cuda.run_aside([&] { (void)Tensor::zeros({3}, DType::f32, Device::cuda); });

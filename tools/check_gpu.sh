@@ -14,6 +14,7 @@
 # without which `train` fails; `--torch` is a Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that
 # cannot build.
 set -uo pipefail
+SECONDS=0
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/cuda
@@ -33,7 +34,7 @@ while [ $# -gt 0 ]; do
     --out) out=$(realpath -m -- "$2"); shift 2 ;;
     --torch) torch=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
-    --seconds) [[ $2 =~ ^[1-9][0-9]*$ ]] || wrong "--seconds $2"; seconds=$2; shift 2 ;;
+    --seconds) [[ $2 =~ ^[1-9][0-9]{0,7}$ ]] || wrong "--seconds $2"; seconds=$2; shift 2 ;;
     tests | sanitize | kernels | steps | compile | train) parts+=("$1"); shift ;;
     *) wrong "unknown part or option $1" ;;
   esac
@@ -60,15 +61,16 @@ if [ -d "$build/lib" ]; then
 fi
 
 # Tests skip what needs a GPU where none can be used, and benchmarks have no rows of it.
-gpu=$("$build/cytograd" devices 2>&1)
+gpu=$(timeout -k 5 60 "$build/cytograd" devices 2>&1)
 [[ $gpu =~ (^|$'\n')cuda\ +([^$'\n']+) && ${BASH_REMATCH[2]} != none* ]] || wrong "no GPU can be used: $gpu"
 echo "${BASH_REMATCH[2]}"
 
 failed=()
 ran=0
-running=
+work=  # a folder to remove
 # `timeout` has a process group of its own, which whoever stops this script does not reach.
-trap '[ -z "$running" ] || kill "$running"; wait; exit 143' TERM INT HUP
+trap 'jobs -p | xargs -r kill; wait; exit 143' TERM INT HUP
+trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 # step NAME SECONDS COMMAND...: runs it, with a log of its own.
 step() {
   local name=$1 limit=$2 start=$SECONDS left=$((seconds - SECONDS)) status
@@ -80,10 +82,8 @@ step() {
     return
   fi
   timeout -k 10 $((limit < left ? limit : left)) "$@" >"$out/$name.log" 2>&1 &
-  running=$!
-  wait "$running"
+  wait $!
   status=$?
-  running=
   echo "$name: exit $status, $((SECONDS - start)) s"
   [ $status -eq 0 ] && return
   failed+=("$name")
@@ -153,7 +153,7 @@ run_compile() {
 }
 
 run_training() {
-  local samples=${CYTOGRAD_SAMPLES:-} work
+  local samples=${CYTOGRAD_SAMPLES:-}
   if [ -z "$samples" ]; then
     echo "train: CYTOGRAD_SAMPLES names no folder of real images"
     failed+=(train)
@@ -169,7 +169,6 @@ run_training() {
   step rxrx1-cuda 3600 "$build/cytograd" train --data "$samples/rxrx1" --label cell_type --crop 128 \
     --out "$work/rxrx1" --model resnet18 --epochs 10 --batch 8 --max-missing 1 --device cuda
   cp "$work"/*/metrics.csv "$out/" 2>/dev/null
-  rm -rf "$work"
 }
 
 for part in "${parts[@]}"; do

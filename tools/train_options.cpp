@@ -260,8 +260,10 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
   declare_flag(command, "--deterministic,!--no-deterministic", options.deterministic,
                "On a GPU, use only algorithms that give the same bits each time; a CPU always does")
       ->group("Run");
-  declare_flag(command, "--autotune,!--no-autotune", options.autotune,
-               "On a GPU, measure the algorithms of each convolution of a full batch and keep the fastest")
+  declare_flag(
+      command, "--autotune,!--no-autotune", options.autotune,
+      "On a GPU, measure the algorithms of each convolution and keep the fastest; smaller last batches take "
+      "those proposed")
       ->group("Run");
 }
 

@@ -76,8 +76,11 @@ class Node:
 
 def whole_rows(text):
     """Google Benchmark's file, closed after its last whole row where the program was stopped."""
-    head, row, rest = text.rpartition(b"\n    }")
-    return text if rest.rstrip().endswith(b"}") or b'"benchmarks": [' not in head else head + row + b"\n  ]\n}"
+    before, start, rows = text.partition(b'"benchmarks": [')
+    if not start or rows.rstrip().endswith(b"}") and b"]" in rows.rpartition(b"\n    }")[2]:
+        return text
+    head, end, _ = rows.rpartition(b"\n    }")
+    return before + start + head + end + b"\n  ]\n}"
 
 
 def load(path):

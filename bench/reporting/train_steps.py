@@ -53,7 +53,7 @@ def read_row(row):
         if ours is None or run is ours:
             continue
         # Rounds alternate, so that what disturbs the machine meets both engines: a ratio is one of the same round.
-        if len(run.rates) != len(ours.rates) and not node.has("error"):
+        if len(run.rates) != len(ours.rates) and not node.has("error") and not nodes[runs.index(ours)].has("error"):
             node.child("images_per_second").fail(f"{len(run.rates)} rounds beside cytograd's {len(ours.rates)}")
         run.ratios = [a / b for a, b in zip(ours.rates, run.rates)]
     return TrainStep(", ".join(words), runs)
