@@ -65,7 +65,14 @@ def run_json(command, limit, environment=None):
     """The last line of the command's output as JSON; {"error": why} where it fails or takes more than `limit` seconds.
     All processes it has started are killed then."""
     try:
-        process = start(command, environment)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
     except OSError as error:
         return {"error": str(error)}
     try:
@@ -87,17 +94,6 @@ def run_json(command, limit, environment=None):
         return json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
         return {"error": "it printed no JSON"}
-
-
-def start(command, environment):
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-    )
 
 
 def write_json(file, content):

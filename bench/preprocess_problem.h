@@ -45,8 +45,9 @@ inline PreprocessInputs draw(const PreprocessProblem& p) {
     inputs.options.linear_bias = random_tensor({fused}, DType::f32, p.device);
   } else if (sizes.fusion == Fusion::colormap) {
     fused = 3;
-    inputs.options.colormap = ColourTable(p.any_colours ? random_bytes({channels, 256, 3}, p.device)
-                                                        : Colormap::rxrx1().table().to(p.device));
+    inputs.options.colormap =
+        ColourTable(p.any_colours ? random_bytes({channels, 256, 3}, Device::cpu) : Colormap::rxrx1().table())
+            .to(p.device);
   }
   inputs.y = Tensor::empty({sizes.images[0], sizes.crop_height, sizes.crop_width, fused}, p.dtype, p.device);
   return inputs;

@@ -56,9 +56,9 @@ std::function<void()> CudaBackend::capture(const std::function<void()>& work) {
 void CudaBackend::run_aside(const std::function<void()>& work) {
   struct Aside {
     CudaBackend& backend;
-    explicit Aside(CudaBackend& b) : backend(b) {
+    Aside(CudaBackend& b, BufferPool& pool) : backend(b) {
       backend.within_ = true;
-      if (backend.has_captured_) backend.current_pool_ = &backend.graph_pool_;
+      backend.current_pool_ = &pool;
       backend.libraries_->set_measuring(false);
     }
     ~Aside() {
@@ -71,7 +71,7 @@ void CudaBackend::run_aside(const std::function<void()>& work) {
   BufferPool& pool = has_captured_ ? graph_pool_ : pool_;
   const size_t before = pool.statistics().bytes_in_use;
   {
-    const Aside aside(*this);
+    const Aside aside(*this, pool);
     work();
   }
   CHECK(pool.statistics().bytes_in_use == before, "a tensor outlives the work that was run aside");

@@ -69,8 +69,11 @@ BufferPool::Buffer BufferPool::take(size_t size) {
   try {
     return take_new(size);
   } catch (...) {
-    if (spare_ == this) give_cached_back();
-    if (spare_ != this && spare_ != nullptr) spare_->trim();
+    if (spare_ == this) {
+      give_cached_back();
+    } else if (spare_ != nullptr) {
+      spare_->trim();
+    }
   }
   try {
     return take_new(size);

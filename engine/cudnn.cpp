@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "engine/check.h"
@@ -97,6 +98,8 @@ struct CudnnConvolutions::State {
   std::map<Key, Plan> plans;
 
   Plan build(Direction direction, const Arguments& a) const;
+  /// Of plan `index`, in bytes; nothing where it cannot be built.
+  static std::optional<int64_t> workspace_at(fe::graph::Graph& graph, int64_t index);
   /// Turns to the first plan that works and needs less workspace. Returns whether there is one.
   static bool choose_smaller(Plan& plan);
   Tensor workspace_of(Plan& plan) const;
@@ -165,15 +168,20 @@ Plan CudnnConvolutions::State::build(Direction direction, const Arguments& a) co
   return plan;
 }
 
+std::optional<int64_t> CudnnConvolutions::State::workspace_at(fe::graph::Graph& graph, int64_t index) {
+  int64_t bytes = 0;
+  if (graph.build_plan_at_index(index).is_bad() ||
+      graph.get_workspace_size_plan_at_index(index, bytes).is_bad())
+    return {};
+  return bytes;
+}
+
 bool CudnnConvolutions::State::choose_smaller(Plan& plan) {
-  fe::graph::Graph& graph = *plan.graph;
-  for (int64_t index = 0; index < graph.get_execution_plan_count(); ++index) {
-    int64_t bytes = 0;
-    if (graph.build_plan_at_index(index).is_bad() ||
-        graph.get_workspace_size_plan_at_index(index, bytes).is_bad() || bytes >= plan.workspace)
-      continue;
+  for (int64_t index = 0; index < plan.graph->get_execution_plan_count(); ++index) {
+    const auto bytes = workspace_at(*plan.graph, index);
+    if (!bytes || *bytes >= plan.workspace) continue;
     plan.chosen = index;
-    plan.workspace = bytes;
+    plan.workspace = *bytes;
     return true;
   }
   return false;
@@ -192,13 +200,11 @@ Tensor CudnnConvolutions::State::workspace_of(Plan& plan) const {
 double CudnnConvolutions::State::measured_milliseconds(const Plan& plan, int64_t index, Pack& pack) const {
   constexpr double kNever = std::numeric_limits<double>::infinity();
   fe::graph::Graph& graph = *plan.graph;
-  int64_t bytes = 0;
-  if (graph.build_plan_at_index(index).is_bad() ||
-      graph.get_workspace_size_plan_at_index(index, bytes).is_bad())
-    return kNever;
+  const auto bytes = workspace_at(graph, index);
+  if (!bytes) return kNever;
   Tensor workspace;
   try {
-    workspace = Tensor::empty({bytes}, DType::u8, Device::cuda);
+    workspace = Tensor::empty({*bytes}, DType::u8, Device::cuda);
   } catch (const std::runtime_error&) {
     return kNever;
   }

@@ -197,17 +197,17 @@ auto allocation_of(const void* memory) {
   return static_cast<const std::byte*>(memory) < start + after->second.reserved ? after : allocations().end();
 }
 
-/// Whether the word at `at` is a NaN of another allocation.
-bool is_foreign(const void* memory, size_t at, const Allocation& allocation) {
+/// Of the NaN of another allocation that the word at `at` is; -1: of none.
+int foreign_kind(const void* memory, size_t at, const Allocation& allocation) {
   uint32_t word;
   std::memcpy(&word, static_cast<const std::byte*>(memory) + at, sizeof(word));
   const int kind = poison_kind(word);
-  return kind >= 0 && kind != static_cast<int>(allocation.kind);
+  return kind == static_cast<int>(allocation.kind) ? -1 : kind;
 }
 
 void check_allocation(const char* kernel, const void* memory, const Allocation& allocation) {
-  const auto* bytes = static_cast<const uint8_t*>(memory);
 #ifndef __SANITIZE_ADDRESS__
+  const auto* bytes = static_cast<const uint8_t*>(memory);
   for (size_t i = allocation.bytes; i < allocation.reserved; ++i) {
     if (bytes[i] != kGuard)
       throw Fault(fmt::format("kernel {} wrote {} bytes past the end of an allocation of {} bytes", kernel,
@@ -215,14 +215,12 @@ void check_allocation(const char* kernel, const void* memory, const Allocation& 
   }
 #endif
   for (size_t i = 0; i + 4 <= allocation.bytes; i += 4) {
-    if (!is_foreign(memory, i, allocation) || allocation.alike.contains(i)) continue;
-    uint32_t word;
-    std::memcpy(&word, bytes + i, sizeof(word));
+    const int kind = foreign_kind(memory, i, allocation);
+    if (kind < 0 || allocation.alike.contains(i)) continue;
     throw Fault(fmt::format(
         "kernel {} computed from {} memory that nothing had written; byte {} of an allocation of {} "
         "shows it",
-        kernel, poison_kind(word) == static_cast<int>(kSharedKind) ? "shared" : "device", i,
-        allocation.bytes));
+        kernel, kind == static_cast<int>(kSharedKind) ? "shared" : "device", i, allocation.bytes));
   }
 }
 
@@ -569,7 +567,7 @@ void copied(const void* memory, const void* source, size_t bytes) {
       static_cast<size_t>(static_cast<const std::byte*>(memory) - static_cast<std::byte*>(start));
   const size_t end = std::min(first + bytes + 3, allocation.bytes);
   for (size_t i = first / 4 * 4; i + 4 <= end; i += 4) {
-    if (is_foreign(start, i, allocation)) {
+    if (foreign_kind(start, i, allocation) >= 0) {
       allocation.alike.insert(i);
     } else {
       allocation.alike.erase(i);

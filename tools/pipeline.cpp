@@ -169,7 +169,7 @@ PreprocessOptions preprocess_options(const TrainOptions& options, const FusionTa
           "others have",
           fusion.colormap->channels(), channels);
     }
-    result.colormap = ColourTable(fusion.colormap->table().to(device));
+    result.colormap = ColourTable(fusion.colormap->table()).to(device);
   }
   if (fusion.pca) {
     result.fusion = Fusion::linear;
