@@ -32,6 +32,7 @@ CpuInfo read_cpu_info() {
   CpuInfo info;
   info.threads = cpu_threads();
   info.last_level_cache = read_last_level_cache();
+  std::string vendor, family;
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line) && !line.empty();) {  // the first processor's lines
     const size_t colon = line.find(':');
@@ -39,6 +40,8 @@ CpuInfo read_cpu_info() {
     const std::string_view key =
         std::string_view(line).substr(0, line.find_last_not_of(" \t", colon - 1) + 1);
     const std::string value = colon + 2 <= line.size() ? line.substr(colon + 2) : "";
+    if (key == "vendor_id") vendor = value;
+    if (key == "cpu family") family = value;
     if (key == "model name") info.model = value;
     if (key == "flags") {
       std::istringstream flags(value);
@@ -51,7 +54,8 @@ CpuInfo read_cpu_info() {
   const auto has = [&info](std::string_view feature) {
     return std::find(info.features.begin(), info.features.end(), feature) != info.features.end();
   };
-  info.has_avx512 = has("avx512f");
+  const bool is_zen4 = vendor == "AuthenticAMD" && family == "25";  // or Zen 3, which has no AVX-512
+  if (has("avx512f")) info.vectors = is_zen4 ? CpuVectors::double_pumped : CpuVectors::bits_512;
   info.native_bf16 = has("avx512_bf16") || has("amx_bf16");
   return info;
 }

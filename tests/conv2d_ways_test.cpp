@@ -175,8 +175,10 @@ TEST(Conv2dProduct, GradientsOfWindowsAreForAnyChannels) {
   }
 }
 
-Conv2dWay way_of(Conv2dPass pass, const Problem& p, bool has_avx512 = false) {
-  return conv2d_way({.pass = pass, .x = p.x, .w = p.w, .options = p.options, .has_avx512 = has_avx512});
+Conv2dWay way_of(Conv2dPass pass, const Problem& p, CpuVectors vectors = CpuVectors::bits_256,
+                 DType dtype = DType::f32) {
+  return conv2d_way(
+      {.pass = pass, .x = p.x, .w = p.w, .options = p.options, .dtype = dtype, .vectors = vectors});
 }
 
 TEST(Conv2dWay, IsTheFastestOneThatServes) {
@@ -189,7 +191,8 @@ TEST(Conv2dWay, IsTheFastestOneThatServes) {
     EXPECT_EQ(way_of(pass, {{16, 14, 14, 256}, {256, 3, 3, 256}, half}), Conv2dWay::product);
     EXPECT_EQ(way_of(pass, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}), Conv2dWay::taps);
     EXPECT_EQ(way_of(pass, {{64, 64, 64, 3}, {64, 7, 7, 3}, {.stride = 2, .padding = 3}}), Conv2dWay::direct);
-    EXPECT_EQ(way_of(pass, large, true), Conv2dWay::direct);
+    EXPECT_EQ(way_of(pass, large, CpuVectors::double_pumped), Conv2dWay::winograd);
+    EXPECT_EQ(way_of(pass, large, CpuVectors::bits_512), Conv2dWay::direct);
   }
   EXPECT_EQ(way_of(kForward, {{1, 14, 14, 64}, {64, 3, 3, 64}, same}), Conv2dWay::direct);
   EXPECT_EQ(way_of(kForward, {{16, 14, 14, 256}, {64, 1, 1, 256}, {}}), Conv2dWay::direct);
@@ -197,9 +200,73 @@ TEST(Conv2dWay, IsTheFastestOneThatServes) {
   EXPECT_EQ(way_of(kForward, {{16, 14, 14, 40}, {64, 3, 3, 40}, same}), Conv2dWay::direct);
   EXPECT_EQ(way_of(kWeight, {{64, 64, 64, 6}, {64, 7, 7, 6}, {.stride = 2, .padding = 3}}),
             Conv2dWay::product);
-  EXPECT_EQ(way_of(kForward, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}, true), Conv2dWay::taps);
+  EXPECT_EQ(way_of(kForward, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}, CpuVectors::bits_512),
+            Conv2dWay::taps);
   EXPECT_EQ(way_of(kForward, {{64, 4, 4, 72}, {72, 3, 3, 72}, same}), Conv2dWay::taps);
   EXPECT_EQ(way_of(kForward, {{1024, 1, 1, 32}, {32, 3, 3, 32}, same}), Conv2dWay::direct);
+}
+
+// Of AVX-512 in halves the library makes more than of 256 bits where Winograd's transforms do not serve.
+TEST(Conv2dWay, OfDoublePumpedVectorsIsTheFastestOneThatServes) {
+  constexpr auto kZen4 = CpuVectors::double_pumped;
+  const Conv2dOptions same{.padding = 1}, half{.stride = 2, .padding = 1};
+  for (const Conv2dPass pass :
+       {Conv2dPass::forward, Conv2dPass::backward_input, Conv2dPass::backward_weight}) {
+    EXPECT_EQ(way_of(pass, {{64, 4, 4, 256}, {256, 3, 3, 256}, same}, kZen4), Conv2dWay::winograd);
+    EXPECT_EQ(way_of(pass, {{16, 14, 14, 256}, {256, 3, 3, 256}, half}, kZen4), Conv2dWay::direct);
+    EXPECT_EQ(way_of(pass, {{16, 14, 14, 256}, {64, 1, 1, 256}, {}}, kZen4), Conv2dWay::direct);
+    EXPECT_EQ(way_of(pass, {{64, 2, 2, 512}, {512, 3, 3, 512}, same}, kZen4), Conv2dWay::taps);
+    EXPECT_EQ(way_of(pass, {{64, 4, 4, 256}, {512, 3, 3, 256}, half}, kZen4), Conv2dWay::taps);
+  }
+  EXPECT_EQ(way_of(Conv2dPass::forward, {{1, 14, 14, 64}, {64, 3, 3, 64}, same}, kZen4), Conv2dWay::direct);
+}
+
+TEST(Conv2dWay, WidensBf16WhereTheLibraryIsSlow) {
+  constexpr auto kForward = Conv2dPass::forward, kInput = Conv2dPass::backward_input,
+                 kWeight = Conv2dPass::backward_weight;
+  const Conv2dOptions same{.padding = 1}, half{.stride = 2, .padding = 1};
+  const auto way = [](Conv2dPass pass, const Problem& p, CpuVectors vectors = CpuVectors::double_pumped) {
+    return way_of(pass, p, vectors, DType::bf16);
+  };
+  const Problem few{{64, 2, 2, 512}, {512, 3, 3, 512}, same}, more{{256, 2, 2, 512}, {512, 3, 3, 512}, same},
+      halved{{64, 4, 4, 256}, {512, 3, 3, 256}, half};
+  for (const Conv2dPass pass : {kForward, kInput, kWeight}) {
+    EXPECT_EQ(way(pass, few), Conv2dWay::taps);
+    EXPECT_EQ(way(pass, few, CpuVectors::bits_512), Conv2dWay::direct);
+    EXPECT_EQ(way(pass, {{16, 14, 14, 256}, {256, 3, 3, 256}, same}), Conv2dWay::direct);
+  }
+  for (const Problem& p : {more, halved}) {
+    EXPECT_EQ(way(kForward, p), Conv2dWay::direct);
+    EXPECT_EQ(way(kInput, p), Conv2dWay::direct);
+    EXPECT_EQ(way(kWeight, p), Conv2dWay::taps);
+  }
+}
+
+// What was chosen for bf16 is chosen again for the operands in f32.
+TEST(Conv2dWay, OfWidenedBf16IsThatOfF32) {
+  int64_t widened = 0;
+  for (const int64_t batch : {1, 8, 32, 64, 512}) {
+    for (const int64_t side : {1, 2, 4, 8, 16}) {
+      for (const int64_t window : {1, 3}) {
+        for (const int64_t stride : {1, 2}) {
+          for (const int64_t channels : {48, 64, 72, 512}) {
+            const Problem p{{batch, side, side, channels},
+                            {channels, window, window, channels},
+                            {.stride = stride, .padding = window / 2}};
+            SCOPED_TRACE(p.text());
+            for (const Conv2dPass pass :
+                 {Conv2dPass::forward, Conv2dPass::backward_input, Conv2dPass::backward_weight}) {
+              const Conv2dWay way = way_of(pass, p, CpuVectors::double_pumped, DType::bf16);
+              if (way == Conv2dWay::direct) continue;
+              EXPECT_EQ(way_of(pass, p, CpuVectors::double_pumped), way);
+              ++widened;
+            }
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(widened, 0);
 }
 
 }  // namespace

@@ -13,20 +13,30 @@ void check_type(const Tensor& x) {
   if (x.dtype() == DType::f16) fail("the CPU does not convolve in f16; use bf16 or f32");
 }
 
-// bf16 that is not widened is in hardware, which only oneDNN uses.
 Conv2dWay way(Conv2dPass pass, const Tensor& activations, const Shape& x_shape, const Tensor& w,
               const Conv2dOptions& options) {
-  if (activations.dtype() != DType::f32 || w.dtype() != DType::f32) return Conv2dWay::direct;
-  return conv2d_way(
-      {.pass = pass, .x = x_shape, .w = w.shape(), .options = options, .has_avx512 = cpu_info().has_avx512});
+  if (w.dtype() != DType::f32) return Conv2dWay::direct;
+  return conv2d_way({.pass = pass,
+                     .x = x_shape,
+                     .w = w.shape(),
+                     .options = options,
+                     .dtype = activations.dtype(),
+                     .vectors = cpu_info().vectors});
+}
+
+/// bf16 where the processor does not compute it, or another way is faster, which is f32's then too.
+bool is_widened(const Tensor& activations, Conv2dWay way) {
+  const DType dtype = activations.dtype();
+  return must_widen(dtype) || (dtype == DType::bf16 && way != Conv2dWay::direct);
 }
 
 }  // namespace
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   check_type(x);
-  if (must_widen(x.dtype())) return cast(conv2d(widened(*this, x), widened(*this, w), options), x.dtype());
-  switch (way(Conv2dPass::forward, x, x.shape(), w, options)) {
+  const Conv2dWay fastest = way(Conv2dPass::forward, x, x.shape(), w, options);
+  if (is_widened(x, fastest)) return cast(conv2d(widened(*this, x), widened(*this, w), options), x.dtype());
+  switch (fastest) {
     case Conv2dWay::taps:
       return conv2d_taps::forward(x, w, options);
     case Conv2dWay::winograd:
@@ -42,9 +52,10 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions&
 Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,
                                          const Conv2dOptions& options) {
   check_type(dy);
-  if (must_widen(dy.dtype()))
+  const Conv2dWay fastest = way(Conv2dPass::backward_input, dy, x_shape, w, options);
+  if (is_widened(dy, fastest))
     return cast(conv2d_backward_input(widened(*this, dy), widened(*this, w), x_shape, options), dy.dtype());
-  switch (way(Conv2dPass::backward_input, dy, x_shape, w, options)) {
+  switch (fastest) {
     case Conv2dWay::taps:
       return conv2d_taps::backward_input(dy, w, x_shape, options);
     case Conv2dWay::winograd:
@@ -60,12 +71,13 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, cons
 Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& w,
                                           const Conv2dOptions& options) {
   check_type(x);
-  if (must_widen(x.dtype())) {
+  const Conv2dWay fastest = way(Conv2dPass::backward_weight, x, x.shape(), w, options);
+  if (is_widened(x, fastest)) {
     const Tensor like_w = w.dtype() == DType::f32 ? w : Tensor::empty(w.shape());  // its values are not read
     const Tensor dw = conv2d_backward_weight(widened(*this, dy), widened(*this, x), like_w, options);
     return w.dtype() == DType::f32 ? dw : cast(dw, w.dtype());
   }
-  switch (way(Conv2dPass::backward_weight, x, x.shape(), w, options)) {
+  switch (fastest) {
     case Conv2dWay::taps:
       return conv2d_taps::backward_weight(dy, x, w.shape(), options);
     case Conv2dWay::winograd:

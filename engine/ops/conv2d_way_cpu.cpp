@@ -14,6 +14,11 @@ struct Result {
   int64_t height, width;
 };
 
+bool is_tiny(const Conv2dProblem& p) {
+  const Result y(p);
+  return y.height * y.width <= 4;
+}
+
 // Against oneDNN's direct convolution (2.6.3, one core of a Sapphire Rapids, f32, 3x3, speed-up of forward,
 // backward_input, backward_weight): 2x2 x512 batch 64: 5.0 2.4 4.9, batch 8: 2.2 2.1 3.2; 4x4 -> 2x2 256 ->
 // 512 batch 64: 3.8 2.3 3.8; 4x4 x256 batch 64: 1.3 0.93 1.4; 8x8 -> 4x4 128 -> 256 batch 64: 1.2 1.2 1.6,
@@ -25,6 +30,13 @@ bool prefers_taps(const Conv2dProblem& p) {
   if (pixels <= 4) return batch >= 8;
   if (pixels > 16 || batch < 32) return false;
   return p.pass != Conv2dPass::backward_input || p.options.stride > 1;
+}
+
+bool prefers_winograd(const Conv2dProblem& p) {
+  const Result y(p);
+  // A side of one or two pixels leaves most of a tile's patch outside.
+  return conv2d_winograd::possible(p.w, p.options) && std::min(y.height, y.width) >= 3 &&
+         p.x[0] * y.height * y.width >= (p.pass == Conv2dPass::backward_weight ? 64 : 512);
 }
 
 // Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
@@ -48,14 +60,10 @@ bool prefers_taps(const Conv2dProblem& p) {
 //                  64x64x6 batch 64              60;          66
 //                  64x64x3 batch 64              81;          59  (21 of 32 columns)
 Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
-  const Result y(p);
   const bool backward_weight = p.pass == Conv2dPass::backward_weight, strided = p.options.stride > 1;
-  const bool tiny = y.height * y.width <= 4;
-  if (prefers_taps(p) && (backward_weight ? tiny && !strided : tiny || strided)) return Conv2dWay::taps;
-  // A side of one or two pixels leaves most of a tile's patch outside.
-  if (conv2d_winograd::possible(p.w, p.options) && std::min(y.height, y.width) >= 3 &&
-      p.x[0] * y.height * y.width >= (backward_weight ? 64 : 512))
-    return Conv2dWay::winograd;
+  if (prefers_taps(p) && (backward_weight ? is_tiny(p) && !strided : is_tiny(p) || strided))
+    return Conv2dWay::taps;
+  if (prefers_winograd(p)) return Conv2dWay::winograd;
   if (backward_weight)
     return conv2d_product::weight_efficiency(p.w) >= 0.75 ? Conv2dWay::product : Conv2dWay::direct;
   if (prefers_taps(p)) return Conv2dWay::taps;
@@ -63,10 +71,64 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
   return conv2d_product::possible(p.w) && strided && large_window ? Conv2dWay::product : Conv2dWay::direct;
 }
 
+// Two cores of an AMD EPYC with Zen 4, as above, but oneDNN has AVX-512: direct; product; winograd; taps.
+//   3x3            56x56x64 batch 16   223 197 171; 174 169 158; 282 331 307
+//                  14x14x256 batch 16  236 209 220; 204 198 162; 394 396 309
+//                  7x7x512 batch 16    198 248 211; 171 162 190; 235 248 227
+//                  4x4x512 batch 64    223 277 184; 157 175 169; 304 303 275; 225 289 235
+//                  4x4x512 batch 16    179 228 183; 139 137 174; 220 218 257; 134 226 179
+//                  2x2x512 batch 64    115 156 101; 125 124 172; 185 195 228; 323 395 318
+//                  16x16x64 batch 64   225 229 204; 181 180 164; 313 334 279
+//                  14x14x256 batch 1   172 182 173; 128 122 107; 151 155 258
+//   3x3, stride 2  56x56x128 batch 16  206 190 155; 176 157 156
+//                  14x14x512 batch 16  167 218 132; 172 159 180
+//                  8x8x256 -> 512, 64  204 206 109; 160 187 159;              197 244 202
+//                  4x4x256 -> 512, 64  132 134  65; 116 109 158;              214 254 251
+//   1x1            56x56x64 -> 256, 16 163 181 138; 104 133 140
+//                  14x14x1024 -> 256   216 214 193; 201 180 169
+//                  7x7x512 -> 2048     176 194 175; 150 155 144
+//   7x7, stride 2  64x64x6 batch 64            187;         122
+Conv2dWay way_double_pumped(const Conv2dProblem& p) {
+  if (prefers_taps(p) && (is_tiny(p) || p.options.stride > 1)) return Conv2dWay::taps;
+  if (prefers_winograd(p)) return Conv2dWay::winograd;
+  return prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
+}
+
+// In bf16, taps with what it takes to widen operands and round results; direct; taps.
+//   3x3            2x2x512 batch 8      51  95  53; 147  86 136
+//                  2x2x512 batch 16    115 128  70; 155 149 228
+//                  2x2x512 batch 64    217 310  72; 275 324 330
+//                  2x2x512 batch 256   396 517 190; 404 432 470
+//                  4x4x512 batch 64    468 497 256; 212 262 254
+//   3x3, stride 2  4x4x256 -> 512, 16   90  83  52;  70  89 114
+//                  4x4x256 -> 512, 64  169 205  65; 169 189 190
+//                  8x8x128 -> 256, 64  370 292 158; 185 219 162
+//                  8x8x256 -> 512, 64  351 304 160; 185 221 186
+//   1x1, stride 2  4x4x256 -> 512, 64  132 157  66;  92  82  93
+//                  8x8x128 -> 256, 64  163 184 119;  93  71  67
+// By Winograd's transforms 14x14x256 of batch 16 has 374 384 288, directly 441 427 428.
+Conv2dWay way_of_bf16(const Conv2dProblem& p) {
+  const Result y(p);
+  const bool strided = p.options.stride > 1, large_window = p.w[1] * p.w[2] > 1;
+  const bool is_faster = p.pass == Conv2dPass::backward_weight
+                             ? is_tiny(p) || (strided && large_window)
+                             : is_tiny(p) && !strided && p.x[0] * y.height * y.width <= 256;
+  return is_faster && prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
+}
+
 }  // namespace
 
 Conv2dWay conv2d_way(const Conv2dProblem& problem) {
-  if (!problem.has_avx512) return way_with_256_bits(problem);
+  if (problem.dtype == DType::bf16)
+    return problem.vectors == CpuVectors::double_pumped ? way_of_bf16(problem) : Conv2dWay::direct;
+  switch (problem.vectors) {
+    case CpuVectors::bits_256:
+      return way_with_256_bits(problem);
+    case CpuVectors::double_pumped:
+      return way_double_pumped(problem);
+    case CpuVectors::bits_512:
+      break;
+  }
   return prefers_taps(problem) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 
