@@ -57,7 +57,7 @@ int finish() {
 int run_command_line(int argc, const char* const* argv) {
   open_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit (ulimit -f) is an error to report, not the end
-  CLI::App app{"cytograd trains, evaluates and serves classifiers of multi-channel cell microscopy.",
+  CLI::App app{"cytograd trains, evaluates and applies classifiers of multi-channel cell microscopy.",
                "cytograd"};
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // of an option given twice
   app.formatter(std::make_shared<HelpFormatter>());
