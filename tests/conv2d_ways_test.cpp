@@ -219,6 +219,12 @@ TEST(Conv2dWay, OfDoublePumpedVectorsIsTheFastestOneThatServes) {
     EXPECT_EQ(way_of(pass, {{64, 4, 4, 256}, {512, 3, 3, 256}, half}, kZen4), Conv2dWay::taps);
   }
   EXPECT_EQ(way_of(Conv2dPass::forward, {{1, 14, 14, 64}, {64, 3, 3, 64}, same}, kZen4), Conv2dWay::direct);
+  // Tiles of odd sides are not whole, and tiles of x are more than those of the result without padding.
+  const Problem odd{{64, 5, 5, 256}, {256, 3, 3, 256}, same}, inner{{64, 6, 6, 256}, {256, 3, 3, 256}, {}};
+  EXPECT_EQ(way_of(Conv2dPass::forward, odd, kZen4), Conv2dWay::direct);
+  EXPECT_EQ(way_of(Conv2dPass::forward, odd), Conv2dWay::winograd);
+  EXPECT_EQ(way_of(Conv2dPass::forward, inner), Conv2dWay::winograd);
+  EXPECT_EQ(way_of(Conv2dPass::backward_input, inner), Conv2dWay::direct);
 }
 
 TEST(Conv2dWay, WidensBf16WhereTheLibraryIsSlow) {
@@ -240,6 +246,8 @@ TEST(Conv2dWay, WidensBf16WhereTheLibraryIsSlow) {
     EXPECT_EQ(way(kInput, p), Conv2dWay::direct);
     EXPECT_EQ(way(kWeight, p), Conv2dWay::taps);
   }
+  EXPECT_EQ(way(kForward, {{64, 2, 2, 128}, {128, 3, 3, 128}, same}), Conv2dWay::direct);
+  EXPECT_EQ(way(kForward, {{64, 2, 2, 512}, {512, 1, 1, 512}, {}}), Conv2dWay::direct);
 }
 
 // What was chosen for bf16 is chosen again for the operands in f32.

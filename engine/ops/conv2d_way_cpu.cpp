@@ -32,11 +32,18 @@ bool prefers_taps(const Conv2dProblem& p) {
   return p.pass != Conv2dPass::backward_input || p.options.stride > 1;
 }
 
-bool prefers_winograd(const Conv2dProblem& p) {
+/// Whether Winograd's transforms serve, with enough pixels for their products, and by how much fewer multiplications: 2.25
+/// times where the tiles of 2x2 are all whole.
+bool prefers_winograd(const Conv2dProblem& p, double fewer) {
   const Result y(p);
   // A side of one or two pixels leaves most of a tile's patch outside.
-  return conv2d_winograd::possible(p.w, p.options) && std::min(y.height, y.width) >= 3 &&
-         p.x[0] * y.height * y.width >= (p.pass == Conv2dPass::backward_weight ? 64 : 512);
+  if (!conv2d_winograd::possible(p.w, p.options) || std::min(y.height, y.width) < 3) return false;
+  const bool tiles_cover_x = p.pass == Conv2dPass::backward_input;
+  const int64_t height = tiles_cover_x ? p.x[1] : y.height, width = tiles_cover_x ? p.x[2] : y.width;
+  const int64_t tiles = (height + 1) / 2 * ((width + 1) / 2);
+  const int64_t pixels = p.x[0] * y.height * y.width;
+  return pixels >= (p.pass == Conv2dPass::backward_weight ? 64 : 512) &&
+         static_cast<double>(9 * y.height * y.width) >= fewer * static_cast<double>(16 * tiles);
 }
 
 // Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
@@ -63,7 +70,7 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
   const bool backward_weight = p.pass == Conv2dPass::backward_weight, strided = p.options.stride > 1;
   if (prefers_taps(p) && (backward_weight ? is_tiny(p) && !strided : is_tiny(p) || strided))
     return Conv2dWay::taps;
-  if (prefers_winograd(p)) return Conv2dWay::winograd;
+  if (prefers_winograd(p, 1.2)) return Conv2dWay::winograd;
   if (backward_weight)
     return conv2d_product::weight_efficiency(p.w) >= 0.75 ? Conv2dWay::product : Conv2dWay::direct;
   if (prefers_taps(p)) return Conv2dWay::taps;
@@ -75,6 +82,9 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
 //   3x3            56x56x64 batch 16   223 197 171; 174 169 158; 282 331 307
 //                  14x14x256 batch 16  236 209 220; 204 198 162; 394 396 309
 //                  7x7x512 batch 16    198 248 211; 171 162 190; 235 248 227
+//                  7x7x64 batch 64     252 236 161; 174 173 136; 228 234 215
+//                  5x5x256 batch 64    248 254 212; 174 176 136; 245 244 192
+//                  3x3x256 batch 64    248 293 157; 209 203 105; 213 203 194; 292 347 354
 //                  4x4x512 batch 64    223 277 184; 157 175 169; 304 303 275; 225 289 235
 //                  4x4x512 batch 16    179 228 183; 139 137 174; 220 218 257; 134 226 179
 //                  2x2x512 batch 64    115 156 101; 125 124 172; 185 195 228; 323 395 318
@@ -90,7 +100,7 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
 //   7x7, stride 2  64x64x6 batch 64            187;         122
 Conv2dWay way_double_pumped(const Conv2dProblem& p) {
   if (prefers_taps(p) && (is_tiny(p) || p.options.stride > 1)) return Conv2dWay::taps;
-  if (prefers_winograd(p)) return Conv2dWay::winograd;
+  if (prefers_winograd(p, 1.7)) return Conv2dWay::winograd;
   return prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 
@@ -99,21 +109,22 @@ Conv2dWay way_double_pumped(const Conv2dProblem& p) {
 //                  2x2x512 batch 16    115 128  70; 155 149 228
 //                  2x2x512 batch 64    217 310  72; 275 324 330
 //                  2x2x512 batch 256   396 517 190; 404 432 470
+//                  2x2x256 batch 64    270 331 110; 324 326 346
+//                  2x2x128 batch 64    309 268 107; 247 276 361
 //                  4x4x512 batch 64    468 497 256; 212 262 254
+//   1x1            2x2x512 -> 2048, 64 282 221 126; 149 185 184
 //   3x3, stride 2  4x4x256 -> 512, 16   90  83  52;  70  89 114
 //                  4x4x256 -> 512, 64  169 205  65; 169 189 190
 //                  8x8x128 -> 256, 64  370 292 158; 185 219 162
-//                  8x8x256 -> 512, 64  351 304 160; 185 221 186
 //   1x1, stride 2  4x4x256 -> 512, 64  132 157  66;  92  82  93
-//                  8x8x128 -> 256, 64  163 184 119;  93  71  67
 // By Winograd's transforms 14x14x256 of batch 16 has 374 384 288, directly 441 427 428.
 Conv2dWay way_of_bf16(const Conv2dProblem& p) {
   const Result y(p);
-  const bool strided = p.options.stride > 1, large_window = p.w[1] * p.w[2] > 1;
-  const bool is_faster = p.pass == Conv2dPass::backward_weight
-                             ? is_tiny(p) || (strided && large_window)
-                             : is_tiny(p) && !strided && p.x[0] * y.height * y.width <= 256;
-  return is_faster && prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
+  const bool large_window = p.w[1] * p.w[2] > 1, strided = p.options.stride > 1;
+  const bool is_faster =
+      p.pass == Conv2dPass::backward_weight ||
+      (large_window && !strided && std::min(p.w[0], p.w[3]) >= 256 && p.x[0] * y.height * y.width <= 256);
+  return is_tiny(p) && is_faster && prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 
 }  // namespace
