@@ -32,18 +32,14 @@ bool prefers_taps(const Conv2dProblem& p) {
   return p.pass != Conv2dPass::backward_input || p.options.stride > 1;
 }
 
-/// Whether Winograd's transforms serve, with enough pixels for their products, and by how much fewer multiplications: 2.25
-/// times where the tiles of 2x2 are all whole.
-bool prefers_winograd(const Conv2dProblem& p, double fewer) {
+/// Whether Winograd's transforms serve where sides are at least `side` pixels, for they leave most of a tile's patch outside
+/// of smaller ones, and save `times` the multiplications, of enough pixels.
+bool prefers_winograd(const Conv2dProblem& p, int64_t side, double times) {
   const Result y(p);
-  // A side of one or two pixels leaves most of a tile's patch outside.
-  if (!conv2d_winograd::possible(p.w, p.options) || std::min(y.height, y.width) < 3) return false;
-  const bool tiles_cover_x = p.pass == Conv2dPass::backward_input;
-  const int64_t height = tiles_cover_x ? p.x[1] : y.height, width = tiles_cover_x ? p.x[2] : y.width;
-  const int64_t tiles = (height + 1) / 2 * ((width + 1) / 2);
-  const int64_t pixels = p.x[0] * y.height * y.width;
-  return pixels >= (p.pass == Conv2dPass::backward_weight ? 64 : 512) &&
-         static_cast<double>(9 * y.height * y.width) >= fewer * static_cast<double>(16 * tiles);
+  if (!conv2d_winograd::possible(p.w, p.options) || std::min(y.height, y.width) < side) return false;
+  const Shape y_shape{p.x[0], y.height, y.width, p.w[0]};
+  return p.x[0] * y.height * y.width >= (p.pass == Conv2dPass::backward_weight ? 64 : 512) &&
+         conv2d_winograd::saving(p.pass == Conv2dPass::backward_input ? p.x : y_shape, y_shape) >= times;
 }
 
 // Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
@@ -70,7 +66,7 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
   const bool backward_weight = p.pass == Conv2dPass::backward_weight, strided = p.options.stride > 1;
   if (prefers_taps(p) && (backward_weight ? is_tiny(p) && !strided : is_tiny(p) || strided))
     return Conv2dWay::taps;
-  if (prefers_winograd(p, 1.2)) return Conv2dWay::winograd;
+  if (prefers_winograd(p, 3, 1.2)) return Conv2dWay::winograd;
   if (backward_weight)
     return conv2d_product::weight_efficiency(p.w) >= 0.75 ? Conv2dWay::product : Conv2dWay::direct;
   if (prefers_taps(p)) return Conv2dWay::taps;
@@ -100,7 +96,7 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
 //   7x7, stride 2  64x64x6 batch 64            187;         122
 Conv2dWay way_double_pumped(const Conv2dProblem& p) {
   if (prefers_taps(p) && (is_tiny(p) || p.options.stride > 1)) return Conv2dWay::taps;
-  if (prefers_winograd(p, 1.7)) return Conv2dWay::winograd;
+  if (prefers_winograd(p, 4, 1.7)) return Conv2dWay::winograd;
   return prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 
