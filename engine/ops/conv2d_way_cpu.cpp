@@ -43,7 +43,7 @@ bool prefers_winograd(const Conv2dProblem& p, int64_t side, double times) {
 }
 
 // Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
-// convolution's: direct; product; winograd; taps.
+// convolution's: direct; product; winograd, by tiles of 2x2 pixels alone; taps.
 //   3x3            56x56x64 batch 16    67  97  51; 132 130 110; 196 206 162
 //                  14x14x256 batch 16   99 149  86; 148 150 117; 229 234 174
 //                  7x7x512 batch 16     91 108  64; 122 121 121; 145 147 127
@@ -75,16 +75,16 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
 }
 
 // Two cores of an AMD EPYC with Zen 4, as above, but oneDNN has AVX-512: direct; product; winograd; taps.
-//   3x3            56x56x64 batch 16   223 197 171; 174 169 158; 282 331 307
-//                  14x14x256 batch 16  236 209 220; 204 198 162; 394 396 309
-//                  7x7x512 batch 16    198 248 211; 171 162 190; 235 248 227
-//                  7x7x64 batch 64     252 236 161; 174 173 136; 228 234 215
+//   3x3            56x56x64 batch 16   223 197 171; 174 169 158; 451 450 404
+//                  14x14x256 batch 16  236 209 220; 204 198 162; 412 403 335
+//                  7x7x512 batch 16    198 248 211; 171 162 190; 317 322 283
+//                  7x7x64 batch 64     252 236 161; 174 173 136; 301 310 170
 //                  5x5x256 batch 64    248 254 212; 174 176 136; 245 244 192
-//                  3x3x256 batch 64    248 293 157; 209 203 105; 213 203 194; 292 347 354
-//                  4x4x512 batch 64    223 277 184; 157 175 169; 304 303 275; 225 289 235
+//                  3x3x256 batch 64    248 293 157; 209 203 105; 216 193 206; 292 347 354
+//                  4x4x512 batch 64    223 277 184; 157 175 169; 369 402 375; 225 289 235
 //                  4x4x512 batch 16    179 228 183; 139 137 174; 220 218 257; 134 226 179
 //                  2x2x512 batch 64    115 156 101; 125 124 172; 185 195 228; 323 395 318
-//                  16x16x64 batch 64   225 229 204; 181 180 164; 313 334 279
+//                  16x16x64 batch 64   225 229 204; 181 180 164; 385 391 320
 //                  14x14x256 batch 1   172 182 173; 128 122 107; 151 155 258
 //   3x3, stride 2  56x56x128 batch 16  206 190 155; 176 157 156
 //                  14x14x512 batch 16  167 218 132; 172 159 180
@@ -113,7 +113,7 @@ Conv2dWay way_double_pumped(const Conv2dProblem& p) {
 //                  4x4x256 -> 512, 64  169 205  65; 169 189 190
 //                  8x8x128 -> 256, 64  370 292 158; 185 219 162
 //   1x1, stride 2  4x4x256 -> 512, 64  132 157  66;  92  82  93
-// By Winograd's transforms 14x14x256 of batch 16 has 374 384 288, directly 441 427 428.
+// Winograd's transforms by tiles of 2x2 have 374 384 288 of 14x14x256, batch 16; direct convolution 441 427 428.
 Conv2dWay way_of_bf16(const Conv2dProblem& p) {
   const Result y(p);
   const bool large_window = p.w[1] * p.w[2] > 1, strided = p.options.stride > 1;
