@@ -25,6 +25,12 @@ class OnednnPlans {
   /// Whether this processor has what oneDNN needs for the type: bf16 wants AVX-512, be it to emulate it.
   static bool computes(DType dtype);
 
+  /// Whether conv2d_backward_weight is right. In bf16 oneDNN 2.6.3 makes of what its scratch memory held the gradients of taps
+  /// that only meet padding, where x [N, H, W, I] is narrower than the stride.
+  static bool computes_weight_gradient(const Tensor& x, const Conv2dOptions& options) {
+    return x.dtype() != DType::bf16 || x.dim(2) >= options.stride;
+  }
+
   /// x [N, H, W, I], w [O, KH, KW, I] -> y [N, H', W', O] in x's type.
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options);
   /// dy [N, H', W', O] -> dx of `x_shape` in dy's type.

@@ -74,10 +74,7 @@ Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, con
                                           const Conv2dOptions& options) {
   check_type(x);
   const Conv2dWay fastest = way(Conv2dPass::backward_weight, x, x.shape(), w, options);
-  // In bf16 oneDNN 2.6.3 makes of what its scratch memory held the gradients of taps that only meet padding, where x is
-  // narrower than the stride.
-  const bool is_wrong = x.dtype() == DType::bf16 && x.dim(2) < options.stride;
-  if (is_wrong || is_widened(x, fastest)) {
+  if (is_widened(x, fastest) || !OnednnPlans::computes_weight_gradient(x, options)) {
     const Tensor like_w = w.dtype() == DType::f32 ? w : Tensor::empty(w.shape());  // its values are not read
     const Tensor dw = conv2d_backward_weight(widened(*this, dy), widened(*this, x), like_w, options);
     return w.dtype() == DType::f32 ? dw : cast(dw, w.dtype());

@@ -8,26 +8,21 @@
 namespace cytograd {
 namespace {
 
-struct Result {
-  explicit Result(const Conv2dProblem& p)
-      : height(p.options.output_extent(p.x[1], p.w[1])), width(p.options.output_extent(p.x[2], p.w[2])) {}
-  int64_t height, width;
-};
-
-bool is_tiny(const Conv2dProblem& p) {
-  const Result y(p);
-  return y.height * y.width <= 4;
+Shape result_of(const Conv2dProblem& p) {  // [N, H', W', O]
+  return {p.x[0], p.options.output_extent(p.x[1], p.w[1]), p.options.output_extent(p.x[2], p.w[2]), p.w[0]};
 }
+
+bool is_tiny(const Shape& y) { return y[1] * y[2] <= 4; }
 
 // Against oneDNN's direct convolution (2.6.3, one core of a Sapphire Rapids, f32, 3x3, speed-up of forward,
 // backward_input, backward_weight): 2x2 x512 batch 64: 5.0 2.4 4.9, batch 8: 2.2 2.1 3.2; 4x4 -> 2x2 256 ->
 // 512 batch 64: 3.8 2.3 3.8; 4x4 x256 batch 64: 1.3 0.93 1.4; 8x8 -> 4x4 128 -> 256 batch 64: 1.2 1.2 1.6,
 // batch 16: 0.9 1.2 1.3; 8x8 x128 batch 64: 0.9 1.0 0.9.
 bool prefers_taps(const Conv2dProblem& p) {
-  const Result y(p);
-  const int64_t pixels = y.height * y.width, batch = p.x[0];
+  const Shape y = result_of(p);
+  const int64_t pixels = y[1] * y[2], batch = y[0];
   if (std::min(p.w[0], p.w[3]) < 64) return false;
-  if (pixels <= 4) return batch >= 8;
+  if (is_tiny(y)) return batch >= 8;
   if (pixels > 16 || batch < 32) return false;
   return p.pass != Conv2dPass::backward_input || p.options.stride > 1;
 }
@@ -35,11 +30,10 @@ bool prefers_taps(const Conv2dProblem& p) {
 /// Whether Winograd's transforms serve where sides are at least `side` pixels, for they leave most of a tile's patch outside
 /// of smaller ones, and save `times` the multiplications, of enough pixels.
 bool prefers_winograd(const Conv2dProblem& p, int64_t side, double times) {
-  const Result y(p);
-  if (!conv2d_winograd::possible(p.w, p.options) || std::min(y.height, y.width) < side) return false;
-  const Shape y_shape{p.x[0], y.height, y.width, p.w[0]};
-  return p.x[0] * y.height * y.width >= (p.pass == Conv2dPass::backward_weight ? 64 : 512) &&
-         conv2d_winograd::saving(p.pass == Conv2dPass::backward_input ? p.x : y_shape, y_shape) >= times;
+  const Shape y = result_of(p);
+  if (!conv2d_winograd::possible(p.w, p.options) || std::min(y[1], y[2]) < side) return false;
+  return y[0] * y[1] * y[2] >= (p.pass == Conv2dPass::backward_weight ? 64 : 512) &&
+         conv2d_winograd::saving(p.pass == Conv2dPass::backward_input ? p.x : y, y) >= times;
 }
 
 // Two cores of an AMD EPYC with AVX2, f32, caches cold, medians, GFLOP/s of the three passes, counted as the direct
@@ -63,12 +57,12 @@ bool prefers_winograd(const Conv2dProblem& p, int64_t side, double times) {
 //                  64x64x6 batch 64              60;          66
 //                  64x64x3 batch 64              81;          59  (21 of 32 columns)
 Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
-  const bool backward_weight = p.pass == Conv2dPass::backward_weight, strided = p.options.stride > 1;
-  if (prefers_taps(p) && (backward_weight ? is_tiny(p) && !strided : is_tiny(p) || strided))
-    return Conv2dWay::taps;
+  const bool strided = p.options.stride > 1;
   if (prefers_winograd(p, 3, 1.2)) return Conv2dWay::winograd;
-  if (backward_weight)
+  if (p.pass == Conv2dPass::backward_weight) {
+    if (prefers_taps(p) && is_tiny(result_of(p)) && !strided) return Conv2dWay::taps;
     return conv2d_product::weight_efficiency(p.w) >= 0.75 ? Conv2dWay::product : Conv2dWay::direct;
+  }
   if (prefers_taps(p)) return Conv2dWay::taps;
   const bool large_window = p.w[1] * p.w[2] > 1;
   return conv2d_product::possible(p.w) && strided && large_window ? Conv2dWay::product : Conv2dWay::direct;
@@ -94,11 +88,7 @@ Conv2dWay way_with_256_bits(const Conv2dProblem& p) {
 //                  14x14x1024 -> 256   216 214 193; 201 180 169
 //                  7x7x512 -> 2048     176 194 175; 150 155 144
 //   7x7, stride 2  64x64x6 batch 64            187;         122
-Conv2dWay way_double_pumped(const Conv2dProblem& p) {
-  if (prefers_taps(p) && (is_tiny(p) || p.options.stride > 1)) return Conv2dWay::taps;
-  if (prefers_winograd(p, 4, 1.7)) return Conv2dWay::winograd;
-  return prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
-}
+bool prefers_winograd_double_pumped(const Conv2dProblem& p) { return prefers_winograd(p, 4, 1.7); }
 
 // In bf16, taps with what it takes to widen operands and round results; direct; taps.
 //   3x3            2x2x512 batch 8      51  95  53; 147  86 136
@@ -115,12 +105,12 @@ Conv2dWay way_double_pumped(const Conv2dProblem& p) {
 //   1x1, stride 2  4x4x256 -> 512, 64  132 157  66;  92  82  93
 // Winograd's transforms by tiles of 2x2 have 374 384 288 of 14x14x256, batch 16; direct convolution 441 427 428.
 Conv2dWay way_of_bf16(const Conv2dProblem& p) {
-  const Result y(p);
+  const Shape y = result_of(p);
   const bool large_window = p.w[1] * p.w[2] > 1, strided = p.options.stride > 1;
   const bool is_faster =
       p.pass == Conv2dPass::backward_weight ||
-      (large_window && !strided && std::min(p.w[0], p.w[3]) >= 256 && p.x[0] * y.height * y.width <= 256);
-  return is_tiny(p) && is_faster && prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
+      (large_window && !strided && std::min(p.w[0], p.w[3]) >= 256 && y[0] * y[1] * y[2] <= 256);
+  return is_tiny(y) && is_faster && prefers_taps(p) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 
 }  // namespace
@@ -128,14 +118,9 @@ Conv2dWay way_of_bf16(const Conv2dProblem& p) {
 Conv2dWay conv2d_way(const Conv2dProblem& problem) {
   if (problem.dtype == DType::bf16)
     return problem.vectors == CpuVectors::double_pumped ? way_of_bf16(problem) : Conv2dWay::direct;
-  switch (problem.vectors) {
-    case CpuVectors::bits_256:
-      return way_with_256_bits(problem);
-    case CpuVectors::double_pumped:
-      return way_double_pumped(problem);
-    case CpuVectors::bits_512:
-      break;
-  }
+  if (problem.vectors == CpuVectors::bits_256) return way_with_256_bits(problem);
+  if (problem.vectors == CpuVectors::double_pumped && prefers_winograd_double_pumped(problem))
+    return Conv2dWay::winograd;
   return prefers_taps(problem) ? Conv2dWay::taps : Conv2dWay::direct;
 }
 

@@ -275,7 +275,7 @@ Tensor transformed_windows(const Tensor& w, Direction direction) {
 
 /// Convolves `from` [N, H, W, A], `padding` pixels around it, with transformed windows from A to B, to [N, H', W', B].
 template <typename Tile>
-Tensor convolved(const Tensor& from, const Tensor& windows, int64_t padding, const Shape& shape) {
+Tensor convolved_by(const Tensor& from, const Tensor& windows, int64_t padding, const Shape& shape) {
   constexpr int64_t kPatch = Tile::kPatch, kElements = Tile::kElements;
   const int64_t in = from.dim(3), out = shape[3];
   Tensor result = Tensor::empty(shape);
@@ -374,8 +374,15 @@ int64_t count_tiles(const Shape& tiled) {
 
 /// f(a tile) of the kind that suits images of this shape.
 template <typename F>
-Tensor with_tile(const Shape& tiled, const F& f) {
+auto with_tile(const Shape& tiled, const F& f) {
   return tile_side(tiled) == LargeTile::kSide ? f(LargeTile{}) : f(SmallTile{});
+}
+
+Tensor convolved(const Tensor& from, const Tensor& w, Direction direction, int64_t padding,
+                 const Shape& shape) {
+  return with_tile(shape, [&]<typename Tile>(Tile) {
+    return convolved_by<Tile>(from, transformed_windows<Tile>(w, direction), padding, shape);
+  });
 }
 
 }  // namespace
@@ -393,25 +400,19 @@ int64_t tile_side(const Shape& tiled) {
 }
 
 double saving(const Shape& tiled, const Shape& y) {
-  const int64_t products = tile_side(tiled) == LargeTile::kSide
-                               ? count_tiles<LargeTile>(tiled) * LargeTile::kElements
-                               : count_tiles<SmallTile>(tiled) * SmallTile::kElements;
+  const int64_t products =
+      with_tile(tiled, [&]<typename Tile>(Tile) { return count_tiles<Tile>(tiled) * Tile::kElements; });
   return static_cast<double>(y[0] * y[1] * y[2] * kWindow * kWindow) / static_cast<double>(products);
 }
 
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const Shape shape{x.dim(0), options.output_extent(x.dim(1), kWindow),
                     options.output_extent(x.dim(2), kWindow), w.dim(0)};
-  return with_tile(shape, [&]<typename Tile>(Tile) {
-    return convolved<Tile>(x, transformed_windows<Tile>(w, Direction::forward), options.padding, shape);
-  });
+  return convolved(x, w, Direction::forward, options.padding, shape);
 }
 
 Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options) {
-  return with_tile(x_shape, [&]<typename Tile>(Tile) {
-    return convolved<Tile>(dy, transformed_windows<Tile>(w, Direction::backward),
-                           kWindow - 1 - options.padding, x_shape);
-  });
+  return convolved(dy, w, Direction::backward, kWindow - 1 - options.padding, x_shape);
 }
 
 Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
