@@ -218,7 +218,7 @@ Passes pooling(const Shape& x_shape, const Shape& y_shape, DType dtype, cudnnPoo
 }  // namespace
 
 Passes cudnn_max_pool2d(const Shape& x, DType dtype, const MaxPool2dOptions& options) {
-  const Shape y{x[0], options.output_extent(x[1]), options.output_extent(x[2]), x[3]};
+  const Shape y = options.output_shape(x);
   const auto window = static_cast<int>(options.window);
   return pooling(x, y, dtype, CUDNN_POOLING_MAX,
                  {window, window, static_cast<int>(options.padding), static_cast<int>(options.stride)});

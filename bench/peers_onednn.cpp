@@ -217,7 +217,7 @@ Passes pooling(const Shape& x, const Shape& y, DType dtype, algorithm how, const
 }  // namespace
 
 Passes onednn_max_pool2d(const Shape& x, DType dtype, const MaxPool2dOptions& options) {
-  const Shape y{x[0], options.output_extent(x[1]), options.output_extent(x[2]), x[3]};
+  const Shape y = options.output_shape(x);
   return pooling(x, y, dtype, algorithm::pooling_max, options);
 }
 
@@ -252,7 +252,7 @@ DensePasses dense_passes(const typename Forward::primitive_desc& forward,
 
 DensePasses onednn_conv2d(const Shape& x, const Shape& w, DType dtype, const Conv2dOptions& options) {
   return or_none([&]() -> DensePasses {
-    const Shape y{x[0], options.output_extent(x[1], w[1]), options.output_extent(x[2], w[2]), w[0]};
+    const Shape y = options.output_shape(x, w);
     const memory::desc from = image(x, dtype, tag::any), to = image(y, dtype, tag::any);
     const memory::desc weights({w[0], w[3], w[1], w[2]}, type_of(dtype), tag::any);
     const memory::dims stride{options.stride, options.stride}, padding{options.padding, options.padding};

@@ -154,10 +154,8 @@ const OnednnPlans::Plan& OnednnPlans::convolution_plan(Op op, const Shape& x, DT
     const auto algorithm = dnnl::algorithm::convolution_direct;
     const memory::dims stride{options.stride, options.stride};
     const memory::dims padding{options.padding, options.padding};
-    const Shape y{x[0], options.output_extent(x[1], w.dim(1)), options.output_extent(x[2], w.dim(2)),
-                  w.dim(0)};
     const memory::desc x_desc = image_desc(x, x_type);
-    const memory::desc y_desc = image_desc(y, x_type);
+    const memory::desc y_desc = image_desc(options.output_shape(x, w.shape()), x_type);
     // dw sums over the batch, so it leaves the primitive in f32 whatever it is stored in.
     const DType w_type = op == Op::conv2d_backward_weight ? DType::f32 : x_type;
     const memory::desc w_any = weight_desc(w.shape(), w_type, tag::any);
@@ -198,9 +196,7 @@ const OnednnPlans::Plan& OnednnPlans::convolution_plan(Op op, const Shape& x, DT
 Tensor OnednnPlans::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const Plan& plan = convolution_plan(Op::conv2d, x.shape(), x.dtype(), w, options);
   const Tensor arranged = state_->arranged(plan, w);
-  Tensor y = Tensor::empty({x.dim(0), options.output_extent(x.dim(1), w.dim(1)),
-                            options.output_extent(x.dim(2), w.dim(2)), w.dim(0)},
-                           x.dtype());  // [N, H', W', O]
+  Tensor y = Tensor::empty(options.output_shape(x.shape(), w.shape()), x.dtype());  // [N, H', W', O]
   state_->execute(plan.primitive,
                   {{DNNL_ARG_SRC, state_->at(plan.a, address(x))},
                    {DNNL_ARG_WEIGHTS, state_->at(plan.b, address(arranged))},

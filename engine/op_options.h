@@ -24,6 +24,11 @@ struct Conv2dOptions {
   int64_t output_extent(int64_t extent, int64_t window) const {
     return (extent + 2 * padding - window) / stride + 1;
   }
+
+  /// [N, H', W', O] for x [N, H, W, I] and w [O, kh, kw, I].
+  Shape output_shape(const Shape& x, const Shape& w) const {
+    return {x[0], output_extent(x[1], w[1]), output_extent(x[2], w[2]), w[0]};
+  }
 };
 
 struct MaxPool2dOptions {
@@ -32,6 +37,9 @@ struct MaxPool2dOptions {
   int64_t padding = 1;
 
   int64_t output_extent(int64_t extent) const { return (extent + 2 * padding - window) / stride + 1; }
+
+  /// [N, H', W', C] for x [N, H, W, C].
+  Shape output_shape(const Shape& x) const { return {x[0], output_extent(x[1]), output_extent(x[2]), x[3]}; }
 };
 
 struct BatchnormActOptions {

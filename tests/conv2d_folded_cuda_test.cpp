@@ -67,9 +67,7 @@ TEST_F(Conv2dFoldedCuda, IsTheConvolutionAndHasItsGradients) {
 TEST_F(Conv2dFoldedCuda, In16BitsTheSameValuesMove) {
   const device::Stream stream = dynamic_cast<CudaBackend&>(backend(Device::cuda)).stream();
   for (const Convolution& c : kConvolutions) {
-    const Shape y{c.x[0], c.options.output_extent(c.x[1], c.w[1]), c.options.output_extent(c.x[2], c.w[2]),
-                  c.w[0]};
-    const Fold fold(c.x, c.w, y, c.options);
+    const Fold fold(c.x, c.w, c.options.output_shape(c.x, c.w), c.options);
     for (const DType dtype : {DType::bf16, DType::f16}) {
       const Tensor narrow = normal(c.x, 1, dtype);
       const Tensor same = backend(Device::cpu).cast(narrow, DType::f32);

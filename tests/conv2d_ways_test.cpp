@@ -16,9 +16,7 @@ struct Problem {
   Shape x, w;
   Conv2dOptions options;
 
-  Shape y() const {
-    return {x[0], options.output_extent(x[1], w[1]), options.output_extent(x[2], w[2]), w[0]};
-  }
+  Shape y() const { return options.output_shape(x, w); }
   std::string text() const {
     return fmt::format("x {}, w {}, stride {}, padding {}", x, w, options.stride, options.padding);
   }

@@ -22,9 +22,7 @@ struct Convolution {
 
   Shape x() const { return {batch, height, width, in}; }
   Shape w() const { return {out, window, window, in}; }
-  Shape y() const {
-    return {batch, options.output_extent(height, window), options.output_extent(width, window), out};
-  }
+  Shape y() const { return options.output_shape(x(), w()); }
 };
 
 std::ostream& operator<<(std::ostream& stream, const Convolution& c) {

@@ -4,18 +4,11 @@
 #include "engine/ops/conv2d_folded_cuda.h"
 
 namespace cytograd {
-namespace {
-
-Shape result_shape(const Shape& x, const Tensor& w, const Conv2dOptions& options) {
-  return {x[0], options.output_extent(x[1], w.dim(1)), options.output_extent(x[2], w.dim(2)), w.dim(0)};
-}
-
-}  // namespace
 
 Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   const device::Range range("conv2d");
   const Tensor weight = w.dtype() == x.dtype() ? w : cast(w, x.dtype());
-  Tensor y = empty(result_shape(x.shape(), w, options), x.dtype());
+  Tensor y = empty(options.output_shape(x.shape(), w.shape()), x.dtype());
   CudnnConvolutions& convolutions = libraries_->convolutions();
   if (is_folded(x.dim(3), x.dtype(), options)) {
     const Fold fold(x.shape(), w.shape(), y.shape(), options);

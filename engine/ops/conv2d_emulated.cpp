@@ -7,11 +7,10 @@ using emulated::Operand;
 using emulated::queued;
 
 Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
-  const Shape shape{x.dim(0), options.output_extent(x.dim(1), w.dim(1)),
-                    options.output_extent(x.dim(2), w.dim(2)), w.dim(0)};
-  return queued(shape, x.dtype(), [x = Operand(x), w = Operand(w), options] {
-    return backend(Device::cpu).conv2d(x.read(), w.read(), options);
-  });
+  return queued(options.output_shape(x.shape(), w.shape()), x.dtype(),
+                [x = Operand(x), w = Operand(w), options] {
+                  return backend(Device::cpu).conv2d(x.read(), w.read(), options);
+                });
 }
 
 Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape,

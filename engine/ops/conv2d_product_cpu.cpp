@@ -177,8 +177,7 @@ void convolve(const Grid& grid, const Convolution& c) {
 bool possible(const Shape& w) { return w[0] % kColumns == 0 && w[3] % kColumns == 0; }
 
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
-  Tensor y = Tensor::empty({x.dim(0), options.output_extent(x.dim(1), w.dim(1)),
-                            options.output_extent(x.dim(2), w.dim(2)), w.dim(0)});  // [N, H', W', O]
+  Tensor y = Tensor::empty(options.output_shape(x.shape(), w.shape()));  // [N, H', W', O]
   convolve(output_grid(y.shape(), w.shape(), options),
            {.source = x, .w = w, .direction = Direction::forward, .result = y});
   return y;

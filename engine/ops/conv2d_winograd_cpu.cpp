@@ -406,9 +406,7 @@ double saving(const Shape& tiled, const Shape& y) {
 }
 
 Tensor forward(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
-  const Shape shape{x.dim(0), options.output_extent(x.dim(1), kWindow),
-                    options.output_extent(x.dim(2), kWindow), w.dim(0)};
-  return convolved(x, w, Direction::forward, options.padding, shape);
+  return convolved(x, w, Direction::forward, options.padding, options.output_shape(x.shape(), w.shape()));
 }
 
 Tensor backward_input(const Tensor& dy, const Tensor& w, const Shape& x_shape, const Conv2dOptions& options) {

@@ -133,7 +133,7 @@ void gather_row(const T* dy, const uint8_t* index, const Extents& e, int64_t row
 
 Backend::MaxPool2dForward CpuBackend::max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   const Extents e(x.shape(), options);
-  const Shape y_shape{e.images, e.rows, e.columns, e.channels};
+  const Shape y_shape = options.output_shape(x.shape());
   MaxPool2dForward result{Tensor::empty(y_shape, x.dtype()), Tensor::empty(y_shape, DType::u8)};
   dispatch_float(x.dtype(), [&]<typename T>(TypeTag<T>) {
     const T* in = x.data<T>();

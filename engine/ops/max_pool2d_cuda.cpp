@@ -23,7 +23,7 @@ MaxPool2dSizes sizes(const Shape& x, DType dtype, const MaxPool2dOptions& option
 Backend::MaxPool2dForward CudaBackend::max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   const device::Range range("max_pool2d");
   const MaxPool2dSizes s = sizes(x.shape(), x.dtype(), options);
-  const Shape y_shape{s.images, s.rows, s.columns, s.channels};
+  const Shape y_shape = options.output_shape(x.shape());
   MaxPool2dForward result{empty(y_shape, x.dtype()), empty(y_shape, DType::u8)};
   launch_max_pool2d({.x = x.raw(), .y = result.y.raw(), .index = result.index.data<uint8_t>(), .sizes = s},
                     stream());
