@@ -2,8 +2,8 @@
 
     python3 compare_pack.py --ours build/release/cytograd --images RXRX1/train --rounds 5
 
-Needs a Python with Pillow, numpy and safetensors. Takes the complete sites of --images, as wells C01, C02, ... of copies
-that make --sites or more; two threads beside two processes, whose start-up does not count. Files are read once before.
+Needs a Python with Pillow, numpy and safetensors. Takes the complete sites of --images, as wells A01, A02, ... of their
+plates, copied until they are --sites or more; two threads beside two processes, whose start-up does not count. Files are read once before.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 PEER = Path(__file__).parent / "peers" / "pillow_pack.py"
@@ -28,12 +29,15 @@ def copy_sites(images, data, least):
     ]
     copies = -(-least // len(sites))
     rows = ["id_code,experiment,plate,well,sirna"]
+    wells = Counter()
     for first in sites:
         experiment, plate = first.parts[-3], first.parts[-2]
         folder = data / "train" / experiment / plate
         folder.mkdir(parents=True, exist_ok=True)
-        for copy in range(copies):
-            well = f"C{copy:02}"
+        for _ in range(copies):
+            row, column = divmod(wells[folder], 24)
+            well = f"{chr(ord('A') + row)}{column + 1:02}"
+            wells[folder] += 1
             rows.append(f"{experiment}_{plate[-1]}_{well},{experiment},{plate[-1]},{well},sirna_1")
             for c in range(1, CHANNELS + 1):
                 shutil.copyfile(first.with_name(first.name.replace("_w1", f"_w{c}")), folder / f"{well}_s1_w{c}.png")

@@ -3,22 +3,21 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <vector>
 
 #include "bench/timing.h"
 #include "data/image.h"
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: decode_bench FOLDER\n");
-    return 2;
-  }
+namespace {
+
+int measure(const char* folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[1]))
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
     if (entry.path().extension() == ".png") files.push_back(entry.path());
   if (files.empty()) {
-    fmt::print(stderr, "decode_bench: no PNG below {}\n", argv[1]);
+    fmt::print(stderr, "decode_bench: no PNG below {}\n", folder);
     return 2;
   }
   std::vector<double> medians;
@@ -32,4 +31,20 @@ int main(int argc, char** argv) {
     medians.push_back(cytograd::bench::median(seconds));
   }
   fmt::print("{} files, {:.1f} us a file\n", files.size(), 1e6 * cytograd::bench::median(medians));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    fmt::print(stderr, "usage: decode_bench FOLDER\n");
+    return 2;
+  }
+  try {
+    return measure(argv[1]);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "decode_bench: {}\n", error.what());
+    return 1;
+  }
 }

@@ -29,10 +29,11 @@ const FolderIndex::Listing& FolderIndex::list(const fs::path& folder) {
   const auto [found, is_new] = listings_.try_emplace(folder.string());
   Listing& listing = found->second;
   if (!is_new) return listing;
+  const fs::path place = folder.empty() ? "." : folder;
   std::error_code ignored;
-  listing.exists = fs::is_directory(folder.empty() ? "." : folder, ignored);
+  listing.exists = fs::is_directory(place, ignored);
   if (listing.exists)
-    for_each_entry(folder, [&](const fs::directory_entry& entry) {
+    for_each_entry(place, [&](const fs::directory_entry& entry) {
       std::error_code error;
       if (!entry.is_directory(error)) listing.names.insert(entry.path().filename().string());
     });

@@ -72,7 +72,10 @@ Json read_description(const fs::path& file) {
 
 /// A file that pack.json names with its size and checksum.
 std::string read_checked(const PackFiles& files, const Json& entry) {
-  const fs::path file = files.folder / entry.at("file").get<std::string>();
+  const fs::path inside = fs::path(entry.at("file").get<std::string>()).lexically_normal();
+  if (inside.empty() || inside.is_absolute() || *inside.begin() == "..")
+    fail("{}: '{}' is no file of the pack", files.description().string(), inside.string());
+  const fs::path file = files.folder / inside;
   std::string text = read_whole(file);
   const auto bytes = entry.at("bytes").get<uint64_t>();
   if (text.size() != bytes)
@@ -128,7 +131,7 @@ PackedImage packed_image(const CsvTable& table, size_t row) {
   return image;
 }
 
-std::vector<PackShard> shards_of(const Json& description) {
+std::vector<PackShard> shards_of(const PackFiles& files, const Json& description) {
   std::vector<PackShard> shards;
   for (const Json& shard : description.at("shards")) {
     shards.push_back({.file = shard.at("file").get<std::string>(),
@@ -137,7 +140,7 @@ std::vector<PackShard> shards_of(const Json& description) {
                           std::stoul(shard.at("header_crc32").get<std::string>(), nullptr, 16)),
                       .header_bytes = shard.at("header_bytes").get<uint64_t>()});
     if (shards.back().header_bytes > shards.back().bytes || fs::path(shards.back().file).has_parent_path())
-      fail("'{}' is no shard", shards.back().file);
+      fail("{}: '{}' is no shard", files.description().string(), shards.back().file);
   }
   return shards;
 }
@@ -148,7 +151,7 @@ Dataset dataset_of(const PackFiles& files, const Json& description) {
   dataset.packed = true;
   const std::string layout = description.at("layout").get<std::string>();
   const std::optional<Layout> known = find_layout(layout);
-  if (!known) fail("the layout '{}' is unknown", layout);
+  if (!known) fail("{}: the layout '{}' is unknown", files.description().string(), layout);
   dataset.layout = *known;
   dataset.label_column = description.at("label_column").get<std::string>();
   dataset.group_column = description.at("group_column").get<std::string>();
@@ -186,7 +189,7 @@ Dataset dataset_of(const PackFiles& files, const Json& description) {
       dataset.samples.push_back(std::move(sample));
     }
   }
-  const auto pack = std::make_shared<const Pack>(files, shards_of(description), std::move(images));
+  const auto pack = std::make_shared<const Pack>(files, shards_of(files, description), std::move(images));
   for (Sample& sample : dataset.samples) sample.pack = pack;
   for (const PackShard& shard : pack->shards()) dataset.tables.push_back(files.folder / shard.file);
   dataset.named_samples = static_cast<int64_t>(table.rows.size());
@@ -240,7 +243,10 @@ std::string detail::pack_fingerprint(const Dataset& dataset, const PackOptions& 
   std::string text = fmt::format("{}\n", options.shard_bytes);
   // Not where it is the default, so that packs from before there was a choice go on.
   if (options.read.white != ReadOptions().white) text += fmt::format("white {}\n", options.read.white);
+  for (const std::string& column : dataset.columns) text += column + '\0';
+  text += dataset.label_column + '\0' + dataset.group_column + '\n';
   for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    text += fmt::format("{}\n", samples->size());
     for (const Sample& sample : *samples) {
       text += sample.name + '\0';
       for (const std::string& value : sample.values) text += value + '\0';

@@ -55,7 +55,7 @@ class PackWriter {
   PackSummary run() {
     check_names();
     require_own_folder();
-    const FolderLock lock(files_.folder, "packing into this folder");
+    lock_.emplace(files_.folder, "packing into this folder");
     remove_leftovers(files_.folder, [](const std::string& name) { return is_own(name); });
     std::error_code ignored;
     if (fs::exists(files_.description(), ignored)) {
@@ -378,6 +378,7 @@ class PackWriter {
   PackFiles files_;
   std::string fingerprint_;
   detail::PackIndex index_;
+  std::optional<FolderLock> lock_;  // outlives the shard that is being written
   std::future<void> writing_;
 };
 

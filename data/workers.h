@@ -1,6 +1,7 @@
 // Work on many items by threads that read, decode and write.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -23,7 +24,7 @@ void for_each_item(int64_t count, int workers, const std::function<bool(int64_t 
 struct InOrder {
   int64_t first = 0;
   int64_t count = 0;  ///< one behind the last
-  int workers = 1;
+  int workers = 1;    ///< threads, one at least
   int64_t ahead = 4;  ///< results that are made and not taken yet, at most
 };
 
@@ -75,7 +76,7 @@ void for_each_in_order(const InOrder& options, const std::function<Result(int64_
       changed.notify_all();
     }
   } all{mutex, changed, stop};
-  for (int i = 0; i < options.workers; ++i) all.threads.emplace_back(work);
+  for (int i = 0; i < std::max(options.workers, 1); ++i) all.threads.emplace_back(work);
   for (int64_t i = options.first; i < options.count; ++i) {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return ready.contains(i); });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "engine/backend.h"
 
@@ -76,6 +77,8 @@ Variable Tape::record_node(Node node, Tensor y, const std::vector<Variable>& inp
 std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale) {
   CHECK(loss.value().elements() == 1, "the loss has shape {}", loss.shape());
   CHECK(loss.requires_grad(), "nothing the loss depends on requires a gradient");
+  CHECK(std::any_of(nodes_.rbegin(), nodes_.rend(), [&](const Node& n) { return n.output == loss.slot_; }),
+        "the loss was not recorded by this tape, or a backward has consumed it");
   CHECK(!scale.defined() ||
             (scale.elements() == 1 && scale.dtype() == DType::f32 && scale.device() == loss.value().device()),
         "the scale is {} {} on {}", dtype_name(scale.dtype()), scale.shape(), device_name(scale.device()));
@@ -86,14 +89,17 @@ std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variabl
   gradients[loss.slot_.get()].dy = scale.defined()
                                        ? scale.reshape(loss.shape())
                                        : Tensor::full(loss.shape(), 1.0f, DType::f32, loss.value().device());
-  // Leaves asked for; every other gradient is dropped as soon as its node has used it.
+  std::unordered_set<Variable::Slot*> asked;
+  for (const Variable& variable : wrt) asked.insert(variable.slot_.get());
+  // A gradient that is not asked for is dropped as soon as its node has used it.
   for (; !nodes_.empty(); nodes_.pop_back()) {
     Node& node = nodes_.back();
     const auto found = gradients.find(node.output.get());
     if (found == gradients.end()) continue;  // the loss does not depend on this node
-    Gradient gradient = std::move(found->second);
-    gradients.erase(found);
-    if (node.rule) gradient.join(device);
+    const bool is_asked = asked.contains(node.output.get());
+    if (node.rule || is_asked) found->second.join(device);
+    const Gradient gradient = found->second;
+    if (!is_asked) gradients.erase(found);
 
     std::array<bool, 8> needed{};
     CHECK(node.inputs.size() <= needed.size(), "{} has {} inputs", node.op, node.inputs.size());

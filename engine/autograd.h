@@ -62,7 +62,7 @@ class Tape {
 
   /// Gradients of the scalar `loss`, times the f32 scalar `scale` (undefined: 1), by each of `wrt`, in their order;
   /// zeros where the loss does not depend on one. Consumes the tape: saved tensors are freed as the walk passes them.
-  /// Throws CheckError where `loss` is not a recorded scalar.
+  /// Throws CheckError where `loss` is no scalar that this tape has recorded since it was last consumed.
   std::vector<Tensor> backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale = {});
 
  private:

@@ -187,7 +187,7 @@ std::string json_string(std::string_view text) {
   try {
     return Json(text).dump();
   } catch (const Json::exception&) {
-    fail("'{}' is not UTF-8 and cannot be a name in a safetensors file", detail::printable(text));
+    fail("'{}' is not UTF-8, as all text in a safetensors file is", detail::printable(text));
   }
 }
 

@@ -156,6 +156,7 @@ void launch_softmax_cross_entropy(const SoftmaxCrossEntropyArguments& arguments,
 }
 
 void launch_softmax(const SoftmaxArguments& arguments, device::Stream stream) {
+  if (arguments.rows == 0) return;
   dispatch_element(arguments.type, [&]<typename T>(ElementTag<T>) {
     launch("softmax", softmax_kernel<T>,
            {.grid = {row_blocks(arguments.rows)}, .block = {kBlock}, .stream = stream},

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <regex>
+
 #include "data/colormap.h"
 #include "data/dataset.h"
 #include "data/pca_file.h"
@@ -89,6 +91,11 @@ TEST_F(CliFuse, AnOutputThatCannotBeWrittenIsOneErrorAndNoHang) {
     EXPECT_FALSE(result.timed_out) << workers;
     expect_error(result, kFailed, {"_w1.png: cannot write: is a directory"});
   }
+  const fs::path begun = dir / "begun";
+  expect_ok(fuse(begun));
+  fs::remove_all(begun / "images");
+  dir.write("begun/images", "a file");
+  expect_error(fuse(begun), kFailed, {"begun/images: Not a directory"});
 }
 
 TEST_F(CliFuse, MissingAndUnreadableImagesCountTogether) {
@@ -177,6 +184,21 @@ TEST_F(CliFuse, AnotherSelectionDoesNotTakeTheTablesPlace) {
   const std::string labels = read_file(out / "labels.csv");
   expect_error(fuse(out, pca + Words{"--where", "group=g2"}), kFailed, {"pictures of other images"});
   EXPECT_EQ(read_file(out / "labels.csv"), labels);
+}
+
+TEST_F(CliFuse, AnImageOfAnotherGroupIsAnotherPicture) {
+  write_tiny_data(data, {.images = 8, .channels = 3});
+  const Words pca{"--method", "pca", "--pca-scope", "group"};
+  expect_ok(fuse(out, pca));
+  const std::string labels = read_file(data / "labels.csv");
+  dir.write("data/labels.csv",
+            std::regex_replace(labels, std::regex("g0\n"), "g1\n", std::regex_constants::format_first_only));
+  ASSERT_NE(read_file(data / "labels.csv"), labels);
+  expect_error(fuse(out, pca), kFailed, {"pictures of other images"});
+  // Its label changes nothing but the table.
+  dir.write("data/labels.csv", std::regex_replace(labels, std::regex("c0,"), "c9,"));
+  expect_ok(fuse(out, pca));
+  EXPECT_THAT(read_file(out / "labels.csv"), HasSubstr("c9"));
 }
 
 TEST_F(CliFuse, AnImageThatTurnsUpIsAdded) {
@@ -331,6 +353,10 @@ TEST_F(CliFuse, WhatFailsByItsSettingsLeavesNoFolder) {
   EXPECT_FALSE(fs::exists(out));
   expect_error(fuse(out, {"--method", "pca", "--pca-scope", "plate"}), kFailed, {"no column 'plate'"});
   EXPECT_FALSE(fs::exists(out));
+  for (const char* nested : {"a/b", "a/b/", "./a/./b//"}) {
+    expect_error(fuse(dir.path().string() + "/" + nested), kFailed, {"the colormap is for 6 channels"});
+    EXPECT_FALSE(fs::exists(dir / "a")) << nested;
+  }
 }
 
 TEST_F(CliFuse, AFolderWithoutAPictureIsBegunAnew) {

@@ -193,6 +193,11 @@ TEST(CliOutput, NoInputIsOverwritten) {
     expect_error(run_command({"eval", "--model", run, "--data", data, "--json", input}), kFailed,
                  {input + ": is an input"});
   }
+  fs::create_directories(dir / "more");
+  fs::copy(dir / "data/i3.png", dir / "more/m.png");
+  expect_error(
+      run_command({"predict", "--model", run, "--out", data + "/labels.csv", data, (dir / "more").string()}),
+      kFailed, {"labels.csv: is an input"});
   expect_error(run_command({"predict", "--model", run, "--out", data + "/i3.png", data + "/i3.png"}), kFailed,
                {"i3.png: is an input"});
   for (const std::string& file : listing(run)) {

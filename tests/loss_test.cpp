@@ -205,6 +205,12 @@ TEST(SoftmaxCrossEntropy, CountsTheRowsWhoseFirstLargestLogitIsTheirLabels) {
   }
 }
 
+TEST(Softmax, NoRowsAreNoProbabilities) {
+  for (const Device device : test::devices())
+    EXPECT_EQ(softmax(Tensor::empty({0, 3}, DType::f32, device)).shape(), (Shape{0, 3}))
+        << device_name(device);
+}
+
 TEST(Softmax, RowsAreProbabilities) {
   const Tensor logits = tensor_of({1e4, 0.0, -1e4, 1.0, 2.0, 3.0}, {2, 3});
   const auto p = values_of(backend(Device::cpu).softmax(logits));

@@ -225,6 +225,19 @@ TEST_F(PackTest, AnotherDatasetIsNotMixedIn) {
               AllOf(HasSubstr("shard-00000.safetensors"), HasSubstr("another dataset")));
 }
 
+TEST_F(PackTest, AnImageThatTurnsUpAndAColumnOfAnotherNameMakeAnotherDataset) {
+  const std::string last = read_file(dir / "data/i23.png"), labels = read_file(dir / "data/labels.csv");
+  fs::remove(dir / "data/i23.png");
+  pack({.max_missing = 1.0});
+  EXPECT_TRUE(pack({.max_missing = 1.0}).was_whole);
+  dir.write("data/i23.png", last);
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("of one that has changed since"));
+  fs::remove_all(out);
+  pack();
+  dir.write("data/labels.csv", std::regex_replace(labels, std::regex("group"), "plate"));
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("of one that has changed since"));
+}
+
 TEST_F(PackTest, AFolderOfOtherFilesIsNotWrittenInto) {
   dir.write("pack/notes.txt", "mine");
   EXPECT_THAT(message_of<Error>([&] { pack(); }), AllOf(HasSubstr("holds other files, such as notes.txt")));
@@ -288,26 +301,28 @@ TEST_F(PackTest, AShardThatIsCutShortOrGoneIsAnError) {
   EXPECT_THAT(flaw(), AllOf(HasSubstr("shard-00001.safetensors"), HasSubstr("No such file")));
 }
 
-/// pack.json with another index.csv, whose checksums are made to fit: what an attacker would do.
+/// Another pack.json or index.csv, whose checksums are made to fit: what an attacker would do.
 class HostileIndex : public PackTest {
  protected:
+  static std::string crc(const std::string& text) {
+    return fmt::format("{:08x}", crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
+  }
+
+  std::string with_description(const std::string& pattern, const std::string& with) {
+    const std::string json = std::regex_replace(read_file(out / "pack.json"), std::regex(pattern), with);
+    const std::string without =
+        std::regex_replace(json, std::regex(R"(,\n "crc32": "[0-9a-f]+"\n\}\n$)"), "\n}\n");
+    dir.write(out / "pack.json", std::regex_replace(json, std::regex(R"(\n "crc32": "[0-9a-f]+"\n\}\n$)"),
+                                                    "\n \"crc32\": \"" + crc(without) + "\"\n}\n"));
+    return flaw();
+  }
+
   std::string with_index(const std::function<std::string(std::string)>& change) {
     const std::string index = change(read_file(out / "index.csv"));
     dir.write(out / "index.csv", index);
-    std::string json = read_file(out / "pack.json");
-    const auto crc = [](const std::string& text) {
-      return fmt::format("{:08x}", crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
-    };
-    json = std::regex_replace(
-        json, std::regex(R"("file": "index.csv",\n   "bytes": \d+,\n   "crc32": "[0-9a-f]+")"),
-        fmt::format("\"file\": \"index.csv\",\n   \"bytes\": {},\n   \"crc32\": \"{}\"", index.size(),
-                    crc(index)));
-    const std::string without =
-        std::regex_replace(json, std::regex(R"(,\n "crc32": "[0-9a-f]+"\n\}\n$)"), "\n}\n");
-    json = std::regex_replace(json, std::regex(R"(\n "crc32": "[0-9a-f]+"\n\}\n$)"),
-                              "\n \"crc32\": \"" + crc(without) + "\"\n}\n");
-    dir.write(out / "pack.json", json);
-    return flaw();
+    return with_description(R"("file": "index.csv",\n   "bytes": \d+,\n   "crc32": "[0-9a-f]+")",
+                            fmt::format("\"file\": \"index.csv\",\n   \"bytes\": {},\n   \"crc32\": \"{}\"",
+                                        index.size(), crc(index)));
   }
 
   std::string replaced(const std::string& pattern, const std::string& with) {
@@ -337,6 +352,23 @@ TEST_F(HostileIndex, IsReadWithCare) {
     dir.write(out / "index.csv", index);
     EXPECT_THAT(replaced(pattern, with), HasSubstr("index.csv")) << pattern << " " << with;
   }
+}
+
+TEST_F(HostileIndex, NoFileOutsideOfThePackIsRead) {
+  pack();
+  const std::string json = read_file(out / "pack.json");
+  fs::copy(out / "index.csv", dir / "index.csv");
+  const std::string absolute = (dir / "index.csv").string();
+  for (const std::string& file :
+       {std::string("../index.csv"), std::string("tables/../../index.csv"), absolute}) {
+    dir.write(out / "pack.json", json);
+    EXPECT_THAT(with_description(R"("file": "index.csv")", "\"file\": \"" + file + "\""),
+                AllOf(HasSubstr("pack.json: '"), HasSubstr("is no file of the pack")))
+        << file;
+  }
+  dir.write(out / "pack.json", json);
+  EXPECT_THAT(with_description(R"("file": "shard-00000)", R"("file": "../pack/shard-00000)"),
+              AllOf(HasSubstr("pack.json: '../pack/shard-00000.safetensors' is no shard")));
 }
 
 TEST_F(PackTest, TheReferenceOfAFolderThatIsNoPackIsAnError) {

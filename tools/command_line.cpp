@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string_view>
@@ -98,6 +99,8 @@ int run_command_line(int argc, const char* const* argv) {
     return report(error.what(), kFailed);
   } catch (const std::bad_alloc&) {
     return report("there is not enough memory; use a smaller --batch, --crop or --cache-gib", kFailed);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(fmt::format("{}: {}", error.path1().string(), error.code().message()), kFailed);
   } catch (const std::system_error& error) {  // no thread could be started
     return report(
         fmt::format("the system refuses: {}; is there a limit on memory or threads (ulimit)?", error.what()),

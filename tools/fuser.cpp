@@ -158,6 +158,7 @@ class Fuser {
     for (const Sample& sample : dataset_.samples) names.push_back(sample.name);
     // What is missing today may be there tomorrow, unless components were fitted without it.
     const bool shared = settings_.method == "pca" && settings_.pca_scope != "image";
+    for (size_t i = 0; shared && i < names.size(); ++i) names[i] += '\0' + keys_[i];
     for (const Sample& sample : dataset_.incomplete) {
       if (!shared) names.push_back(sample.name);
     }

@@ -52,6 +52,7 @@ Dataset gather(const PredictSettings& settings, const TrainedRun& run) {
     all.samples.insert(all.samples.end(), dataset.samples.begin(), dataset.samples.end());
     all.incomplete.insert(all.incomplete.end(), dataset.incomplete.begin(), dataset.incomplete.end());
     all.missing.insert(all.missing.end(), dataset.missing.begin(), dataset.missing.end());
+    all.tables.insert(all.tables.end(), dataset.tables.begin(), dataset.tables.end());
   }
   all.root = fmt::format("{}", fmt::join(settings.inputs, ", "));
   std::map<std::string, int64_t> names;
