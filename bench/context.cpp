@@ -21,8 +21,6 @@ namespace {
 /// What matrix products of the type run as: bytes are computed with in f32.
 DType product_type(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16 ? dtype : DType::f32; }
 
-std::string device_text(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
-
 /// The first line that a command prints; "" where it fails.
 std::string output_of(const char* command) {
   struct Close {
@@ -84,9 +82,9 @@ std::vector<std::pair<std::string, std::string>> context(bool smoke) {
     for (const DType dtype : dtypes(device)) {
       const Limits& limits = limits_of(device, dtype, smoke);
       if (dtype == DType::f32)
-        entries.emplace_back("limit_copy_GB/s_" + device_text(device),
+        entries.emplace_back(fmt::format("limit_copy_GB/s_{}", device_name(device)),
                              fmt::format("{:.2f}", 1e-9 * limits.copy));
-      entries.emplace_back(fmt::format("limit_matmul_GFLOP/s_{}_{}", dtype_name(dtype), device_text(device)),
+      entries.emplace_back(fmt::format("limit_matmul_GFLOP/s_{}_{}", dtype_name(dtype), device_name(device)),
                            fmt::format("{:.1f}", 1e-9 * limits.matmul));
     }
   }

@@ -77,7 +77,7 @@ class Session {
 
 std::string name_of(const Row& row) {
   return fmt::format("{}/{}/{}/{}/{}/{}", row.family, row.shape, row.pass, dtype_name(row.dtype),
-                     row.device == Device::cpu ? "cpu" : "cuda", row.variant);
+                     device_name(row.device), row.variant);
 }
 
 /// Leaves the first row of each kind, of all rows or of those of the emulator, which would take hours for the others.

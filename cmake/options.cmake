@@ -33,7 +33,7 @@ if(CYTOGRAD_WERROR)
   target_compile_options(cytograd_flags INTERFACE -Werror)
 endif()
 # oneDNN picks its code by the processor at run time; the project's own loops are bound by memory and gain next to
-# nothing from AVX-512, so one binary serves every x86-64 of the last ten years.
+# nothing from AVX-512, so one binary serves every x86-64 with AVX2.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(default_arch x86-64-v3)
 else()

@@ -40,14 +40,12 @@ struct Dataset {
   std::filesystem::path root;
   Layout layout = Layout::plain_images;  ///< of what was packed, where this is a pack
   bool packed = false;
-  std::optional<int32_t> white;  ///< of a pack of 16-bit images: the level that became 255
-  std::vector<std::string>
-      columns;                     ///< for example experiment, plate, well, site, cell_type, sirna, well_type
-  std::vector<Sample> samples;     ///< those with all their files present
-  std::vector<Sample> incomplete;  ///< those with a file missing, sorted as `samples`; `files` has the rest
-  std::vector<MissingImage>
-      missing;                ///< one entry a missing file, or a site of RxRx1 of which nothing is there
-  int64_t named_samples = 0;  ///< samples the tables name: those of `samples` and of `incomplete`
+  std::optional<int32_t> white;      ///< of a pack of 16-bit images: the level that became 255
+  std::vector<std::string> columns;  ///< for example experiment, plate, well, site, cell_type, sirna
+  std::vector<Sample> samples;       ///< those with all their files present
+  std::vector<Sample> incomplete;    ///< those with a file missing, sorted as `samples`; `files` has the rest
+  std::vector<MissingImage> missing;  ///< one a missing file, or a site of RxRx1 of which nothing is there
+  int64_t named_samples = 0;          ///< samples the tables name: those of `samples` and of `incomplete`
   std::vector<std::filesystem::path> tables;  ///< the CSVs that name samples; all files of a pack
   std::vector<std::string> warnings;          ///< what is odd and yet no error, a line each
   std::string label_column;  ///< the layout's default label: sirna, label, ... ; "" without one
@@ -68,17 +66,14 @@ bool is_split(std::string_view name, std::string_view split);
 
 /// What the layouts give, beside the images:
 /// - the three of RxRx1: a sample a site, named `{experiment}_{plate}_{well}_s{site}`, with the columns
-/// experiment,
-///   plate ("1" to "4"), experiment_plate ("HEPG2-01_Plate4"), well, site, cell_type, split, and Kaggle's
-///   sirna, well_type and id_code or all other columns of metadata.csv. Kaggle's test wells have no sirna:
-///   "". WILDS has the splits train, val, test and id_test.
+///   experiment, plate ("1" to "4"), experiment_plate ("HEPG2-01_Plate4"), well, site, cell_type, split, and
+///   Kaggle's sirna, well_type and id_code or all other columns of metadata.csv. Kaggle's test wells have no
+///   sirna: "". WILDS has the splits train, val, test and id_test.
 /// - labels_csv: a sample a row, named as its `image`, which is relative to images/ or else to the CSV, and
-/// may name
-///   one file a channel: "a_w1.png;a_w2.png". All columns of the CSV. In folders train/, val/ and test/: the
-///   name starts with "train/" and so on, and a column split.
+///   may name one file a channel: "a_w1.png;a_w2.png". All columns of the CSV. In folders train/, val/ and
+///   test/: the name starts with "train/" and so on, and a column split.
 /// - class_folders: a sample a file, named "class/a.png" or "class/folder/a.png", with the column label; in
-/// folders
-///   train/, val/ and test/ as above.
+///   folders train/, val/ and test/ as above.
 /// - plain_images: a sample a file, named as the file, no columns.
 /// A pack (data/pack.h) gives what the dataset gave that was packed.
 ///

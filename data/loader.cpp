@@ -16,12 +16,6 @@ namespace {
 // Keys that keep the loader's draws apart from each other.
 constexpr uint32_t kShuffleStream = 0xffffffffu;
 
-/// Fisher and Yates.
-template <typename T>
-void shuffle(std::vector<T>& values, Philox& philox) {
-  for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[philox.below(i)]);
-}
-
 int64_t batches_of(int64_t count, const LoaderOptions& options) {
   const int64_t batches = (count + options.batch - 1) / options.batch;
   return options.drop_single && batches > 1 && count % options.batch == 1 ? batches - 1 : batches;
@@ -75,7 +69,7 @@ void Loader::draw_batches() {
   if (options_.domains.empty()) {
     const auto count = static_cast<size_t>(batches_of(static_cast<int64_t>(order_.size()), options_));
     for (size_t i = 0; i < count; ++i)
-      batch_ends_.emplace_back(i * batch, std::min((i + 1) * batch, order_.size()));
+      batch_ranges_.emplace_back(i * batch, std::min((i + 1) * batch, order_.size()));
     return;
   }
   std::map<int64_t, std::vector<size_t>> members;
@@ -84,11 +78,11 @@ void Loader::draw_batches() {
   for (const auto& [domain, images] : members) {
     const auto count = static_cast<size_t>(domain_batches(static_cast<int64_t>(images.size()), options_));
     for (size_t i = 0; i < count; ++i)
-      batch_ends_.emplace_back(order_.size() + i * batch,
-                               order_.size() + std::min((i + 1) * batch, images.size()));
+      batch_ranges_.emplace_back(order_.size() + i * batch,
+                                 order_.size() + std::min((i + 1) * batch, images.size()));
     order_.insert(order_.end(), images.begin(), images.end());
   }
-  if (options_.shuffle) shuffle(batch_ends_, philox);
+  if (options_.shuffle) shuffle(batch_ranges_, philox);
 }
 
 Loader::~Loader() { stop(); }
@@ -172,7 +166,7 @@ void Loader::assemble(int64_t index, Slot& slot) const {
   std::vector<StoredImage> images;
   std::vector<int64_t> labels;
   Batch batch;
-  const auto [begin, end] = batch_ends_[static_cast<size_t>(index)];
+  const auto [begin, end] = batch_ranges_[static_cast<size_t>(index)];
   for (size_t at = begin; at < end; ++at) {
     const size_t i = order_[at];
     const int64_t sample = samples_[i];

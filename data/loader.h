@@ -67,7 +67,7 @@ class Loader {
   /// the others' (without a crop) or is smaller than the crop is an Error naming it.
   std::optional<Batch> next();
 
-  int64_t batches() const { return static_cast<int64_t>(batch_ends_.size()); }
+  int64_t batches() const { return static_cast<int64_t>(batch_ranges_.size()); }
   /// Seconds that next() has waited for the workers.
   double stall_seconds() const { return stall_seconds_; }
   const std::vector<UnreadableImage>& unreadable() const { return unreadable_; }
@@ -90,8 +90,8 @@ class Loader {
   std::vector<int64_t> labels_;
   LoaderOptions options_;
   int64_t epoch_;
-  std::vector<size_t> order_;                          // of the samples, batch after batch
-  std::vector<std::pair<size_t, size_t>> batch_ends_;  // first and last + 1 in `order_`
+  std::vector<size_t> order_;                            // of the samples, batch after batch
+  std::vector<std::pair<size_t, size_t>> batch_ranges_;  // first and last + 1 in `order_`
   double stall_seconds_ = 0.0;
   std::vector<UnreadableImage> unreadable_;
 

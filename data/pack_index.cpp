@@ -8,8 +8,10 @@
 
 #include "data/checksum.h"
 #include "data/csv.h"
+#include "data/raw_image.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/op_options.h"
 
 namespace cytograd {
 
@@ -22,8 +24,6 @@ using Json = nlohmann::ordered_json;
 constexpr int kVersion = 1;
 constexpr const char* kFormat = "cytograd pack";
 constexpr std::string_view kColumnPrefix = "column.";  // a dataset's own columns may be called as the index's
-constexpr int64_t kMostExtent = int64_t{1} << 28;
-constexpr int64_t kMostChannels = 8;
 
 std::string read_whole(const fs::path& file) {
   std::error_code ignored;
@@ -121,10 +121,10 @@ PackedImage packed_image(const CsvTable& table, size_t row) {
   if (state != "packed") fail("{}: state is '{}'", table.place(row), state);
   image.shard = number(table, row, "shard", UINT32_MAX);
   image.offset = number(table, row, "offset", INT64_MAX);
-  image.height = static_cast<int64_t>(number(table, row, "height", kMostExtent));
-  image.width = static_cast<int64_t>(number(table, row, "width", kMostExtent));
-  image.channels = static_cast<int64_t>(number(table, row, "channels", kMostChannels));
-  if (image.height < 1 || image.width < 1 || image.channels < 1 || image.height > kMostExtent / image.width)
+  image.height = static_cast<int64_t>(number(table, row, "height", kMostPixels));
+  image.width = static_cast<int64_t>(number(table, row, "width", kMostPixels));
+  image.channels = static_cast<int64_t>(number(table, row, "channels", PreprocessOptions::kMaxChannels));
+  if (image.height < 1 || image.width < 1 || image.channels < 1 || image.height > kMostPixels / image.width)
     fail("{}: {} x {} pixels of {} channels are no image", table.place(row), image.width, image.height,
          image.channels);
   image.crc32 = checksum(table, row);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/check.h"
+#include "engine/op_options.h"
 
 namespace cytograd {
 namespace {
@@ -11,7 +12,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "cytograd pca";
-constexpr size_t kMostChannels = 8;
 
 Json fit_json(const PcaFit& fit) {
   const std::vector<int64_t> values = fit.sums.values();
@@ -44,7 +44,8 @@ std::vector<T> list(const Json& json, size_t size) {
 PcaFit fit_of(const Json& json) {
   const auto sums = json.at("sums").get<std::vector<int64_t>>();
   const size_t channels = sums.size();
-  if (channels < 1 || channels > kMostChannels) fail("there are {} channels", channels);
+  if (channels < 1 || channels > size_t{PreprocessOptions::kMaxChannels})
+    fail("there are {} channels", channels);
   std::vector<int64_t> products;
   if (json.at("products").size() != channels) fail("products has {} rows", json.at("products").size());
   for (const Json& row : json.at("products")) {

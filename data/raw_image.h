@@ -1,4 +1,4 @@
-// A decoded picture before its values become 8 bits. Internal to data/image.cpp and the formats it reads.
+// A decoded picture before its values become 8 bits. Internal to data/: the formats of images.
 #pragma once
 
 #include <cstdint>

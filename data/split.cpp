@@ -23,12 +23,6 @@ using Groups = std::map<std::string, Indices, NaturalLess>;  // value of the col
 /// Streams of the generator, so that no two uses of one seed draw the same numbers.
 enum Stream : uint32_t { kDrawGroups = 0x5347, kDrawImages = 0x5349 };
 
-/// Fisher and Yates.
-template <typename T>
-void shuffle(std::vector<T>& items, Philox random) {
-  for (size_t left = items.size(); left > 1; --left) std::swap(items[left - 1], items[random.below(left)]);
-}
-
 Groups group_samples(const Dataset& dataset, const std::string& column) {
   const size_t c = dataset.require_column(column);
   Groups groups;
@@ -71,7 +65,8 @@ Split split_at(const Dataset& dataset, std::vector<std::string> held_out_groups,
 std::vector<std::string> draw_groups(const Groups& groups, double target, uint64_t seed) {
   std::vector<const Groups::value_type*> order;
   for (const auto& group : groups) order.push_back(&group);
-  shuffle(order, Philox(seed, 0, kDrawGroups));
+  Philox random(seed, 0, kDrawGroups);
+  shuffle(order, random);
   const auto size = [](const Groups::value_type* group) { return static_cast<double>(group->second.size()); };
   const auto smaller = [&](auto a, auto b) { return size(a) < size(b); };
   std::vector<const Groups::value_type*> taken;
@@ -134,7 +129,8 @@ Indices draw_images(const Dataset& dataset, const Classes& classes, const Fracti
   const std::vector<size_t> shares = class_shares(of_class, options.fraction);
   Indices validation;
   for (size_t k = 0; k < of_class.size(); ++k) {
-    shuffle(of_class[k], Philox(options.seed, k, kDrawImages));
+    Philox random(options.seed, k, kDrawImages);
+    shuffle(of_class[k], random);
     for (size_t j = 0; j < shares[k]; ++j) {
       const auto first = static_cast<size_t>(of_class[k][j]);
       const Indices& well = sites.at(wells.empty() ? dataset.samples[first].name : wells[first]);

@@ -1,8 +1,6 @@
 #include "data/synth.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -10,6 +8,7 @@
 
 #include "data/synth_design.h"
 #include "data/synth_stains.h"
+#include "data/workers.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 
@@ -88,31 +87,6 @@ void write_metadata(const fs::path& out, const Design& design, const std::vector
   write_text_file(out / "metadata.csv", table);
 }
 
-// Runs work(i) for every i below count; the first exception stops all threads and is thrown here.
-void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& work) {
-  std::atomic<int64_t> next{0};
-  std::exception_ptr failure;
-  std::mutex mutex;
-  const auto loop = [&] {
-    for (int64_t i; (i = next.fetch_add(1)) < count;) {
-      try {
-        work(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = std::current_exception();
-        next = count;
-      }
-    }
-  };
-  const int64_t wanted = threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
-  {
-    std::vector<std::jthread> pool;
-    for (int64_t i = 1; i < std::min(wanted, count); ++i) pool.emplace_back(loop);
-    loop();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
 }  // namespace
 
 SynthSite describe_site(const SynthOptions& options, const SynthIndex& index) {
@@ -133,14 +107,20 @@ SynthReport synthesize(const fs::path& out, const SynthOptions& options,
   make_folders(out, design);
   const std::vector<SynthIndex> indices = all_sites(options);
   const int64_t total = static_cast<int64_t>(indices.size());
+  const int threads = options.threads > 0
+                          ? options.threads
+                          : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   std::mutex mutex;
   int64_t done = 0;
-  parallel_for(total, options.threads, [&](int64_t i) {
-    write_site(out, design.describe(indices[i]), render(design, indices[i]));
-    const std::lock_guard lock(mutex);
-    ++done;
-    if (progress) progress(done, total);
-  });
+  for_each_item(total, threads,
+                [&](int64_t i) {
+                  write_site(out, design.describe(indices[i]), render(design, indices[i]));
+                  const std::lock_guard lock(mutex);
+                  ++done;
+                  if (progress) progress(done, total);
+                  return true;
+                },
+                {});
   write_metadata(out, design, indices);
   return {.images = total * synth::channel_count, .sites = total, .wells = total / options.sites};
 }

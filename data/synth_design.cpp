@@ -70,10 +70,6 @@ constexpr std::array<CellType, 4> cell_types = {{
      {50, 34, 34, 38, 70, 46}},
 }};
 
-void shuffle(std::vector<int>& values, Philox& random) {
-  for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random.below(i)]);
-}
-
 // A Latin hypercube: along every trait the classes are evenly spaced, in an order of that trait's own.
 std::vector<Phenotype> latin_hypercube(int classes, Philox& random) {
   std::vector<Phenotype> points(classes);

@@ -37,7 +37,7 @@ enum Trait {
 };
 using Phenotype = std::array<float, trait_count>;
 
-/// base * factor^(trait * strength): a trait of 1 multiplies by the factor, -1 divides by it.
+/// base * factor^trait: a trait of 1 multiplies by the factor, -1 divides by it.
 float vary(float base, float factor, float trait);
 
 /// Lengths in pixels of RxRx1's 512-pixel sites; levels in grey values.

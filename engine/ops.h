@@ -63,8 +63,8 @@ Variable dropout(const Variable& x, const DropoutOptions& options);
 /// To another floating type; the gradient comes back in x's.
 Variable cast(const Variable& x, DType dtype);
 
-/// Raw u8 images [N, H, W, C] to the network's input; see PreprocessOptions. Constant. Throws Error where a
-/// crop does not fit the image.
+/// Raw u8 images [N, H, W, C] to the network's input; see PreprocessOptions. Constant. Throws CheckError
+/// where a crop does not fit the image.
 Tensor preprocess(const Tensor& images, std::span<const View> views, const PreprocessOptions& options);
 /// The same into a tensor of the result's shape, type and device.
 void preprocess_into(Tensor& y, const Tensor& images, std::span<const View> views,

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <utility>
+#include <vector>
 
 #include "kernels/philox.h"
 
@@ -54,5 +56,11 @@ class Philox {
   std::array<uint32_t, 4> block_{};
   int left_ = 0;
 };
+
+/// Every order is as likely, by Fisher and Yates.
+template <typename T>
+void shuffle(std::vector<T>& values, Philox& random) {
+  for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random.below(i)]);
+}
 
 }  // namespace cytograd

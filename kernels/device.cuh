@@ -1,5 +1,5 @@
 // What kernels are written in: CUDA under nvcc, the emulator under a plain C++ compiler. Kernels include this header
-// and nothing else of the project.
+// and others of kernels/, no more.
 #pragma once
 
 #include <cstdint>

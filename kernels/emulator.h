@@ -6,7 +6,7 @@
 // - a barrier or warp operation that not all its threads reach, and a shuffle from a lane that does not take part,
 //   stop the launch with kernel, block and thread; so does more shared memory than a block has.
 //
-// Includes no header of the project but for errors thrown as std::runtime_error; used through kernels/device.cuh.
+// Includes no header of the project; errors are std::runtime_error. Used through kernels/device.cuh.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,6 @@ inline thread_local dim3 threadIdx;
 inline thread_local dim3 blockIdx;
 inline thread_local dim3 blockDim;
 inline thread_local dim3 gridDim;
-inline constexpr int warpSize = 32;
 
 namespace cytograd::emulator {
 
@@ -164,9 +163,6 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, CYTOGRAD_SITE) {
 inline int __any_sync(unsigned mask, int predicate, CYTOGRAD_SITE) {
   return __ballot_sync(mask, predicate, file, line) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate, CYTOGRAD_SITE) {
-  return __ballot_sync(mask, predicate, file, line) == mask;
-}
 #undef CYTOGRAD_SITE
 
 // Blocks and threads take turns, so that plain operations are atomic.
@@ -176,29 +172,9 @@ T atomicAdd(T* address, T value) {
   *address = static_cast<T>(old + value);
   return old;
 }
-template <typename T>
-T atomicMax(T* address, T value) {
-  const T old = *address;
-  *address = std::max(old, value);
-  return old;
-}
-template <typename T>
-T atomicOr(T* address, T value) {
-  const T old = *address;
-  *address = old | value;
-  return old;
-}
-template <typename T>
-T atomicExch(T* address, T value) {
-  const T old = *address;
-  *address = value;
-  return old;
-}
-inline void __threadfence() {}
 
 inline unsigned __float_as_uint(float v) { return std::bit_cast<unsigned>(v); }
 inline float __uint_as_float(unsigned v) { return std::bit_cast<float>(v); }
-inline int __popc(unsigned v) { return std::popcount(v); }
 /// Byte i of the result is the one of b:a that the i-th hexadecimal digit of `selector` names, from 0 to 7.
 inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
   const uint64_t bytes = uint64_t{b} << 32 | a;
@@ -219,7 +195,6 @@ inline float __fmaf_rz(float a, float b, float c) {
                         : (beyond < 0.0 ? std::nextafter(nearest, 0.0f) : nearest);
 }
 inline float __saturatef(float v) { return v > 0.0f ? std::min(v, 1.0f) : 0.0f; }  // a NaN is 0
-inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
 inline float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
 inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
   for (int i = 0; i < 32; i += 8) c += ((a >> i) & 0xffu) * ((b >> i) & 0xffu);

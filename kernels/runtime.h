@@ -31,10 +31,10 @@ struct Info {
 
 /// "" where there is a device to compute on, else what is missing.
 std::string why_unavailable();
-/// Of the device in use. Throws Error where there is none.
+/// Of the device in use. Throws std::runtime_error where there is none.
 const Info& info();
 
-/// Device memory, aligned to 256 bytes. Throws Error on exhaustion.
+/// Device memory, aligned to 256 bytes. Throws std::runtime_error on exhaustion.
 std::pmr::memory_resource& device_memory();
 /// Host memory that the device copies from and to while the host goes on.
 std::pmr::memory_resource& pinned_memory();
@@ -50,8 +50,7 @@ void given_back_in_graph(void* memory, size_t reserved);
 void copy(void* destination, const void* source, size_t bytes, Stream stream);
 /// From the host to device memory that no work uses yet; done on return, and never part of captured work.
 void copy_beside(void* destination, const void* source, size_t bytes);
-void fill_zero(void* memory, size_t bytes, Stream stream);
-/// Waits for all work of the stream. Throws Error for whatever went wrong on the device.
+/// Waits for all work of the stream. Throws std::runtime_error for whatever went wrong on the device.
 void synchronize(Stream stream);
 
 /// A queue of work, apart from the legacy default stream.

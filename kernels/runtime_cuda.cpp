@@ -132,9 +132,6 @@ void copy_beside(void* destination, const void* source, size_t bytes) {
   copy(destination, source, bytes, beside.get());
   synchronize(beside.get());
 }
-void fill_zero(void* memory, size_t bytes, Stream stream) {
-  if (bytes > 0) CUDA_CHECK(cudaMemsetAsync(memory, 0, bytes, stream));
-}
 void synchronize(Stream stream) { CUDA_CHECK(cudaStreamSynchronize(stream)); }
 
 StreamHandle::StreamHandle() {

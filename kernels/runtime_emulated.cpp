@@ -67,9 +67,6 @@ void copy_beside(void* destination, const void* source, size_t bytes) {
   std::memcpy(destination, source, bytes);
   emulator::copied(destination, source, bytes);
 }
-void fill_zero(void* memory, size_t bytes, Stream) {
-  if (bytes > 0) emulator::queue([=] { std::memset(memory, 0, bytes); });
-}
 void synchronize(Stream) {
   if (emulator::recording())
     throw std::runtime_error("the host waits for a stream whose work is being captured");

@@ -3,21 +3,16 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/fnv1a.h"
 #include "engine/philox.h"
 
 namespace cytograd {
 namespace {
 
-/// FNV-1a, so that a parameter's initial values depend on its own name alone.
-uint64_t hash(const std::string& text) {
-  uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return h;
-}
-
+/// Initial values depend on the seed and the parameter's own name alone.
 template <typename Draw>
 Variable leaf(const std::string& name, const Shape& shape, uint64_t seed, Draw draw) {
-  Philox philox(seed, hash(name));
+  Philox philox(seed, fnv1a(name));
   std::vector<float> values(static_cast<size_t>(shape.elements()));
   for (float& value : values) value = draw(philox);
   return Variable::leaf(Tensor::from(values, shape));

@@ -5,61 +5,49 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
-#include <sstream>
 
 #include "engine/check.h"
+#include "tests/support/temp_dir.h"
 
 namespace cytograd {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_file;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
 class AtomicFileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::temp_directory_path() / fmt::format("cytograd_{}_{}", test->name(), getpid());
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  static std::string content(const fs::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
   int64_t files() const { return std::distance(fs::directory_iterator(folder_), {}); }
 
-  fs::path folder_;
+  const test::TempDir dir_;
+  const fs::path& folder_ = dir_.path();
 };
 
 TEST_F(AtomicFileTest, WritesAndReplaces) {
   const fs::path path = folder_ / "a.txt";
   write_text_file(path, "old");
-  EXPECT_EQ(content(path), "old");
+  EXPECT_EQ(read_file(path), "old");
   std::string large(300'000, 'x');
   {
     AtomicFile file(path);
     file.write("head,");
     for (int i = 0; i < 50'000; ++i) file.write("0123456789");
     file.write(large);
-    EXPECT_EQ(content(path), "old");  // until it is committed
+    EXPECT_EQ(read_file(path), "old");  // until it is committed
     EXPECT_EQ(files(), 2);
     file.commit();
   }
   std::string expected = "head,";
   for (int i = 0; i < 50'000; ++i) expected += "0123456789";
-  EXPECT_EQ(content(path), expected + large);
+  EXPECT_EQ(read_file(path), expected + large);
   EXPECT_EQ(files(), 1);
   write_text_file(path, "");
-  EXPECT_EQ(content(path), "");
+  EXPECT_EQ(read_file(path), "");
 }
 
 TEST_F(AtomicFileTest, WithoutCommitTheOldFileStays) {
@@ -69,7 +57,7 @@ TEST_F(AtomicFileTest, WithoutCommitTheOldFileStays) {
     AtomicFile file(path);
     file.write("new");
   }
-  EXPECT_EQ(content(path), "old");
+  EXPECT_EQ(read_file(path), "old");
   EXPECT_EQ(files(), 1);
 }
 
@@ -98,7 +86,7 @@ TEST_F(AtomicFileTest, AFullDiskLeavesTheOldFileAndNoTemporary) {
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_THAT(message, HasSubstr("a.txt: cannot write: File too large"));
-  EXPECT_EQ(content(path), "old");
+  EXPECT_EQ(read_file(path), "old");
   EXPECT_EQ(files(), 1);
 }
 
@@ -110,8 +98,8 @@ TEST_F(AtomicFileTest, ALinkStaysAndItsTargetIsReplaced) {
   fs::create_symlink("there/new.txt", folder_ / "dangling");
   write_text_file(folder_ / "first", "new");
   write_text_file(folder_ / "dangling", "made");
-  EXPECT_EQ(content(folder_ / "there/a.txt"), "new");
-  EXPECT_EQ(content(folder_ / "there/new.txt"), "made");
+  EXPECT_EQ(read_file(folder_ / "there/a.txt"), "new");
+  EXPECT_EQ(read_file(folder_ / "there/new.txt"), "made");
   for (const char* link : {"first", "second", "dangling"})
     EXPECT_TRUE(fs::is_symlink(folder_ / link)) << link;
   EXPECT_EQ(files(), 4);
@@ -134,7 +122,7 @@ TEST_F(AtomicFileTest, AnOpenDescriptorIsWrittenBehindWhatIsThereAndItsLinkStays
   write_text_file(link, "ours,");
   ASSERT_EQ(write(descriptor, "after", 5), 5);
   close(descriptor);
-  EXPECT_EQ(content(path), "before,ours,after");
+  EXPECT_EQ(read_file(path), "before,ours,after");
   EXPECT_TRUE(fs::is_symlink(link));
   EXPECT_EQ(files(), 2);
 }

@@ -7,12 +7,14 @@
 #include <limits>
 
 #include "kernels/batchnorm_act.h"
+#include "tests/support/batchnorm_layer.h"
 #include "tests/support/schedules.h"
-#include "tests/support/values.h"
 
 namespace cytograd {
 namespace {
 
+using Case = test::BatchnormCase;
+using Layer = test::BatchnormLayer;
 using test::normal;
 using test::rounding;
 using test::tensor_of;
@@ -25,34 +27,6 @@ std::vector<uint8_t> bytes_of(const Tensor& t) {
   const auto* p = static_cast<const uint8_t*>(host.raw());
   return {p, p + host.bytes()};
 }
-
-struct Case {
-  Shape shape;
-  DType dtype = DType::f32;
-  bool relu = true;
-  bool residual = true;
-};
-
-/// Inputs on the CPU.
-struct Layer {
-  Backend::BatchnormActArguments arguments;
-  BatchnormActOptions options;
-  Tensor dy;
-
-  explicit Layer(const Case& c) {
-    const Shape channels{c.shape[c.shape.rank() - 1]};
-    arguments = {normal(c.shape, 1, c.dtype, 0.5, 2.0),
-                 normal(channels, 2, DType::f32, 1.0, 0.3),
-                 normal(channels, 3),
-                 normal(channels, 4),
-                 normal(channels, 5, DType::f32, 4.0, 0.5),
-                 c.residual ? normal(c.shape, 6, c.dtype) : Tensor()};
-    options.relu = c.relu;
-    dy = normal(c.shape, 7, c.dtype);
-  }
-  int64_t channels() const { return arguments.gamma.elements(); }
-  int64_t rows() const { return arguments.x.elements() / channels(); }
-};
 
 /// Copies on the device: training updates the running statistics in place.
 Backend::BatchnormActArguments arguments_on(Device device, const Layer& layer) {

@@ -12,7 +12,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
-constexpr const char* kSubcommands[] = {"inspect", "synth", "train", "eval", "predict", "devices"};
+constexpr const char* kSubcommands[] = {"inspect", "synth", "fuse",    "pack",
+                                        "train",   "eval",  "predict", "devices"};
 
 TEST(CliUsage, HelpOfEachSubcommandHasAnExampleOfItself) {
   const CommandResult all = run_command({"--help"});

@@ -56,8 +56,9 @@ inline GoldenError golden_error(const std::vector<float>& values, const std::vec
                                                 std::plus<>(), [](double a, double b) { return a * b; }));
   // Probes are stored in f32: what that took from them is no error of ours.
   const auto distance = [](double value, float stored) {
-    return std::max(
-        0.0, std::abs(value - static_cast<double>(stored)) - 0x1p-23 * std::abs(static_cast<double>(stored)));
+    const double d =
+        std::abs(value - static_cast<double>(stored)) - 0x1p-23 * std::abs(static_cast<double>(stored));
+    return d <= 0.0 ? 0.0 : d;  // NaN stays
   };
   error.add(distance(n, golden[0]) / norm, "the norm");
   const auto sums = projections(values);

@@ -14,17 +14,14 @@
 #include <utility>
 #include <vector>
 
+#include "engine/fnv1a.h"
 #include "engine/ops.h"
 #include "engine/philox.h"
 
 namespace cytograd::test {
 
-/// FNV-1a: the key of a stream of draws is the hash of its name. make_golden.py has the same.
-inline uint64_t hash(const std::string& text) {
-  uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return h;
-}
+/// The key of a stream of draws is the hash of its name, as golden/philox.py has it.
+inline uint64_t hash(const std::string& text) { return fnv1a(text); }
 
 /// How values are drawn. All are exact in f32, so that Python draws the same bits.
 enum class Fill : uint8_t {

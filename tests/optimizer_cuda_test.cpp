@@ -191,8 +191,7 @@ TEST_F(OptimizerCuda, TheScalarsOfManyStepsAreTheCpus) {
   }
   for (uint64_t i = 0; i < 60; ++i) {
     Tensor dw = normal({1000}, i);
-    if (i % 16 == 15 && i != 31) dw.data<float>()[500] = std::numeric_limits<float>::infinity();
-    if (i == 15) dw.data<float>()[500] = 1.0f;  // the interval ends in peace
+    if (i == 47) dw.data<float>()[500] = std::numeric_limits<float>::infinity();
     backend(Device::cpu).begin_step(std::vector<Tensor>{dw}, on_cpu, rules);
     backend(Device::cuda).begin_step(std::vector<Tensor>{dw.to(Device::cuda)}, on_cuda, rules);
     for (const auto member :

@@ -1,7 +1,6 @@
 #include "engine/optimizer.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <cstring>
@@ -9,6 +8,7 @@
 
 #include "engine/backend.h"
 #include "engine/philox.h"
+#include "tests/support/values.h"
 
 namespace cytograd {
 namespace {
@@ -231,13 +231,11 @@ TEST(ClipNorm, IsTheNormOfAllGradientsAndDoesNotDependOnThreads) {
     }
     gradients.push_back(Tensor::from(values, {n}));
   }
-  const int threads = omp_get_max_threads();
   std::vector<std::vector<float>> results;
   for (const int n : {1, 2, 3, 7}) {
-    omp_set_num_threads(n);
+    const test::Threads threads(n);
     results.push_back(clip_norm(gradients, 2.0f));
   }
-  omp_set_num_threads(threads);
   EXPECT_FLOAT_EQ(results[0][0], static_cast<float>(std::sqrt(square)));
   EXPECT_FLOAT_EQ(results[0][1], static_cast<float>(2.0 / (std::sqrt(square) + 1e-6)));
   for (const auto& result : results) EXPECT_EQ(result, results[0]);

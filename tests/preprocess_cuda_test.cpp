@@ -15,16 +15,11 @@ namespace cytograd {
 namespace {
 
 using test::normal;
+using test::random_bytes;
 using test::tensor_of;
 using test::under_schedules;
 using test::values_of;
-
-Tensor random_bytes(const Shape& shape, uint64_t seed, uint64_t below = 256) {
-  Philox random(seed);
-  std::vector<uint8_t> values(static_cast<size_t>(shape.elements()));
-  for (uint8_t& v : values) v = static_cast<uint8_t>(random.below(below));
-  return Tensor::from(values, shape);
-}
+using test::worst_difference;
 
 /// `count` views at random places; all turns, mirrored or not, come within eight.
 std::vector<View> random_views(int64_t count, int64_t tops, int64_t lefts, bool square) {
@@ -47,18 +42,6 @@ PreprocessOptions on_cuda(PreprocessOptions options) {
   if (options.linear_weight.defined()) options.linear_weight = options.linear_weight.to(Device::cuda);
   if (options.linear_bias.defined()) options.linear_bias = options.linear_bias.to(Device::cuda);
   return options;
-}
-
-/// max |a - b| / (1 + |b|).
-double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  CHECK(a.size() == b.size());
-  double worst = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i]));
-    if (!(difference <= worst)) worst = difference;  // NaN stays
-    if (std::isnan(worst)) break;
-  }
-  return worst;
 }
 
 /// Whole numbers lead to the same constants, but for their last bit; a product and a sum round. A linear fusion adds

@@ -1,21 +1,17 @@
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "engine/ops.h"
 #include "engine/philox.h"
+#include "tests/support/values.h"
 
 namespace cytograd {
 namespace {
 
-Tensor random_bytes(const Shape& shape, uint64_t seed) {
-  Philox random(seed);
-  std::vector<uint8_t> values(static_cast<size_t>(shape.elements()));
-  for (uint8_t& v : values) v = static_cast<uint8_t>(random.bits());
-  return Tensor::from(values, shape);
-}
+using test::random_bytes;
+using test::worst_difference;
 
 Tensor random_floats(const Shape& shape, uint64_t seed) {
   Philox random(seed);
@@ -131,12 +127,9 @@ void expect_reference(const Tensor& images, std::span<const View> views, const P
     const Plane expected = reference(images, n, views[n], options);
     ASSERT_EQ(y.shape(), Shape({images.dim(0), expected.rows, expected.columns, expected.channels}));
     const float* values = y.data<float>() + n * static_cast<int64_t>(expected.values.size());
-    double worst = 0.0;
-    for (size_t i = 0; i < expected.values.size(); ++i)
-      worst =
-          std::max(worst, std::abs(values[i] - expected.values[i]) / (1.0 + std::abs(expected.values[i])));
-    ASSERT_LE(worst, tolerance) << "image " << n << " turns " << views[n].quarter_turns << " mirror "
-                                << views[n].mirror;
+    const std::vector<double> actual(values, values + expected.values.size());
+    ASSERT_LE(worst_difference(actual, expected.values), tolerance)
+        << "image " << n << " turns " << views[n].quarter_turns << " mirror " << views[n].mirror;
   }
 }
 
@@ -255,7 +248,6 @@ TEST(Preprocess, HalfPrecisionIsTheRoundedResult) {
 }
 
 TEST(Preprocess, DoesNotDependOnThreadsOrTheBatch) {
-  const int threads = omp_get_max_threads();
   PreprocessOptions options = shrunk(2);
   options.fusion = Fusion::linear;
   options.linear_weight = random_floats({3, 6}, 8);
@@ -263,10 +255,12 @@ TEST(Preprocess, DoesNotDependOnThreadsOrTheBatch) {
   const Tensor images = random_bytes({5, 150, 150, 6}, 10);
   auto views = all_views(0, 0, true);
   views.resize(5);
-  omp_set_num_threads(1);
-  const auto expected = preprocess(images, views, options).to_vector<float>();
+  const auto expected = [&] {
+    const test::Threads one(1);
+    return preprocess(images, views, options).to_vector<float>();
+  }();
   for (const int n : {2, 3, 5, 8}) {
-    omp_set_num_threads(n);
+    const test::Threads threads(n);
     EXPECT_EQ(preprocess(images, views, options).to_vector<float>(), expected) << n << " threads";
   }
   const int64_t size = 150 * 150 * 6;
@@ -274,7 +268,6 @@ TEST(Preprocess, DoesNotDependOnThreadsOrTheBatch) {
   const auto alone = preprocess(last, std::span(views).subspan(4), options).to_vector<float>();
   EXPECT_TRUE(
       std::equal(alone.begin(), alone.end(), expected.end() - static_cast<std::ptrdiff_t>(alone.size())));
-  omp_set_num_threads(threads);
 }
 
 }  // namespace

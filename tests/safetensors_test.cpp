@@ -2,14 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
-#include <sstream>
 
 #include "engine/checkpoint.h"
 #include "engine/philox.h"
+#include "tests/support/temp_dir.h"
 
 namespace cytograd {
 namespace {
@@ -19,23 +18,12 @@ using testing::HasSubstr;
 
 class SafetensorsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    path_ = fs::temp_directory_path() / fmt::format("cytograd_{}_{}.safetensors", test->name(), getpid());
-  }
-  void TearDown() override { fs::remove(path_); }
-
   void write_bytes(const std::string& bytes) const {
     fs::remove(path_);  // a file system may flush one that is truncated: slow, thousands of times
     std::ofstream stream(path_, std::ios::binary);
     stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
-  std::string bytes() const {
-    std::ifstream stream(path_, std::ios::binary);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
+  std::string bytes() const { return test::read_file(path_); }
   /// A file of this header and so many bytes of data.
   void write_header(const std::string& json, size_t data) const {
     const uint64_t length = json.size();
@@ -59,7 +47,8 @@ class SafetensorsTest : public testing::Test {
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
 
-  fs::path path_;
+  const test::TempDir dir_;
+  const fs::path path_ = dir_ / "file.safetensors";
 };
 
 std::vector<NamedTensor> samples() {

@@ -12,34 +12,25 @@
 #include <vector>
 
 #include "engine/check.h"
+#include "tests/support/temp_dir.h"
 
 namespace cytograd {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_file;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
 class SynthFiles : public testing::Test {
  protected:
-  SynthFiles() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    root_ = fs::path(testing::TempDir()) / fmt::format("cytograd_synth_{}", test->name());
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~SynthFiles() override { fs::remove_all(root_); }
-  fs::path root_;
+  const test::TempDir dir_;
+  const fs::path& root_ = dir_.path();
 };
 
 SynthOptions small_options() {
   return {.experiments = 2, .plates = 2, .wells = 5, .classes = 3, .size = 32, .sites = 2, .seed = 7};
-}
-
-std::string slurp(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
 }
 
 std::vector<std::vector<std::string>> read_table(const fs::path& file) {
@@ -56,7 +47,7 @@ std::vector<std::vector<std::string>> read_table(const fs::path& file) {
 std::map<std::string, std::string> all_files(const fs::path& root) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(root))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), root).string()] = slurp(entry.path());
+    if (entry.is_regular_file()) files[fs::relative(entry.path(), root).string()] = read_file(entry.path());
   return files;
 }
 
@@ -130,7 +121,7 @@ TEST_F(SynthFiles, KeepsItsHandsOffAFolderInUse) {
               ThrowsMessage<Error>(testing::AllOf(HasSubstr(root_.string()), HasSubstr("not empty"))));
   EXPECT_THAT([&] { synthesize(root_ / "notes.txt", small_options()); },
               ThrowsMessage<Error>(HasSubstr("notes.txt is not a folder")));
-  EXPECT_EQ(slurp(root_ / "notes.txt"), "mine");
+  EXPECT_EQ(read_file(root_ / "notes.txt"), "mine");
   EXPECT_FALSE(fs::exists(root_ / "images"));
 }
 

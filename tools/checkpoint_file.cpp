@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "engine/check.h"
+#include "engine/fnv1a.h"
 #include "models/weights.h"
 #include "tools/option_values.h"
 
@@ -90,14 +91,10 @@ void require_metadata(const SafetensorsFile& file, const std::string& source,
   }
 }
 
-// FNV-1a of 64 bits (isthe.com/chongo/tech/comp/fnv), a zero byte behind each text.
+/// With a zero byte behind each text.
 std::string fingerprint(const std::vector<std::string>& texts) {
-  uint64_t hash = 0xcbf29ce484222325;
-  const auto add = [&](char c) { hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3; };
-  for (const std::string& text : texts) {
-    for (const char c : text) add(c);
-    add('\0');
-  }
+  uint64_t hash = kFnv1aStart;
+  for (const std::string& text : texts) hash = fnv1a(std::string_view("\0", 1), fnv1a(text, hash));
   return fmt::format("{:016x}", hash);
 }
 

@@ -1,7 +1,10 @@
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include "engine/atomic_file.h"
@@ -72,11 +75,17 @@ void require_run(const RunFolder& folder) {
   fail("{}: there is no run to resume; train without --resume", folder.path().string());
 }
 
-/// The settings of a run, with what the command line may change of them: nothing that the result depends on, but for
-/// the number of epochs.
+/// What the command line may change of a run: nothing that its result depends on, but for the number of epochs.
+constexpr std::array<std::string_view, 8> kFree{"data",     "epochs",  "device",    "deterministic",
+                                                "autotune", "workers", "cache-gib", "max-missing"};
+
+std::string free_options() {
+  const std::span<const std::string_view> but_last(kFree.data(), kFree.size() - 1);
+  return fmt::format("--{} and --{}", fmt::join(but_last, ", --"), kFree.back());
+}
+
+/// The settings of a run, with those of kFree that the command line gives.
 TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const RunFolder& folder) {
-  constexpr std::array<std::string_view, 9> kFree{
-      "data", "out", "epochs", "device", "workers", "cache-gib", "max-missing", "deterministic", "autotune"};
   TrainOptions options = read_train_config(folder.config());
   const int64_t planned = options.epochs;
   options.out = given.out;
@@ -91,11 +100,9 @@ TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const 
     if (std::find(kFree.begin(), kFree.end(), name) == kFree.end()) {
       throw CLI::ValidationError(
           "--" + name,
-          fmt::format(
-              "the run in {} has {}, which cannot become {}; a resumed run keeps its settings, but "
-              "for --data, --epochs, --device, --deterministic, --autotune, --workers, --cache-gib and "
-              "--max-missing",
-              folder.path().string(), theirs[i].value, ours[i].value));
+          fmt::format("the run in {} has {}, which cannot become {}; a resumed run keeps its settings, but "
+                      "for {}",
+                      folder.path().string(), theirs[i].value, ours[i].value, free_options()));
     }
     copy_setting(name, given, options);
   }
@@ -242,9 +249,8 @@ void add_train(CLI::App& app) {
   declare_train_options(*command, settings->options);
   command
       ->add_flag("--resume", settings->options.resume,
-                 "Go on with the run in --out and its settings, of which only --data, --epochs, --device, "
-                 "--workers, "
-                 "--cache-gib and --max-missing may change")
+                 fmt::format("Go on with the run in --out and its settings, of which only {} may change",
+                             free_options()))
       ->group("Run");
   take_path(command->add_option("--config", settings->config,
                                 "Settings to start from, as a run's config.toml has them"),

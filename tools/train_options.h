@@ -56,7 +56,7 @@ struct TrainOptions {
   bool nesterov = false;
   double weight_decay = 5e-3;
   std::string schedule = "one_cycle";
-  double warmup = 1.0;  ///< epochs, for the cosine schedule
+  double warmup = 1.0;  ///< epochs, for the constant and the cosine schedule
   double label_smoothing = 0.1;
   std::string class_weights = "none";
   double clip_norm = 0.0;

@@ -3,20 +3,12 @@
 
 #include <vector>
 
-#include "engine/philox.h"
 #include "engine/tensor.h"
 
 namespace cytograd::test {
 
 /// None, some, whole and broken vectors of pixels, a block and one more, and many blocks.
 inline constexpr int64_t kPixelCounts[] = {0, 1, 2, 3, 15, 16, 17, 32, 1023, 1024, 1025, 2049, 100'003};
-
-inline Tensor random_bytes(const Shape& shape, uint64_t seed) {
-  Philox random(seed);
-  std::vector<uint8_t> values(static_cast<size_t>(shape.elements()));
-  for (uint8_t& v : values) v = static_cast<uint8_t>(random.below(256));
-  return Tensor::from(values, shape);
-}
 
 /// The sums of a CPU tensor [..., C], pixel by pixel.
 inline std::vector<int64_t> plain_channel_sums(const Tensor& x) {

@@ -40,15 +40,34 @@ inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::f32
   return tensor_of(values, shape, dtype);
 }
 
-/// max |a - b| / max |b|; infinite where their numbers differ.
+/// Each less than `below`.
+inline Tensor random_bytes(const Shape& shape, uint64_t seed, uint64_t below = 256) {
+  Philox random(seed);
+  std::vector<uint8_t> values(static_cast<size_t>(shape.elements()));
+  for (uint8_t& v : values) v = static_cast<uint8_t>(random.below(below));
+  return Tensor::from(values, shape);
+}
+
+/// The greater of two errors. No number is greater than a NaN, which std::max may lose.
+inline double worse(double a, double b) { return std::isnan(a) || b <= a ? a : b; }
+
+/// max |a - b| / max |b|; NaN where one is, infinite where they are not as many.
 inline double greatest_error(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
   double difference = 0.0, scale = 0.0;
   for (size_t i = 0; i < a.size(); ++i) {
-    difference = std::max(difference, std::abs(a[i] - b[i]));
+    difference = worse(difference, std::abs(a[i] - b[i]));
     scale = std::max(scale, std::abs(b[i]));
   }
   return difference / scale;
+}
+
+/// max |a - b| / (1 + |b|); NaN where one is.
+inline double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  CHECK(a.size() == b.size(), "{} and {} values", a.size(), b.size());
+  double worst = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) worst = worse(worst, std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i])));
+  return worst;
 }
 
 /// Half a unit in the last place of 1: the relative error of one rounding to `dtype`.
