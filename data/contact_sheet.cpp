@@ -9,19 +9,20 @@
 namespace cytograd {
 namespace {
 
-/// Mean of K x K pixels; what is left over at the right and the bottom is dropped.
+/// Mean of K x K pixels, or of fewer where a side has fewer; what is left over at the right and the bottom is dropped.
 Image shrink(const Image& image, int64_t k) {
-  Image small{image.height / k, image.width / k, image.channels, {}};
+  const int64_t down = std::min(k, image.height), across = std::min(k, image.width), count = down * across;
+  Image small{image.height / down, image.width / across, image.channels, {}};
   small.pixels.reserve(static_cast<size_t>(small.height * small.width * small.channels));
   for (int64_t y = 0; y < small.height; ++y) {
     for (int64_t x = 0; x < small.width; ++x) {
       for (int64_t c = 0; c < image.channels; ++c) {
         int64_t sum = 0;
-        for (int64_t i = 0; i < k * k; ++i) {
-          const int64_t pixel = (y * k + i / k) * image.width + x * k + i % k;
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t pixel = (y * down + i / across) * image.width + x * across + i % across;
           sum += image.pixels[static_cast<size_t>(pixel * image.channels + c)];
         }
-        small.pixels.push_back(static_cast<uint8_t>((sum + k * k / 2) / (k * k)));
+        small.pixels.push_back(static_cast<uint8_t>((sum + count / 2) / count));
       }
     }
   }
@@ -113,7 +114,8 @@ Image contact_sheet(const std::vector<Image>& sites, const ContactSheetOptions& 
       tiles.push_back(shrink(pca_to_rgb(site, fit.pca, fit.ranges), k));
     rows.push_back(std::move(tiles));
   }
-  const int64_t down = first.height / k + options.gap, across = first.width / k + options.gap;
+  const Image& tile = rows.front().front();
+  const int64_t down = tile.height + options.gap, across = tile.width + options.gap;
   Image sheet{static_cast<int64_t>(rows.size()) * down - options.gap,
               static_cast<int64_t>(rows.front().size()) * across - options.gap,
               3,

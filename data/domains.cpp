@@ -1,13 +1,21 @@
 #include "data/domains.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include "engine/check.h"
 
 namespace cytograd {
 namespace {
 
-std::vector<std::string> values_of(const Dataset& dataset, size_t column) {
+/// Each sample's values of the columns, a blank between them.
+std::vector<std::string> values_of(const Dataset& dataset, const std::vector<size_t>& columns) {
   std::vector<std::string> values;
-  for (const Sample& sample : dataset.samples) values.push_back(sample.values[column]);
+  for (const Sample& sample : dataset.samples) {
+    std::string value;
+    for (const size_t column : columns) value += (value.empty() ? "" : " ") + sample.values[column];
+    values.push_back(std::move(value));
+  }
   return values;
 }
 
@@ -22,27 +30,44 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
   }
   if (kind == "group") {
     if (dataset.group_column.empty()) fail("{}: its images have no groups", dataset.root.string());
-    return values_of(dataset, dataset.require_column(dataset.group_column));
+    return values_of(dataset, {dataset.require_column(dataset.group_column)});
   }
   // A plate's number alone recurs in every experiment.
-  const auto own = kind == "plate" ? dataset.column("experiment_plate") : std::nullopt;
-  return values_of(dataset, own ? *own : dataset.require_column(kind));
+  const bool is_plate = kind == "plate";
+  if (const auto whole = dataset.column("experiment_plate"); whole && is_plate)
+    return values_of(dataset, {*whole});
+  const size_t column = dataset.require_column(kind);
+  if (const auto experiment = dataset.column("experiment"); experiment && is_plate)
+    return values_of(dataset, {*experiment, column});
+  return values_of(dataset, {column});
 }
 
-std::vector<std::string> well_keys(const Dataset& dataset) {
-  if (!dataset.column("well") || !dataset.column("site")) return {};
-  std::vector<size_t> columns{*dataset.column("well")};
-  for (const char* name : {"experiment", "plate"}) {
-    if (const auto column = dataset.column(name)) columns.push_back(*column);
+std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside) {
+  const auto well = dataset.column("well");
+  if (!well || !dataset.column("site")) return {};
+  std::vector<size_t> columns{*well};
+  for (const std::string_view name :
+       {std::string_view("experiment"), std::string_view("plate"), std::string_view(dataset.group_column)}) {
+    const auto column = dataset.column(name);
+    if (column && std::find(columns.begin(), columns.end(), *column) == columns.end())
+      columns.push_back(*column);
   }
-  std::vector<std::string> keys;
-  for (const Sample& sample : dataset.samples) {
-    std::string key;
-    for (const size_t column : columns) key += sample.values[column] + ' ';
-    key.pop_back();
-    keys.push_back(std::move(key));
+  if (!dataset.column("plate")) {  // a site that is there twice tells of several plates
+    std::vector<std::string> sites;
+    for (const Dataset* part : {&dataset, beside}) {
+      if (part == nullptr || !part->column("well") || !part->column("site")) continue;
+      for (const Sample& sample : part->samples) {
+        std::string site = sample.values[*part->column("site")];
+        for (const size_t column : columns) {
+          if (const auto its = part->column(dataset.columns[column])) site += ' ' + sample.values[*its];
+        }
+        sites.push_back(std::move(site));
+      }
+    }
+    std::sort(sites.begin(), sites.end());
+    if (std::adjacent_find(sites.begin(), sites.end()) != sites.end()) return {};
   }
-  return keys;
+  return values_of(dataset, columns);
 }
 
 }  // namespace cytograd

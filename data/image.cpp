@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "data/image_format.h"
+#include "data/jpeg_decode.h"
 #include "data/png_decode.h"
 #include "data/raw_image.h"
 #include "data/stb.h"
@@ -61,12 +62,13 @@ std::vector<uint8_t> read_bytes(const fs::path& file, std::FILE* opened, size_t 
   return bytes;
 }
 
-/// Checks what the header claims; channels become 1 or 3.
-ImageInfo checked_info(const fs::path& file, int width, int height, int channels) {
-  const ImageInfo info{height, width, channels <= 2 ? 1 : 3};
-  if (width <= 0 || height <= 0) fail("{}: has no pixels ({}x{})", file.string(), width, height);
+/// Checks the extent that the header claims.
+ImageInfo checked(const fs::path& file, const ImageInfo& info) {
+  if (info.width <= 0 || info.height <= 0)
+    fail("{}: has no pixels ({}x{})", file.string(), info.width, info.height);
   if (info.height > kMostPixels / info.width)
-    fail("{}: {}x{} pixels is more than a picture may have ({})", file.string(), width, height, kMostPixels);
+    fail("{}: {}x{} pixels is more than a picture may have ({})", file.string(), info.width, info.height,
+         kMostPixels);
   return info;
 }
 
@@ -81,12 +83,13 @@ int64_t bits_of(ImageFormat format, std::span<const uint8_t> start) {
   fail("{}: is corrupted, or a kind of picture that is not supported", file.string());
 }
 
-/// All but TIFF. stb_image looks at the header, and decodes what decode_png leaves to it.
+/// PNG and BMP. stb_image looks at the header, and decodes what decode_png leaves to it.
 RawImage decode_by_stb(const fs::path& file, ImageFormat format, std::span<const uint8_t> bytes) {
   const int length = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
-  RawImage image{.info = checked_info(file, width, height, channels), .bytes = {}, .levels = {}};
+  const ImageInfo info = checked(file, {height, width, channels <= 2 ? 1 : 3});
+  RawImage image{.info = info, .bytes = {}, .levels = {}};
   image.info.bits = bits_of(format, bytes);
   if (format == ImageFormat::png) {
     if (std::optional<RawImage> decoded = decode_png(file.string(), bytes)) return std::move(*decoded);
@@ -113,7 +116,10 @@ RawImage decode(const fs::path& file) {
   const ImageFormat format = image_format(bytes);
   if (const std::string flaw = picture_flaw(format, bytes); !flaw.empty())
     fail("{}: {}", file.string(), flaw);
-  return format == ImageFormat::tiff ? read_tiff(file.string(), bytes) : decode_by_stb(file, format, bytes);
+  if (format == ImageFormat::tiff) return read_tiff(file.string(), bytes);
+  if (format == ImageFormat::jpeg)
+    return decode_jpeg(file.string(), bytes, checked(file, jpeg_info(file.string(), bytes)));
+  return decode_by_stb(file, format, bytes);
 }
 
 }  // namespace
@@ -132,9 +138,11 @@ ImageInfo read_image_info(const fs::path& file) {
     return tiff_info(file.string(), {size, read});
   }
   std::rewind(opened.get());
+  if (format == ImageFormat::jpeg)
+    return checked(file, jpeg_info(file.string(), read_bytes(file, opened.get(), size)));
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_file(opened.get(), &width, &height, &channels) == 0) fail_to_decode(file);
-  ImageInfo info = checked_info(file, width, height, channels);
+  ImageInfo info = checked(file, {height, width, channels <= 2 ? 1 : 3});
   info.bits = bits_of(format, start);
   return info;
 }
@@ -193,14 +201,13 @@ void write_png(const fs::path& file, const Image& image) {
   CHECK(static_cast<int64_t>(image.pixels.size()) == image.height * image.width * image.channels, "{} bytes",
         image.pixels.size());
   std::vector<uint8_t> png;
-  const auto append = [](void* context, void* data, int size) {
+  const auto take = [](void* context, void* data, int size) {
     const auto* bytes = static_cast<const uint8_t*>(data);
     static_cast<std::vector<uint8_t>*>(context)->assign(bytes, bytes + size);
   };
   const int width = static_cast<int>(image.width), height = static_cast<int>(image.height);
   const int channels = static_cast<int>(image.channels);
-  if (stbi_write_png_to_func(append, &png, width, height, channels, image.pixels.data(), width * channels) ==
-      0)
+  if (stbi_write_png_to_func(take, &png, width, height, channels, image.pixels.data(), width * channels) == 0)
     fail("{}: cannot be encoded as PNG", file.string());
 
   AtomicFile output(file, Durability::cached);  // waiting for the disk would cost more than drawing a picture

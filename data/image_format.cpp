@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <numeric>
 #include <string_view>
 
 #include "data/checksum.h"
@@ -45,47 +44,6 @@ std::string png_flaw(Bytes bytes) {
   return "is truncated (a PNG without its end)";
 }
 
-// A Huffman table is a byte, 16 counts and as many values as the counts add up to, at most 256 (T.81,
-// B.2.4.2). stb_image 2.27 writes out of bounds where they are more.
-bool huffman_tables_are_sound(Bytes tables) {
-  while (!tables.empty()) {
-    if (tables.size() < 17) return false;
-    const size_t values = std::accumulate(tables.begin() + 1, tables.begin() + 17, size_t{0});
-    if (values > 256 || values > tables.size() - 17) return false;
-    tables = tables.subspan(17 + values);
-  }
-  return true;
-}
-
-// Markers stand in segments with a length, but behind a start of scan come coded bytes in which 0xFF is
-// followed by 0x00 or by a restart marker (ITU-T T.81, annex B).
-std::string jpeg_flaw(Bytes bytes) {
-  const std::string truncated = "is truncated (a JPEG without its end)";
-  constexpr uint8_t kEndOfImage = 0xD9, kStartOfScan = 0xDA, kHuffmanTables = 0xC4;
-  size_t at = 2;
-  while (true) {
-    if (bytes.size() - at < 2) return truncated;
-    if (bytes[at] != 0xFF) return "is corrupted (a JPEG marker is not where it should be)";
-    const uint8_t marker = bytes[at + 1];
-    if (marker == kEndOfImage) return "";
-    if (marker == 0xFF) {  // A fill byte.
-      ++at;
-      continue;
-    }
-    at += 2;
-    if (bytes.size() - at < 2) return truncated;
-    const size_t length = big_endian(bytes, at, 2);
-    if (length > bytes.size() - at) return truncated;
-    if (length < 2 ||
-        (marker == kHuffmanTables && !huffman_tables_are_sound(bytes.subspan(at + 2, length - 2))))
-      return "is corrupted (a JPEG segment does not hold what it should)";
-    at += length;
-    if (marker != kStartOfScan) continue;
-    const auto is_coded = [](uint8_t next) { return next == 0 || (next >= 0xD0 && next <= 0xD7); };
-    while (at + 1 < bytes.size() && (bytes[at] != 0xFF || is_coded(bytes[at + 1]))) ++at;
-  }
-}
-
 std::string bmp_flaw(Bytes bytes) {
   const std::string truncated = "is truncated (a BMP without all its rows)";
   if (bytes.size() < 30) return truncated;
@@ -98,10 +56,29 @@ std::string bmp_flaw(Bytes bytes) {
   const uint64_t stride = (width * bits + 31) / 32 * 4;
   const uint64_t rows = static_cast<uint64_t>(std::abs(height));
   if (offset > bytes.size() || (stride > 0 && rows > (bytes.size() - offset) / stride)) return truncated;
-  return "";
+  if (bits != 1 && bits != 4 && bits != 8) return "";
+  // As stb_image counts colours, between the header and the pixels; it does not look whether a pixel's is one of them.
+  const auto header = static_cast<int64_t>(little_endian(bytes, 14, 4));
+  const int64_t room = static_cast<int64_t>(offset) - 14;
+  const int64_t colours = core ? (room - 24) / 3 : (room - header) / 4;
+  const IndexRows indices{bytes.subspan(offset), static_cast<int64_t>(rows), static_cast<int64_t>(width),
+                          static_cast<int64_t>(stride), static_cast<int64_t>(bits)};
+  return indices.are_below(colours) ? "" : "is corrupted (its palette lacks the colour of a pixel)";
 }
 
 }  // namespace
+
+bool IndexRows::are_below(int64_t colours) const {
+  if (colours >= int64_t{1} << bits) return true;
+  const auto mask = static_cast<uint8_t>((1u << bits) - 1u);
+  for (int64_t r = 0; r < height; ++r) {
+    for (int64_t bit = 0; bit < width * bits; bit += bits) {
+      const auto index = rows[static_cast<size_t>(r * stride + bit / 8)] >> (8 - bits - bit % 8) & mask;
+      if (index >= colours) return false;
+    }
+  }
+  return true;
+}
 
 uint32_t big_endian(Bytes bytes, size_t at, size_t count) {
   uint32_t value = 0;
@@ -133,10 +110,9 @@ std::string picture_flaw(ImageFormat format, Bytes bytes) {
   switch (format) {
     case ImageFormat::png:
       return png_flaw(bytes);
-    case ImageFormat::jpeg:
-      return jpeg_flaw(bytes);
     case ImageFormat::bmp:
       return bmp_flaw(bytes);
+    case ImageFormat::jpeg:
     case ImageFormat::tiff:
       return "";
     case ImageFormat::unknown:

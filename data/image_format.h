@@ -17,9 +17,20 @@ enum class ImageFormat { png, jpeg, bmp, tiff, unknown };
 ImageFormat image_format(std::span<const uint8_t> bytes);
 
 /// What is wrong with the file as a whole, or "". PNG: every chunk within the file and of the right CRC, up
-/// to IEND. JPEG: every segment within the file, up to the end-of-image marker. BMP: all rows there.
-/// TIFF: always "", for libtiff tells what is missing.
+/// to IEND. BMP: all rows there, and the colours of all pixels. JPEG and TIFF: always "", for their libraries tell what
+/// is missing.
 std::string picture_flaw(ImageFormat format, std::span<const uint8_t> bytes);
+
+/// Pixels that are indices into a palette, several a byte, the highest bits first.
+struct IndexRows {
+  std::span<const uint8_t> rows;
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t stride = 0;  ///< bytes of a row
+  int64_t bits = 8;    ///< of an index: 1, 2, 4 or 8
+
+  bool are_below(int64_t colours) const;
+};
 
 struct PngChunk {
   std::string_view type;  ///< four bytes

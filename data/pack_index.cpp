@@ -22,6 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
+constexpr int kMostDepth = 8;  // of pack.json
 constexpr const char* kFormat = "cytograd pack";
 constexpr std::string_view kColumnPrefix = "column.";  // a dataset's own columns may be called as the index's
 
@@ -47,8 +48,14 @@ Json file_entry(const std::string& name, const std::string& content) {
 Json read_description(const fs::path& file) {
   const std::string text = read_whole(file);
   Json json;
+  // Writing JSON as text, which the checksum is of, takes a stack as deep as it is nested.
+  const auto is_shallow = [&](int depth, Json::parse_event_t, const Json&) {
+    if (depth > kMostDepth)
+      fail("{}: is not the description of a pack; it is nested too deep", file.string());
+    return true;
+  };
   try {
-    json = Json::parse(text);
+    json = Json::parse(text, is_shallow);
     const std::string crc = json.at("crc32").get<std::string>();
     const bool is_as_written = json_text(json) == text;  // white space is not in the checksum
     json.erase("crc32");

@@ -112,7 +112,6 @@ class PackWriter {
       if (fingerprint == fingerprint_) return verified();
     } catch (const Error& error) {
       say(fmt::format("packing again: {}", error.what()));
-      fs::remove(files_.description());
       return std::nullopt;
     }
     fail(
@@ -322,6 +321,7 @@ class PackWriter {
                              .header_crc32 = crc32_of(prefix),
                              .header_bytes = prefix.size()});
     if (writing_.valid()) writing_.get();
+    fs::remove(files_.description());  // of a pack that was finished: from here on it is not
     writing_ = std::async(std::launch::async, [file, prefix, shard = std::move(open)] {
       AtomicFile output(file);
       output.write(prefix);

@@ -29,6 +29,7 @@ struct Png {
   uint8_t depth = 0;
   uint8_t colour = 0;
   bool interlaced = false;
+  int64_t colours = 0;       // of the palette
   bool transparent = false;  // a colour, or palette entries, of chunk tRNS
   Bytes data;
   std::vector<uint8_t> joined;  // what `data` views, where there are several chunks
@@ -60,9 +61,11 @@ Png parse(const std::string& name, Bytes bytes) {
     } else if (type == "IDAT") {
       parts.push_back(data);
       size += data.size();
+    } else if (type == "PLTE") {
+      png.colours = static_cast<int64_t>(data.size() / 3);
     } else if (type == "tRNS") {
       png.transparent = true;
-    } else if ((type[0] & 0x20) == 0 && type != "PLTE" && type != "IEND") {  // upper case: must be understood
+    } else if ((type[0] & 0x20) == 0 && type != "IEND") {  // upper case: must be understood
       fail("{}: is a kind of PNG that is not supported (it has a critical chunk of its own)", name);
     }
   }
@@ -76,20 +79,31 @@ Png parse(const std::string& name, Bytes bytes) {
   return png;
 }
 
-/// Bytes of all rows with their filters; interlaced images are seven small ones (Adam7, section 8.2).
-int64_t inflated_bytes(const Png& png) {
-  if (!png.interlaced) return png.height * (1 + png.stride(png.width));
+struct Extent {
+  int64_t height, width;
+};
+
+/// Of the image, or of the seven small ones of an interlaced one (Adam7, section 8.2) that have pixels.
+std::vector<Extent> passes_of(const Png& png) {
+  if (!png.interlaced) return {{png.height, png.width}};
   struct Pass {
     int64_t left, top, across, down;
   };
   constexpr std::array<Pass, 7> kPasses{
       {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}};
-  int64_t bytes = 0;
+  std::vector<Extent> passes;
   for (const Pass& pass : kPasses) {
     const int64_t columns = (png.width - pass.left + pass.across - 1) / pass.across;
     const int64_t rows = (png.height - pass.top + pass.down - 1) / pass.down;
-    if (columns > 0 && rows > 0) bytes += rows * (1 + png.stride(columns));
+    if (columns > 0 && rows > 0) passes.push_back({rows, columns});
   }
+  return passes;
+}
+
+/// Bytes of all rows with their filters.
+int64_t inflated_bytes(const Png& png) {
+  int64_t bytes = 0;
+  for (const Extent& pass : passes_of(png)) bytes += pass.height * (1 + png.stride(pass.width));
   return bytes;
 }
 
@@ -104,6 +118,18 @@ std::unique_ptr<uint8_t[]> inflate(const std::string& name, const Png& png) {
                                                               png.data.size(), rows.get(), size, nullptr);
   if (result != LIBDEFLATE_SUCCESS) fail_corrupted(name);
   return rows;
+}
+
+/// stb_image does not look whether a pixel's colour is in the palette.
+void check_palette(const std::string& name, const Png& png, const uint8_t* rows) {
+  for (const Extent& pass : passes_of(png)) {
+    const PngRows shape{pass.height, png.stride(pass.width), 1};
+    std::vector<uint8_t> indices(static_cast<size_t>(shape.height * shape.stride));
+    if (!unfilter_png(rows, shape, indices.data())) fail_corrupted(name);
+    if (!IndexRows{indices, shape.height, pass.width, shape.stride, png.depth}.are_below(png.colours))
+      fail("{}: is corrupted (its palette lacks the colour of a pixel)", name);
+    rows += shape.height * (1 + shape.stride);
+  }
 }
 
 /// The first `kept` of each pixel's samples, which PNG stores with the high byte first.
@@ -129,6 +155,7 @@ std::vector<T> keep(const uint8_t* bytes, int64_t pixels, int64_t samples, int64
 std::optional<RawImage> decode_png(const std::string& name, Bytes bytes) {
   const Png png = parse(name, bytes);
   const std::unique_ptr<uint8_t[]> rows = inflate(name, png);
+  if (png.colour == kPalette) check_palette(name, png, rows.get());
   if (png.interlaced || png.transparent || png.colour == kPalette || png.depth < 8) return std::nullopt;
 
   const int64_t samples = png.samples(), kept = samples <= 2 ? 1 : 3, pixels = png.height * png.width;

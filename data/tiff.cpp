@@ -103,6 +103,15 @@ class TiffFile {
     return pages;
   }
 
+  /// So that a few bytes cannot claim gigabytes: of a blank picture, no compression makes this little.
+  void require_enough_bytes(const ImageInfo& info) const {
+    constexpr uint64_t kMostCompressed = uint64_t{1} << 16;
+    const auto claimed = static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8);
+    if (claimed / kMostCompressed > source_.size)
+      fail("{}: is corrupted (its {} bytes cannot be {}x{} pixels of {} channels)", name_, source_.size,
+           info.width, info.height, info.channels);
+  }
+
   /// Puts a page's channels at the head of each `stride` values of `out`.
   template <typename T>
   void read_page(const Page& page, T* out, int64_t stride) {
@@ -230,8 +239,8 @@ class TiffFile {
 
   // A tile may lie beyond the image, and so claim memory that the image's size does not bound.
   void check_block(const Page& page, int64_t rows, int64_t columns) const {
-    constexpr int64_t kAlways = int64_t{1} << 24;
-    const int64_t most = std::max(kAlways, 4 * page.info.height * page.info.width);
+    constexpr int64_t kAlways = int64_t{1} << 22;
+    const int64_t most = std::max(kAlways, 2 * page.info.height * page.info.width);
     if (rows < 1 || columns < 1 || rows > most / columns)
       fail("{}: is corrupted (its pixels lie in tiles of {}x{})", name_, columns, rows);
   }
@@ -325,6 +334,7 @@ RawImage read_tiff(const std::string& file, std::span<const uint8_t> bytes) {
                        }});
   const std::vector<Page> pages = tiff.pages();
   RawImage image{.info = joined(pages), .bytes = {}, .levels = {}};
+  tiff.require_enough_bytes(image.info);
   const auto read_into = [&](auto& values) {
     values.resize(static_cast<size_t>(image.info.height * image.info.width * image.info.channels));
     for (size_t p = 0; p < pages.size(); ++p)

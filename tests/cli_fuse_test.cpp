@@ -291,6 +291,15 @@ TEST_F(CliFuse, PreviewsAnyNumberOfChannels) {
   }
 }
 
+TEST_F(CliFuse, APreviewOfThinImagesHasALineOfEach) {
+  fs::create_directories(data);
+  for (const char* name : {"a.png", "b.png"})
+    write_png(data / name, {3, 2000, 1, std::vector<uint8_t>(6000, 90)});
+  const fs::path sheet = dir / "sheet.png";
+  expect_ok(run_command({"fuse", "--data", data.string(), "--preview", sheet.string()}));
+  EXPECT_EQ(read_image(sheet).height, 1 + 4 + 1);
+}
+
 TEST_F(CliFuse, ADatasetIsNotWrittenInto) {
   write_sites(dir / "data/images", {"a", "b"});
   fs::rename(data / "images/labels.csv", data / "labels.csv");

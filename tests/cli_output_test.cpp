@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <algorithm>
+
 #include "tests/support/tiny_data.h"
 
 namespace cytograd::test {
@@ -68,8 +70,13 @@ TEST(CliOutput, PredictionsMayGoToStandardOutput) {
   EXPECT_EQ(run_in_shell(words, ">'" + (dir / "p.csv").string() + "'").code, 0);
   const std::string text = read_file(dir / "p.csv");
   EXPECT_TRUE(text.starts_with("image,label,probability,label_2,probability_2\ni0.png,")) << text;
-  EXPECT_TRUE(text.ends_with("predictions of 8 images\n")) << text;
-  EXPECT_EQ(run_command(words).out, text) << "through a pipe";
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 8) << text;
+  const CommandResult piped = run_command(words);
+  EXPECT_EQ(piped.out, text);
+  EXPECT_THAT(piped.err, HasSubstr("predictions of 8 images\n"));
+  const CommandResult evaluated = run_command({"eval", "--model", (dir / "run").string(), "--data",
+                                               (dir / "data").string(), "--json", (dir / "stdout").string()});
+  EXPECT_TRUE(evaluated.out.starts_with("{") && evaluated.out.ends_with("}\n")) << evaluated.out;
   EXPECT_TRUE(fs::is_symlink(dir / "stdout"));
 }
 
@@ -193,6 +200,13 @@ TEST(CliOutput, NoInputIsOverwritten) {
     expect_error(run_command({"eval", "--model", run, "--data", data, "--json", input}), kFailed,
                  {input + ": is an input"});
   }
+  const std::string link = (dir / "linked/labels.csv").string(), target = (dir / "labels_2.csv").string();
+  fs::copy(dir / "data", dir / "linked");
+  fs::rename(link, target);
+  fs::create_symlink(target, link);
+  for (const std::string& input : {link, target})
+    expect_error(run_command({"predict", "--model", run, "--out", input, (dir / "linked").string()}), kFailed,
+                 {input + ": is an input"});
   fs::create_directories(dir / "more");
   fs::copy(dir / "data/i3.png", dir / "more/m.png");
   expect_error(

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <regex>
+
 #include "engine/safetensors.h"
 #include "tests/support/tiny_data.h"
 
@@ -245,7 +247,14 @@ TEST_F(CliRun, AResumedRunKeepsItsValidationImages) {
   std::ofstream(single / "labels.csv", std::ios::app) << "more.png,c0\nmore2.png,c1\n";
   for (const char* name : {"more.png", "more2.png"}) fs::copy_file(single / "i0.png", single / name);
   expect_error(train(single, single_run, {"--resume", "--epochs", "2"}), kFailed,
-               {"other validation images"});
+               {"the run began with other images"});
+  // The same images of the same groups, but other labels.
+  const fs::path swapped = write_tiny_data(dir / "swapped");
+  const std::string labels = read_file(swapped / "labels.csv");
+  dir.write("swapped/labels.csv", std::regex_replace(labels, std::regex("i0.png,c0"), "i0.png,c1"));
+  expect_error(
+      run_command({"train", "--resume", "--out", run.string(), "--epochs", "2", "--data", swapped.string()}),
+      kFailed, {"last.safetensors: the run began with other images, or other labels"});
   // A folder that moved is the same data.
   fs::rename(data, dir / "moved");
   expect_ok(run_command(

@@ -62,16 +62,16 @@ std::string tiny_jpeg() {
 }
 
 /// An 8-bit BMP with a grey palette, bottom row first.
-std::string tiny_bmp() {
+std::string tiny_bmp(uint32_t colours = 256) {
   const auto le = [](uint64_t value, int count) {
     std::string text;
     for (int i = 0; i < count; ++i) text += static_cast<char>(value >> (8 * i));
     return text;
   };
   std::string palette;
-  for (uint32_t v = 0; v < 256; ++v) palette += le(v * 0x010101, 4);
+  for (uint32_t v = 0; v < colours; ++v) palette += le(v * 0x010101, 4);
   const std::string rows = std::string("\x03\x04\0\0", 4) + std::string("\x01\x02\0\0", 4);
-  const uint32_t offset = 54 + 1024;
+  const uint32_t offset = 54 + 4 * colours;
   return "BM" + le(offset + 8, 4) + le(0, 4) + le(offset, 4) + le(40, 4) + le(2, 4) + le(2, 4) + le(1, 2) +
          le(8, 2) + le(0, 4) + le(8, 4) + le(0, 8) + le(0, 8) + palette + rows;
 }
@@ -182,6 +182,28 @@ TEST(ReadImage, PalettesBecomeRgb) {
   EXPECT_THAT(image.pixels, ElementsAre(4, 5, 6));
 }
 
+// stb_image takes such a pixel from memory that nothing has been written to.
+TEST(ReadImage, AColourThatThePaletteLacksIsAnError) {
+  const TempDir dir;
+  const std::string palette = test::png_chunk("PLTE", std::string_view("\x01\x02\x03\x04\x05\x06", 6));
+  const auto png = [&](const test::PngHeader& header, std::string_view rows) {
+    return error_of(dir.write("p.png", make_png(header, rows, palette)));
+  };
+  const auto lacks = EndsWith("p.png: is corrupted (its palette lacks the colour of a pixel)");
+  EXPECT_EQ(png({2, 1, 8, 3}, {"\0\0\1", 3}), "");
+  EXPECT_THAT(png({2, 1, 8, 3}, {"\0\0\2", 3}), lacks);
+  EXPECT_THAT(png({2, 1, 8, 3}, {"\1\1\1", 3}), lacks) << "a pixel less the one on its left";
+  EXPECT_EQ(png({3, 1, 4, 3}, {"\0\x01\x1F", 3}), "") << "what fills the last byte is no pixel";
+  EXPECT_THAT(png({3, 1, 4, 3}, {"\0\x01\x2F", 3}), lacks);
+  EXPECT_EQ(png({9, 1, 1, 3}, {"\0\xFF\x80", 3}), "") << "two colours are all there can be";
+  EXPECT_EQ(png({2, 1, 8, 3, 1}, {"\0\0\0\1", 4}), "") << "two of seven interlaced passes";
+  EXPECT_THAT(png({2, 1, 8, 3, 1}, {"\0\0\0\2", 4}), lacks);
+  EXPECT_NE(error_of(dir.write("p.png", make_png({1, 1, 8, 3}, {"\0\0", 2}))), "") << "there is no palette";
+  EXPECT_EQ(error_of(dir.write("p.bmp", tiny_bmp(5))), "");
+  EXPECT_THAT(error_of(dir.write("p.bmp", tiny_bmp(4))),
+              HasSubstr("its palette lacks the colour of a pixel"));
+}
+
 TEST(ReadImage, FormatsAreToldByContentNotByName) {
   const TempDir dir;
   const Image jpeg = read_image(dir.write("a.png", tiny_jpeg()));
@@ -259,13 +281,26 @@ TEST(ReadImage, HugeDimensionsAreAnErrorBeforeMemoryIsAskedFor) {
             "");
 }
 
-// stb_image 2.27 writes out of bounds where the code counts of a Huffman table add up to more than 256.
+TEST(ReadImage, AJpegWithoutAllItsCodeIsAnError) {
+  const TempDir dir;
+  const std::string jpeg = tiny_jpeg(), end = jpeg.substr(jpeg.size() - 2);
+  const std::string no_code = jpeg.substr(0, jpeg.size() - 4) + end;
+  EXPECT_THAT(error_of(dir.write("a.jpg", no_code)), HasSubstr("premature end of data segment"));
+  const std::string no_scan = jpeg.substr(0, jpeg.find("\xFF\xDA")) + end;
+  EXPECT_THAT(error_of(dir.write("a.jpg", no_scan)), HasSubstr("missing SOS"));
+  EXPECT_THAT(error_of(dir.write("a.jpg", jpeg.substr(0, jpeg.size() - 2))),
+              HasSubstr("Premature end of JPEG file"));
+  EXPECT_EQ(error_of(dir.write("a.jpg", jpeg + "what comes behind the picture")), "");
+}
+
 TEST(ReadImage, AJpegWithAnOverfullHuffmanTableIsAnError) {
   const TempDir dir;
   std::string jpeg = tiny_jpeg();
   const size_t counts = jpeg.find("\xFF\xC4") + 5;
   for (size_t i = 0; i < 16; ++i) jpeg[counts + i] = static_cast<char>(0xFF);
   EXPECT_THAT(error_of(dir.write("a.jpg", jpeg)), HasSubstr("is corrupted"));
+  EXPECT_THAT(test::message_of<Error>([&] { read_image_info(dir / "a.jpg"); }),
+              HasSubstr("a.jpg: is corrupted"));
 }
 
 TEST(ReadPlanes, InterleavesFilesInTheirOrder) {

@@ -374,6 +374,9 @@ TEST_F(HostileIndex, NoFileOutsideOfThePackIsRead) {
 TEST_F(PackTest, TheReferenceOfAFolderThatIsNoPackIsAnError) {
   dir.write("pack/pack.json", "[1, 2");
   EXPECT_THAT(flaw(), AllOf(HasSubstr("pack.json: is not JSON at byte 6")));
+  dir.write("pack/pack.json",
+            R"({"crc32":"0","a":)" + std::string(200'000, '[') + std::string(200'000, ']') + "}");
+  EXPECT_THAT(flaw(), HasSubstr("pack.json: is not the description of a pack; it is nested too deep"));
   dir.write("pack/pack.json", "{}");
   EXPECT_THAT(flaw(), HasSubstr("pack.json: is not the description of a pack"));
 }

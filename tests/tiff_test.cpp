@@ -262,6 +262,10 @@ TEST(ReadTiff, HugeSizesAreAnErrorBeforeMemoryIsAskedFor) {
   EXPECT_NE(error_of(dir.write(
                 "h.tif", patched(patched(tiles, TIFFTAG_TILEWIDTH, 1 << 16), TIFFTAG_TILELENGTH, 1 << 14))),
             "");
+  EXPECT_THAT(
+      error_of(dir.write(
+          "h.tif", patched(patched(strips, TIFFTAG_IMAGEWIDTH, 1 << 14), TIFFTAG_IMAGELENGTH, 1 << 14))),
+      HasSubstr(fmt::format("its {} bytes cannot be 16384x16384 pixels of 1 channels", strips.size())));
   for (const uint32_t size : {0U, 0xFFFFFFFFU})
     EXPECT_NE(error_of(dir.write("h.tif", patched(strips, TIFFTAG_IMAGEWIDTH, size))), "");
   EXPECT_NE(error_of(dir.write("h.tif", patched(strips, TIFFTAG_COMPRESSION, 50123))), "");

@@ -41,12 +41,11 @@ std::string quiet_error(const TrainOptions& options) {
   return message;
 }
 
-/// Six pictures beside a table.
+/// Sixteen pictures, a.png to p.png, beside a table.
 void write_sites(const TempDir& dir, const std::string& rows) {
   dir.write("labels.csv", rows);
-  for (const char* name : {"a.png", "b.png", "c.png", "d.png", "e.png", "f.png"}) {
-    write_png(dir / name, test::tiny_image({}, name[0]));
-  }
+  for (char name = 'a'; name <= 'p'; ++name)
+    write_png(dir / (std::string(1, name) + ".png"), test::tiny_image({}, name));
 }
 
 TEST(TrainingData, GroupsNeverStraddle) {
@@ -91,6 +90,55 @@ TEST(TrainingData, AWellOfTheValidationFolderIsNotTrainedOn) {
   const TrainingData data = load_training_data(options);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("1 training images are left out"));
   EXPECT_THAT(data.train, ElementsAre(1, 2, 3));
+}
+
+TEST(TrainingData, WellsOfDifferentPlatesAreDifferentWells) {
+  // Four plates of the same two wells and sites; what tells plates apart is the group, or nothing that is known.
+  for (const std::string column : {"group", "barcode"}) {
+    const TempDir dir;
+    std::string table = "image,label," + column + ",well,site,split\n";
+    for (int i = 0; i < 16; ++i)
+      table += fmt::format("{}.png,c{},p{},B{},{},{}\n", static_cast<char>('a' + i), i % 2, i / 4, i % 4 / 2,
+                           i % 2, i / 4 == 3 ? "val" : "train");
+    write_sites(dir, table);
+    testing::internal::CaptureStderr();
+    const TrainingData own = load_training_data(options_for(dir.path()));
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    EXPECT_THAT(own.train, SizeIs(12));
+    TrainOptions options = options_for(dir.path());
+    options.where = {"split=train"};
+    options.group = column;
+    options.val_group = {"p1"};
+    EXPECT_THAT(load_training_data(options).validation, ElementsAre(4, 5, 6, 7)) << column;
+  }
+  const TempDir train, val;
+  write_sites(train, "image,label,well,site\na.png,x,B1,1\nb.png,y,B2,1\n");
+  write_sites(val, "image,label,well,site\na.png,x,B1,1\nb.png,y,B2,1\n");
+  TrainOptions options = options_for(train.path());
+  options.val = val.path().string();
+  EXPECT_THAT(load_training_data(options).train, SizeIs(2))
+      << "a site is there twice: the folders are two plates";
+}
+
+TEST(TrainingData, BesideAValidationFolderValidationImagesAreNotTrainedOn) {
+  const TempDir train, val;
+  write_sites(train, "image,label,split\na.png,x,train\nb.png,y,train\nc.png,x,val\n");
+  write_sites(val, "image,label\na.png,x\nb.png,y\n");
+  TrainOptions options = options_for(train.path());
+  options.val = val.path().string();
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(load_training_data(options).train, ElementsAre(0, 1));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("1 images of the split val are left out"));
+}
+
+TEST(TrainingData, APlateOfTheSamplerIsOneOfItsExperiment) {
+  const TempDir dir;
+  write_sites(dir,
+              "image,label,experiment,plate,split\na.png,x,E0,1,train\nb.png,y,E0,1,train\n"
+              "c.png,x,E1,1,train\nd.png,y,E1,1,train\ne.png,x,E2,1,val\nf.png,y,E2,1,val\n");
+  TrainOptions options = options_for(dir.path());
+  options.sampler = "plate";
+  EXPECT_THAT(load_training_data(options).train_domains, ElementsAre(0, 0, 1, 1));
 }
 
 TEST(TrainingData, TheSamplersDomainsAreThoseOfTheTrainingImages) {

@@ -15,6 +15,7 @@ constexpr const char* kChannels = "cytograd.channels";
 constexpr const char* kFusionTables = "cytograd.fusion_tables";
 constexpr const char* kClassNames = "cytograd.class_names";
 constexpr const char* kValidation = "cytograd.validation";
+constexpr const char* kImages = "cytograd.images";
 
 SafetensorsMetadata metadata(const CheckpointInfo& info) {
   SafetensorsMetadata data = info.evaluation;
@@ -23,6 +24,7 @@ SafetensorsMetadata metadata(const CheckpointInfo& info) {
   data[kChannels] = std::to_string(info.channels);
   data["cytograd.classes"] = std::to_string(info.classes);
   data[kValidation] = info.validation;
+  data[kImages] = info.images;
   return data;
 }
 
@@ -85,6 +87,11 @@ void require_metadata(const SafetensorsFile& file, const std::string& source,
           "{}: the run began with other validation images, of which some would now be trained on; --data "
           "must have the "
           "images that it began with",
+          source);
+    if (key == kImages)
+      fail(
+          "{}: the run began with other images, or other labels of theirs, than --data has now; train anew, with "
+          "--init-weights to begin with its weights",
           source);
     fail("{}: {} is {} but this run has {}; the weights are of another run", source, key,
          in_quotes(found->second), in_quotes(value));

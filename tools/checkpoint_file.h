@@ -34,6 +34,7 @@ struct CheckpointInfo {
   int64_t classes = 0;
   SafetensorsMetadata evaluation;  ///< evaluation_metadata of the run
   std::string validation;          ///< TrainingData::validation_fingerprint
+  std::string images;              ///< TrainingData::images_fingerprint
 };
 
 /// What the weights mean nothing without, from config.toml, classes.csv and the tables of the fusion: fusion, shrink, crop, normalize, stem and

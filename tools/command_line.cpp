@@ -101,10 +101,12 @@ int run_command_line(int argc, const char* const* argv) {
     return report("there is not enough memory; use a smaller --batch, --crop or --cache-gib", kFailed);
   } catch (const std::filesystem::filesystem_error& error) {
     return report(fmt::format("{}: {}", error.path1().string(), error.code().message()), kFailed);
-  } catch (const std::system_error& error) {  // no thread could be started
-    return report(
-        fmt::format("the system refuses: {}; is there a limit on memory or threads (ulimit)?", error.what()),
-        kFailed);
+  } catch (const std::system_error& error) {
+    const bool is_thread =
+        error.code() == std::errc::resource_unavailable_try_again;  // that cannot be started
+    return report(fmt::format("the system refuses: {}{}", error.what(),
+                              is_thread ? "; is there a limit on memory or threads (ulimit)?" : ""),
+                  kFailed);
   } catch (const CheckError& error) {
     return report(fmt::format("this is a mistake of cytograd itself, please report it: {}", error.what()),
                   kFailed);

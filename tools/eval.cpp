@@ -77,7 +77,9 @@ void evaluate(const EvalSettings& settings) {
   const Evaluation evaluation =
       evaluate_predictions(predictions, group_names(data->dataset, group, predictions.samples));
   if (!settings.json.empty()) write_text_file(settings.json, evaluation_json(evaluation, run.classes));
-  fmt::print("{} on {}, label {}\n{}", settings.model, settings.data, label,
+  std::FILE* const to =
+      is_standard_output(settings.json) ? stderr : stdout;  // two reports in one file are none
+  fmt::print(to, "{} on {}, label {}\n{}", settings.model, settings.data, label,
              format_evaluation(evaluation, run.classes));
 }
 

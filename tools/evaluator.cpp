@@ -2,11 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "engine/backend.h"
 #include "engine/ops.h"
 
 namespace cytograd {
+namespace {
+
+/// -log softmax(logits)[label]. From the logits, for a probability may underflow to 0 in f32.
+double cross_entropy(std::span<const float> logits, int64_t label) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0.0;
+  for (const float z : logits) sum += std::exp(static_cast<double>(z) - max);
+  return std::log(sum) + max - static_cast<double>(logits[static_cast<size_t>(label)]);
+}
+
+}  // namespace
 
 Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& options, Progress* progress) {
   const NoGrad no_grad;
@@ -15,15 +27,16 @@ Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& opti
   while (auto batch = loader.next()) {
     const Tensor x =
         preprocess(backend(options.device).upload(batch->images), batch->views, options.preprocess);
-    const Tensor probabilities = softmax(model.forward(x, {}).value());  // [N, classes]
-    const std::vector<float> rows = probabilities.to_vector<float>();
+    const Tensor logits =
+        backend(options.device).cast(model.forward(x, {}).value(), DType::f32);  // [N, classes]
+    const std::vector<float> rows = softmax(logits).to_vector<float>(), z = logits.to_vector<float>();
     if (!std::all_of(rows.begin(), rows.end(), [](float p) { return std::isfinite(p); }))
       fail("the network's answers are no numbers: its training has diverged; train with a lower --lr");
     const std::vector<int64_t> labels = batch->labels.to_vector<int64_t>();
     for (size_t i = 0; i < labels.size(); ++i) {
       if (labels[i] < 0) continue;
-      const float p = rows[i * static_cast<size_t>(options.classes) + static_cast<size_t>(labels[i])];
-      result.loss_sum -= std::log(std::max(static_cast<double>(p), 1e-37));  // p may underflow to 0 in f32
+      const auto classes = static_cast<size_t>(options.classes);
+      result.loss_sum += cross_entropy(std::span(z).subspan(i * classes, classes), labels[i]);
     }
     result.probabilities.insert(result.probabilities.end(), rows.begin(), rows.end());
     result.labels.insert(result.labels.end(), labels.begin(), labels.end());

@@ -69,8 +69,8 @@ nlohmann::ordered_json to_json(const Dataset& dataset) {
   }
   json["columns"] = nlohmann::ordered_json::object();
   for (size_t c = 0; c < dataset.columns.size(); ++c) {
-    nlohmann::ordered_json values = nlohmann::ordered_json::object();
-    for (const auto& [value, count] : count_values(dataset, c)) values[value] = count;
+    nlohmann::ordered_json::object_t values;  // told apart already: its [] would look for each among all
+    for (const auto& [value, count] : count_values(dataset, c)) values.emplace_back(value, count);
     json["columns"][dataset.columns[c]] = values;
   }
   json["missing"] = nlohmann::ordered_json::array();

@@ -1,5 +1,8 @@
 #include "tools/pipeline.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <sstream>
@@ -54,11 +57,11 @@ void require_writable(const std::string& file) {
 }
 
 bool is_within(const std::filesystem::path& path, const std::filesystem::path& folder) {
-  std::error_code ignored;
-  const auto real = [&](const std::filesystem::path& p) {
-    const std::filesystem::path result =
-        std::filesystem::weakly_canonical(std::filesystem::absolute(p), ignored);
-    return result.has_filename() ? result : result.parent_path();  // without a slash at its end
+  const auto real = [](const std::filesystem::path& p) {
+    std::error_code error;
+    std::filesystem::path result = std::filesystem::weakly_canonical(std::filesystem::absolute(p), error);
+    if (error) result = std::filesystem::absolute(p).lexically_normal();  // a name that is too long, say
+    return result.has_filename() ? result : result.parent_path();         // without a slash at its end
   };
   const std::filesystem::path inner = real(path), outer = real(folder);
   return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
@@ -67,16 +70,28 @@ bool is_within(const std::filesystem::path& path, const std::filesystem::path& f
 void require_no_input(const std::string& output, const Dataset& dataset) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(output, ignored)) return;
-  const std::filesystem::path name = std::filesystem::canonical(output, ignored).filename();
-  const auto check = [&](const std::filesystem::path& file) {
-    // The name first: asking the disk about every image of RxRx1 takes minutes.
-    if (file.filename() == name && std::filesystem::equivalent(output, file, ignored))
+  const auto require_another = [&](const std::filesystem::path& file) {
+    if (std::filesystem::equivalent(output, file, ignored))
       fail("{}: is an input, which would be lost; name another file to write", output);
   };
-  for (const std::filesystem::path& table : dataset.tables) check(table);
+  for (const std::filesystem::path& table : dataset.tables) require_another(table);
+  const std::filesystem::path given = std::filesystem::path(output).filename();
+  const std::filesystem::path target = std::filesystem::canonical(output, ignored).filename();
+  const auto check = [&](const std::filesystem::path& file) {
+    // The name first: asking the disk about every image of RxRx1 takes minutes.
+    const std::filesystem::path name = file.filename();
+    if (name == given || name == target) require_another(file);
+  };
   for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
     for (const Sample& sample : *samples) std::for_each(sample.files.begin(), sample.files.end(), check);
   }
+}
+
+bool is_standard_output(const std::string& file) {
+  struct stat ours {
+  }, theirs{};
+  return fstat(STDOUT_FILENO, &ours) == 0 && stat(file.c_str(), &theirs) == 0 &&
+         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
 std::vector<int64_t> LoadedData::readable(const std::vector<int64_t>& samples) const {

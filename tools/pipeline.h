@@ -62,6 +62,9 @@ bool is_within(const std::filesystem::path& path, const std::filesystem::path& f
 /// Fails where `output` is one of the files that the dataset is made of: its images and tables.
 void require_no_input(const std::string& output, const Dataset& dataset);
 
+/// Whether the file is what this process prints to: /dev/stdout, or where that leads.
+bool is_standard_output(const std::string& file);
+
 /// Fails before long work where the file could not be written at its end. Leaves nothing behind.
 void require_writable(const std::string& file);
 

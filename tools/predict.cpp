@@ -173,7 +173,9 @@ void predict(const PredictSettings& settings) {
     write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes, wells));
   }
   write_text_file(settings.out, format_predictions(predictions, data->dataset, run.classes, settings.top));
-  fmt::print("{}: predictions of {} images\n", settings.out, predictions.samples.size());
+  // Said aside where it would be one more row.
+  std::FILE* const to = is_standard_output(settings.out) ? stderr : stdout;
+  fmt::print(to, "{}: predictions of {} images\n", settings.out, predictions.samples.size());
 }
 
 }  // namespace

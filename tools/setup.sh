@@ -9,7 +9,7 @@ packages=(
   libdnnl-dev ocl-icd-opencl-dev                  # the engine; oneDNN's CMake package asks for OpenCL
   libfmt-dev nlohmann-json3-dev
   libboost-context-dev                            # the emulator of a GPU
-  libstb-dev libtiff-dev libdeflate-dev           # images
+  libstb-dev libtiff-dev libdeflate-dev libturbojpeg0-dev   # images
   libcli11-dev zlib1g-dev                         # command line; checksums to test against
   libeigen3-dev                                   # eigenvectors of small matrices
   libgtest-dev libgmock-dev libbenchmark-dev      # tests and benchmarks

@@ -115,9 +115,12 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, FusionTables f
 }
 
 CheckpointInfo Trainer::info() const {
-  return {options_.model, data_.images->store->reference().channels,
-          static_cast<int64_t>(data_.classes.size()), evaluation_metadata(options_, data_.classes, fusion_),
-          data_.validation_fingerprint};
+  return {options_.model,
+          data_.images->store->reference().channels,
+          static_cast<int64_t>(data_.classes.size()),
+          evaluation_metadata(options_, data_.classes, fusion_),
+          data_.validation_fingerprint,
+          data_.images_fingerprint};
 }
 
 int64_t Trainer::parameter_count() const {
@@ -130,7 +133,11 @@ void Trainer::resume() {
   TrainingState current = state();
   read_last(folder_.last(), current, info());
   std::error_code ignored;
-  if (!std::filesystem::exists(folder_.best(), ignored) && !progress_.history.empty()) {
+  const bool ends_with_best =
+      !progress_.history.empty() && progress_.history.back().epoch == progress_.best_epoch;
+  if (ends_with_best) {
+    write_best(folder_.best(), current, info());
+  } else if (!std::filesystem::exists(folder_.best(), ignored) && !progress_.history.empty()) {
     progress_.best_epoch = progress_.history.back().epoch;
     progress_.best_accuracy = progress_.history.back().val_accuracy;
     write_best(folder_.best(), current, info());
@@ -227,19 +234,20 @@ void Trainer::run() {
         .stall_seconds = totals.stall_seconds,
         .stall_seconds_per_step = totals.stall_seconds / static_cast<double>(totals.steps)};
     progress_.history.push_back(row);
-    if (row.val_accuracy > progress_.best_accuracy) {
+    const bool is_best = row.val_accuracy > progress_.best_accuracy;
+    if (is_best) {
       progress_.best_accuracy = row.val_accuracy;
       progress_.best_epoch = epoch;
-      write_best(folder_.best(), state(), info());
     }
-    // last.safetensors is what a resumed run believes; metrics.csv follows it and is written again on resume.
+    // last.safetensors is what a resumed run believes; the others follow it, and are written again on resume.
     write_last(folder_.last(), state(), info());
+    if (is_best) write_best(folder_.best(), state(), info());
     write_text_file(folder_.metrics(), format_metrics(progress_.history));
     fmt::print(
         "epoch {:>3}/{}  train loss {:.4f} accuracy {:.4f}  |  val loss {:.4f} accuracy {:.4f} macro {:.4f}"
         "  |  {:.0f} images/s{}\n",
         epoch, options_.epochs, row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy,
-        row.val_macro_accuracy, row.images_per_second, progress_.best_epoch == epoch ? "  best" : "");
+        row.val_macro_accuracy, row.images_per_second, is_best ? "  best" : "");
     std::fflush(stdout);
   }
 }

@@ -62,6 +62,20 @@ std::vector<std::string> sample_names(const Dataset& dataset, const std::vector<
   return names;
 }
 
+std::string images_fingerprint(const Dataset& dataset, const std::string& label_column) {
+  const size_t label = dataset.require_column(label_column);
+  std::map<std::string_view, std::string_view> labels;
+  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    for (const Sample& sample : *samples) labels.emplace(sample.name, sample.values[label]);
+  }
+  std::vector<std::string> texts;
+  for (const auto& [name, text] : labels) {
+    texts.emplace_back(name);
+    texts.emplace_back(text);
+  }
+  return fingerprint(texts);
+}
+
 /// Of whole groups their names: an image of theirs that is lost for a while is no other split.
 std::string validation_fingerprint(const Dataset& dataset, const std::string& group_column,
                                    const Split& split) {
@@ -139,7 +153,9 @@ std::vector<int64_t> domains_of(const Dataset& dataset, const std::string& kind,
 /// --val, may part the sites of a well.
 void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
                           const Dataset& validation_dataset, const std::vector<int64_t>& validation) {
-  const std::vector<std::string> ours = well_keys(dataset), theirs = well_keys(validation_dataset);
+  const bool is_one = &dataset == &validation_dataset;
+  const std::vector<std::string> ours = well_keys(dataset, is_one ? nullptr : &validation_dataset);
+  const std::vector<std::string> theirs = is_one ? ours : well_keys(validation_dataset, &dataset);
   if (ours.empty() || theirs.empty()) return;
   std::set<std::string> validated;
   for (const int64_t sample : validation) validated.insert(theirs[static_cast<size_t>(sample)]);
@@ -199,6 +215,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
   apply_default_filters(dataset, options, result.label_column, true);
   result.group_column = group_column(dataset, options);
   if (dataset.samples.empty()) check_missing(dataset, options.max_missing);  // says which are missing
+  result.images_fingerprint = images_fingerprint(dataset, result.label_column);
   const Classes classes = index_classes(dataset, result.label_column);
   result.classes = classes.names;
 
@@ -208,7 +225,14 @@ TrainingData load_training_data(const TrainOptions& asked) {
     split = result.own_split ? split_by_own_column(dataset)
                              : draw_split(dataset, classes, options, result.group_column);
   } else {
-    for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
+    split = has_own_validation(dataset) ? split_by_own_column(dataset) : Split{};
+    if (split.validation.empty()) {
+      for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
+    } else {
+      say(fmt::format("{}: {} images of the split val are left out, since --val names others", options.data,
+                      split.validation.size()));
+      split.validation.clear();
+    }
   }
   result.held_out_groups = split.held_out_groups;
   result.validation_fingerprint = validation_fingerprint(dataset, result.group_column, split);

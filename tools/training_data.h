@@ -24,6 +24,7 @@ struct TrainingData {
       train_domains;  ///< aligned with `train`, of --sampler; empty: batches are of any images
   std::vector<int64_t> validation_labels;
   std::vector<std::string> held_out_groups;
+  std::string images_fingerprint;  ///< of the names and labels of all that --data names, be they there or not
   std::string validation_fingerprint;  ///< of the groups held out, or of the names of the validation images
   bool own_split = false;              ///< validation is what the dataset itself calls val
 

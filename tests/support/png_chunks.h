@@ -29,6 +29,7 @@ struct PngHeader {
   uint32_t height = 1;
   char depth = 8;
   char colour = 0;  ///< 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA
+  char interlace = 0;
 };
 
 /// `rows`: per row a filter byte (0) and the samples; at most 65,535 bytes in all. `extra`: chunks before the data.
@@ -46,7 +47,7 @@ inline std::string make_png(const PngHeader& header, std::string_view rows, std:
   }
   zlib += std::string(rows) + big_endian(b << 16 | a);
   const std::string ihdr = big_endian(header.width) + big_endian(header.height) + header.depth +
-                           header.colour + std::string(3, '\0');
+                           header.colour + std::string(2, '\0') + header.interlace;
   return "\x89PNG\r\n\x1A\n" + png_chunk("IHDR", ihdr) + std::string(extra) + png_chunk("IDAT", zlib) +
          png_chunk("IEND", "");
 }

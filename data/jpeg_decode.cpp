@@ -1,0 +1,55 @@
+#include "data/jpeg_decode.h"
+
+#include <turbojpeg.h>
+
+#include <memory>
+#include <new>
+#include <type_traits>
+
+#include "engine/check.h"
+
+namespace cytograd {
+namespace {
+
+struct Destroy {
+  void operator()(void* decoder) const { tjDestroy(decoder); }
+};
+using Decoder = std::unique_ptr<std::remove_pointer_t<tjhandle>, Destroy>;
+
+Decoder make_decoder() {
+  Decoder decoder(tjInitDecompress());
+  if (!decoder) throw std::bad_alloc();
+  return decoder;
+}
+
+[[noreturn]] void fail_to_decode(const std::string& name, const Decoder& decoder) {
+  fail("{}: is corrupted, truncated, or a kind of JPEG that is not supported ({})", name,
+       tjGetErrorStr2(decoder.get()));
+}
+
+}  // namespace
+
+ImageInfo jpeg_info(const std::string& name, std::span<const uint8_t> bytes) {
+  const Decoder decoder = make_decoder();
+  int width = 0, height = 0, subsampling = 0, colours = 0;
+  if (tjDecompressHeader3(decoder.get(), bytes.data(), bytes.size(), &width, &height, &subsampling,
+                          &colours) != 0)
+    fail_to_decode(name, decoder);
+  if (colours == TJCS_CMYK || colours == TJCS_YCCK)
+    fail("{}: is a JPEG of the colours of print (CMYK), which is not supported", name);
+  return {height, width, colours == TJCS_GRAY ? 1 : 3};
+}
+
+RawImage decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, const ImageInfo& info) {
+  RawImage image{.info = info, .bytes = {}, .levels = {}};
+  image.bytes.resize(static_cast<size_t>(info.height * info.width * info.channels));
+  const Decoder decoder = make_decoder();
+  const int flags = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS;
+  if (tjDecompress2(decoder.get(), bytes.data(), bytes.size(), image.bytes.data(),
+                    static_cast<int>(info.width), static_cast<int>(info.width * info.channels),
+                    static_cast<int>(info.height), info.channels == 1 ? TJPF_GRAY : TJPF_RGB, flags) != 0)
+    fail_to_decode(name, decoder);
+  return image;
+}
+
+}  // namespace cytograd
