@@ -24,6 +24,11 @@ void check_parameters(const std::vector<Parameter>& parameters) {
 
 Tensor count_tensor(int64_t count) { return Tensor::from(std::vector<int64_t>{count}, {}); }
 
+bool contains(std::span<const NamedTensor> tensors, const std::string& name) {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const NamedTensor& candidate) { return candidate.name == name; });
+}
+
 const Tensor& require(std::span<const NamedTensor> tensors, const std::string& name, const Shape& shape,
                       DType dtype) {
   const auto found = std::find_if(tensors.begin(), tensors.end(),
@@ -135,11 +140,15 @@ void Optimizer::load_state(std::span<const NamedTensor> tensors) {
   if (!options_.dynamic_loss_scale) scalars_.attempts.copy_from(scalars_.steps);
 }
 
-EmaWeights::EmaWeights(std::vector<Parameter> parameters, float decay)
-    : parameters_(std::move(parameters)), decay_(decay) {
+EmaWeights::EmaWeights(std::vector<Parameter> parameters, float decay, std::vector<NamedBuffer> statistics)
+    : parameters_(std::move(parameters)), statistics_(std::move(statistics)), decay_(decay) {
   CHECK(decay >= 0.0f && decay <= 1.0f, "decay {}", decay);
   check_parameters(parameters_);
   for (const Parameter& p : parameters_) averages_.push_back(p.variable->value().clone());
+  for (const NamedBuffer& b : statistics_) {
+    CHECK(b.tensor->dtype() == DType::f32, "{}: {}", b.name, dtype_name(b.tensor->dtype()));
+    own_statistics_.push_back(b.tensor->clone());
+  }
   step_decay_ = Tensor::zeros({}, DType::f32, device_of(parameters_));
 }
 
@@ -156,12 +165,14 @@ void EmaWeights::update() {
 }
 
 void EmaWeights::swap() {
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    Tensor& w = parameters_[i].variable->mutable_value();
-    const Tensor trained = w.clone();
-    w.copy_from(averages_[i]);
-    averages_[i].copy_from(trained);
-  }
+  const auto exchange = [](Tensor& a, Tensor& b) {
+    const Tensor before = a.clone();
+    a.copy_from(b);
+    b.copy_from(before);
+  };
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    exchange(parameters_[i].variable->mutable_value(), averages_[i]);
+  for (size_t i = 0; i < statistics_.size(); ++i) exchange(*statistics_[i].tensor, own_statistics_[i]);
 }
 
 std::vector<NamedTensor> EmaWeights::averages() const {
@@ -173,6 +184,8 @@ std::vector<NamedTensor> EmaWeights::averages() const {
 std::vector<NamedTensor> EmaWeights::state() const {
   std::vector<NamedTensor> tensors{{"ema.step", count_tensor(updates_)}};
   for (const NamedTensor& average : averages()) tensors.push_back({"ema." + average.name, average.tensor});
+  for (size_t i = 0; i < statistics_.size(); ++i)
+    tensors.push_back({"ema." + statistics_[i].name, own_statistics_[i]});
   return tensors;
 }
 
@@ -182,6 +195,12 @@ void EmaWeights::load_state(std::span<const NamedTensor> tensors) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const std::string name = "ema." + parameters_[i].name;
     items.push_back({averages_[i], require(tensors, name, averages_[i].shape(), DType::f32)});
+  }
+  for (size_t i = 0; i < statistics_.size(); ++i) {
+    const std::string name = "ema." + statistics_[i].name;
+    const Tensor& own = own_statistics_[i];
+    items.push_back({own, contains(tensors, name) ? require(tensors, name, own.shape(), DType::f32)
+                                                  : *statistics_[i].tensor});
   }
   restore(items);
   updates_ = updates;

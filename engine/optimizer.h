@@ -78,8 +78,9 @@ class Optimizer {
 /// d = min(decay, (1 + t) / (10 + t)) at update t = 1, 2, ..., so that the first weights are soon forgotten.
 class EmaWeights {
  public:
-  /// Starts at the parameters' values. The variables must outlive it.
-  EmaWeights(std::vector<Parameter> parameters, float decay);
+  /// Starts at the parameters' values. `statistics`: f32 buffers of which the averages have their own, which swap()
+  /// exchanges too and nothing averages. The variables and buffers must outlive it.
+  EmaWeights(std::vector<Parameter> parameters, float decay, std::vector<NamedBuffer> statistics = {});
 
   /// Counts an update, whose decay it sets; update() is the work, which can be captured.
   void begin_update();
@@ -90,13 +91,16 @@ class EmaWeights {
   int64_t updates() const { return updates_; }
   /// The averages under the parameters' names: its own tensors, not copies.
   std::vector<NamedTensor> averages() const;
-  /// "ema.step" (i64 scalar) and "ema.<name>".
+  /// "ema.step" (i64 scalar) and "ema.<name>", statistics too.
   std::vector<NamedTensor> state() const;
-  /// As Optimizer::load_state.
+  /// As Optimizer::load_state. Statistics that are not there, as in states from before there were any, become those of
+  /// the buffers.
   void load_state(std::span<const NamedTensor> tensors);
 
  private:
   std::vector<Parameter> parameters_;
+  std::vector<NamedBuffer> statistics_;
+  std::vector<Tensor> own_statistics_;
   float decay_;
   std::vector<Tensor> averages_;
   Tensor step_decay_;  // f32 [], on the device

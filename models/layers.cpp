@@ -41,7 +41,12 @@ BatchnormAct::BatchnormAct(std::string name, const Options& options) : name_(std
 
 Variable BatchnormAct::operator()(const Variable& x, const Pass& pass, const Variable& residual) {
   if (!pass.training) return batchnorm_act_eval(x.value(), parameters_, residual.value(), options_);
-  return batchnorm_act(x, parameters_, residual, options_);
+  if (!pass.statistics_momentum) return batchnorm_act(x, parameters_, residual, options_);
+  BatchnormParameters uncounted = parameters_;
+  uncounted.batches_tracked = {};
+  BatchnormActOptions options = options_;
+  options.momentum = *pass.statistics_momentum;
+  return batchnorm_act(x, uncounted, residual, options);
 }
 
 void BatchnormAct::collect(ModelState& state) {

@@ -1,6 +1,7 @@
 // The layers that networks are made of: parameters, their initial values and names.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct Pass {
   bool training = false;
   uint64_t seed = 0;
   Tensor step = {};  ///< i64 [] on the model's device; with `seed`, what dropout draws from
+  /// In training, in place of the layers' own: 1 / k in the k-th of several passes makes the running statistics the means of
+  /// theirs. Such passes are not counted.
+  std::optional<float> statistics_momentum = {};
 };
 
 /// Convolution without bias. Initial weights: He normal, fan out (He et al., arXiv:1502.01852), as

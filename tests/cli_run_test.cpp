@@ -261,6 +261,16 @@ TEST_F(CliRun, AResumedRunKeepsItsValidationImages) {
       {"train", "--resume", "--out", run.string(), "--epochs", "2", "--data", (dir / "moved").string()}));
 }
 
+TEST_F(CliRun, WeightsBesideTheirAveragesAreTakenWithANote) {
+  const fs::path averaged = trained_run(data, dir / "averaged", {"--ema", "0.9"});
+  const std::string last = (averaged / "last.safetensors").string();
+  const CommandResult of_last = run_command({"eval", "--model", last, "--data", data.string()});
+  expect_ok(of_last);
+  EXPECT_THAT(of_last.err, HasSubstr("not with their averages, which best.safetensors has"));
+  const CommandResult of_best = run_command({"eval", "--model", averaged.string(), "--data", data.string()});
+  EXPECT_THAT(of_best.err, Not(HasSubstr("averages")));
+}
+
 TEST_F(CliRun, SettingsOrClassesOfAnotherRunAreRefused) {
   const std::string config = read_file(run / "config.toml");
   for (const auto& [line, other] : {std::pair{"normalize=\"image\"", "normalize=\"unit\""},

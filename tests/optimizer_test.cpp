@@ -268,6 +268,25 @@ TEST(Ema, FollowsItsFormulaWithWarmUp) {
   EXPECT_THROW(other.load_state(ema.averages()), Error);
 }
 
+TEST(Ema, StatisticsAreItsOwn) {
+  Variable w = Variable::leaf(Tensor::full({2}, 1.0f));
+  Tensor mean = Tensor::full({3}, 5.0f);
+  EmaWeights ema({{"w", &w}}, 0.3f, {{"mean", &mean}});
+  const std::vector<NamedTensor> without = EmaWeights({{"w", &w}}, 0.3f).state();
+  ema.swap();
+  mean.copy_from(Tensor::full({3}, 7.0f));
+  ema.swap();
+  EXPECT_EQ(mean.to_vector<float>()[0], 5.0f);
+  EmaWeights other({{"w", &w}}, 0.3f, {{"mean", &mean}});
+  other.load_state(ema.state());
+  other.swap();
+  EXPECT_EQ(mean.to_vector<float>()[2], 7.0f);
+  other.swap();
+  other.load_state(without);
+  other.swap();
+  EXPECT_EQ(mean.to_vector<float>()[2], 5.0f) << "a state without statistics";
+}
+
 TEST(Optimizer, RefusesGradientsThatDoNotFit) {
   Model model;
   Optimizer sgd(model.parameters(), {});

@@ -107,6 +107,30 @@ TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   EXPECT_EQ(best.find("fc.bias")->to_vector<float>(), last.find("ema.fc.bias")->to_vector<float>());
   EXPECT_NE(best.find("fc.bias")->to_vector<float>(), last.find("fc.bias")->to_vector<float>());
   EXPECT_EQ(best.find("optimizer.step"), nullptr);
+  const std::string mean = "bn1.running_mean", count = "bn1.num_batches_tracked";
+  EXPECT_EQ(best.find(mean)->to_vector<float>(), last.find("ema." + mean)->to_vector<float>());
+  EXPECT_NE(best.find(mean)->to_vector<float>(), last.find(mean)->to_vector<float>());
+  EXPECT_EQ(best.find(count)->to_vector<int64_t>(), last.find(count)->to_vector<int64_t>());
+}
+
+TEST(BatchnormStatistics, ArePassesMeansWhereTheMomentumSaysSo) {
+  BatchnormAct layer("bn", {.channels = 2});
+  const float values[3][3] = {{1, 2, 6}, {10, 20, 60}, {0, 0, 3}};
+  double mean = 0.0, var = 0.0;
+  for (int k = 0; k < 3; ++k) {
+    const float* v = values[k];
+    const double m = (v[0] + v[1] + v[2]) / 3.0;
+    mean += m / 3;
+    for (int i = 0; i < 3; ++i) var += (v[i] - m) * (v[i] - m) / 2 / 3;
+    const Tensor x = Tensor::from(std::vector<float>{v[0], -v[0], v[1], -v[1], v[2], -v[2]}, {3, 2});
+    layer(x, {.training = true, .statistics_momentum = 1.0f / static_cast<float>(k + 1)});
+  }
+  ModelState state;
+  layer.collect(state);
+  EXPECT_FLOAT_EQ(state.buffers[0].tensor->to_vector<float>()[0], static_cast<float>(mean));
+  EXPECT_FLOAT_EQ(state.buffers[0].tensor->to_vector<float>()[1], static_cast<float>(-mean));
+  EXPECT_FLOAT_EQ(state.buffers[1].tensor->to_vector<float>()[0], static_cast<float>(var));
+  EXPECT_EQ(state.buffers[2].tensor->to_vector<int64_t>()[0], 0) << "they are not counted";
 }
 
 TEST_F(TrainerTest, OneSeedIsOneRun) {

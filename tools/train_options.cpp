@@ -203,13 +203,15 @@ void declare_model(CLI::App& command, TrainOptions& o) {
 void declare_optimization(CLI::App& command, TrainOptions& o) {
   const std::string group = "Optimization";
   constexpr double kMost = 1e9;
-  take_whole(command.add_option("--epochs", o.epochs, "Times that every training image is seen"), 1, 1000000)
+  take_whole(command.add_option("--epochs", o.epochs, "Passes over the training images"), 1, 1000000)
       ->group(group);
   take_whole(command.add_option("--batch", o.batch, "Images a step"), 2, 65536)->group(group);
   take_choice(
-      command.add_option("--sampler", o.sampler,
-                         "Images of a batch: any, or those of one plate, experiment or group, whose batch "
-                         "effect the batch norm then takes out"),
+      command.add_option(
+          "--sampler", o.sampler,
+          "Images of a batch: any, or those of one plate, experiment or group, whose batch "
+          "effect the batch norm then takes out; of what fills no batch, an epoch leaves out less than "
+          "half of one a plate"),
       {"random", "plate", "experiment", "group"})
       ->group(group);
   take_choice(command.add_option("--optimizer", o.optimizer, "SGD with momentum, or AdamW"), {"sgd", "adamw"})
@@ -239,8 +241,11 @@ void declare_optimization(CLI::App& command, TrainOptions& o) {
   take_number(command.add_option("--clip-norm", o.clip_norm, "Largest gradient norm; 0: no clipping"), 0.0,
               kMost)
       ->group(group);
-  take_number(command.add_option("--ema", o.ema, "Decay of the averaged weights that are evaluated; 0: none"),
-              0.0, 1.0)
+  take_number(
+      command.add_option(
+          "--ema", o.ema,
+          "Decay of the averaged weights that are evaluated, with batch norm statistics of their own; 0: none"),
+      0.0, 1.0)
       ->group(group);
   take_seed(command.add_option("--seed", o.seed, "Of every random choice"))->group(group);
 }

@@ -49,6 +49,10 @@ TrainedRun load_trained_run(const std::string& path, Device device) {
   run.model = make_model(
       model_options(run.options, run.fusion, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
+  if (file.find("ema.step") != nullptr)
+    say(fmt::format(
+        "note: {} is taken with the weights that are trained on, not with their averages, which {} has",
+        weights.string(), folder.best().filename().string()));
   move_to(*run.model, device);
   return run;
 }

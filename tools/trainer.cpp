@@ -18,6 +18,7 @@ constexpr int64_t kAutoStemSide = 32;
 
 /// Steps that the host queues ahead of the device.
 constexpr size_t kStepsAhead = 2;
+constexpr int64_t kStatisticsBatches = 64;  // that the statistics of averaged weights are means over
 /// A loss scale that has come down to this stands for a network that answers with infinities.
 constexpr float kLeastLossScale = 0x1p-14f;
 
@@ -83,7 +84,11 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, FusionTables f
   optimizer.nesterov = options_.nesterov;
   optimizer.dynamic_loss_scale = preprocess_.dtype == DType::f16;
   optimizer_ = std::make_unique<Optimizer>(parameters_, optimizer);
-  if (options_.ema > 0.0) ema_ = std::make_unique<EmaWeights>(parameters_, static_cast<float>(options_.ema));
+  if (options_.ema > 0.0) {
+    std::vector<NamedBuffer> statistics = model_->state().buffers;
+    std::erase_if(statistics, [](const NamedBuffer& b) { return b.tensor->dtype() != DType::f32; });
+    ema_ = std::make_unique<EmaWeights>(parameters_, static_cast<float>(options_.ema), std::move(statistics));
+  }
   Tensor class_weights;
   if (options_.class_weights == "balanced")
     class_weights = balanced_weights(data_.train_labels, data_.classes.size()).to(device_);
@@ -200,8 +205,26 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
   return totals;
 }
 
-Evaluation Trainer::validate() {
-  if (ema_) ema_->swap();
+// Those that training keeps are of other weights: at a constant learning rate that cost 1.6 to 2.1 points of MitoCheck's
+// accuracy (a decay of 0.99, three seeds). As torch.optim.swa_utils.update_bn, which takes all batches.
+void Trainer::estimate_statistics(int64_t epoch) {
+  const NoGrad no_grad;
+  Loader loader(*data_.images->store, data_.train, data_.train_labels, loader_, epoch);
+  int64_t taken = 0;
+  while (taken < kStatisticsBatches) {
+    const auto batch = loader.next();
+    if (!batch) return;
+    if (batch->samples.size() < 2) continue;
+    const Tensor x = preprocess(backend(device_).upload(batch->images), batch->views, preprocess_);
+    model_->forward(x, {.training = true, .statistics_momentum = 1.0f / static_cast<float>(++taken)});
+  }
+}
+
+Evaluation Trainer::validate(int64_t epoch) {
+  if (ema_) {
+    ema_->swap();
+    estimate_statistics(epoch);
+  }
   Loader loader(*data_.validation_data().store, data_.validation, data_.validation_labels,
                 evaluation_loader_options(options_, device_), 0);
   const EvaluatorOptions evaluator{
@@ -219,7 +242,7 @@ Evaluation Trainer::validate() {
 void Trainer::run() {
   for (auto epoch = static_cast<int64_t>(progress_.history.size()) + 1; epoch <= options_.epochs; ++epoch) {
     const EpochTotals totals = train_epoch(epoch);
-    const Evaluation validation = validate();
+    const Evaluation validation = validate(epoch);
     const auto images = static_cast<double>(totals.images);
     const auto seen = static_cast<double>(totals.images + totals.skipped);
     const EpochMetrics row{

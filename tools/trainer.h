@@ -53,7 +53,10 @@ class Trainer {
   EpochTotals train_epoch(int64_t epoch);
   /// Waits for the step and adds it up. Throws Error where the training has diverged.
   void finish(const PendingStep& step, EpochTotals& totals) const;
-  Evaluation validate();
+  /// Of the averaged weights where there are any, as write_best has them.
+  Evaluation validate(int64_t epoch);
+  /// Makes the batch norms' running statistics those of the weights that are in place: means over batches of the epoch.
+  void estimate_statistics(int64_t epoch);
   TrainingState state() { return {*model_, *optimizer_, ema_.get(), progress_}; }
   CheckpointInfo info() const;
 
