@@ -17,10 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "build" / "mutants" / "source"
 
-# `// not needed for the result: ...` beside a barrier or bound excuses it, with the reason.
+# `// mutation: ...` beside a barrier or bound excuses it, with the reason.
 EXCUSE = "mutation:"
 
-BOUND = r"(?<!<) < (?=[\w.]*(count|rows|classes|columns|channels|elements|packs|chunks|end|width|height)\b)"
+BOUND = (r"(?<!<) < (?=[\w.]*(count|rows|classes|columns|channels|elements|packs|packed|chunks|parts|splits|tiles|pixels|end"
+         r"|width|height)\b)")
 
 
 def mutants(text):

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "tests/support/random_bytes.h"
 
 namespace cytograd::test {
 

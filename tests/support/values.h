@@ -10,6 +10,7 @@
 
 #include "engine/backend.h"
 #include "engine/philox.h"
+#include "tests/support/random_bytes.h"
 
 namespace cytograd::test {
 
@@ -38,14 +39,6 @@ inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::f32
   std::vector<double> values(static_cast<size_t>(shape.elements()));
   for (double& v : values) v = mean + deviation * static_cast<double>(random.normal());
   return tensor_of(values, shape, dtype);
-}
-
-/// Each less than `below`.
-inline Tensor random_bytes(const Shape& shape, uint64_t seed, uint64_t below = 256) {
-  Philox random(seed);
-  std::vector<uint8_t> values(static_cast<size_t>(shape.elements()));
-  for (uint8_t& v : values) v = static_cast<uint8_t>(random.below(below));
-  return Tensor::from(values, shape);
 }
 
 /// The greater of two errors. No number is greater than a NaN, which std::max may lose.
