@@ -12,8 +12,8 @@ namespace {
 std::vector<std::string> values_of(const Dataset& dataset, const std::vector<size_t>& columns) {
   std::vector<std::string> values;
   for (const Sample& sample : dataset.samples) {
-    std::string value;
-    for (const size_t column : columns) value += (value.empty() ? "" : " ") + sample.values[column];
+    std::string value = sample.values[columns.front()];
+    for (size_t i = 1; i < columns.size(); ++i) value += ' ' + sample.values[columns[i]];
     values.push_back(std::move(value));
   }
   return values;
@@ -52,17 +52,12 @@ std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside
     if (column && std::find(columns.begin(), columns.end(), *column) == columns.end())
       columns.push_back(*column);
   }
-  if (!dataset.column("plate")) {  // a site that is there twice tells of several plates
+  if (columns.size() == 1) {  // a site that is there twice tells of several plates
     std::vector<std::string> sites;
     for (const Dataset* part : {&dataset, beside}) {
       if (part == nullptr || !part->column("well") || !part->column("site")) continue;
-      for (const Sample& sample : part->samples) {
-        std::string site = sample.values[*part->column("site")];
-        for (const size_t column : columns) {
-          if (const auto its = part->column(dataset.columns[column])) site += ' ' + sample.values[*its];
-        }
-        sites.push_back(std::move(site));
-      }
+      const std::vector<std::string> more = values_of(*part, {*part->column("well"), *part->column("site")});
+      sites.insert(sites.end(), more.begin(), more.end());
     }
     std::sort(sites.begin(), sites.end());
     if (std::adjacent_find(sites.begin(), sites.end()) != sites.end()) return {};

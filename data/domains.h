@@ -14,8 +14,8 @@ namespace cytograd {
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
 
 /// The well of each sample, aligned: sites of one well have one key, of well, experiment, plate and the dataset's group
-/// column, as far as there are such. Empty where the dataset has no columns well and site, or no plates although a site of a
-/// well is there twice, here or `beside`: then wells of several plates are called the same.
+/// column, as far as there are such. Empty where the dataset has no columns well and site, or besides them none of those, and a
+/// site of a well twice, here or `beside`: then wells of several plates may be called the same.
 std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside = nullptr);
 
 }  // namespace cytograd

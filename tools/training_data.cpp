@@ -214,6 +214,11 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.label_column = label_column(dataset, options.label);
   apply_default_filters(dataset, options, result.label_column, true);
   result.group_column = group_column(dataset, options);
+  if (dataset.column("well") && dataset.column("site") && well_keys(dataset).empty())
+    say(fmt::format(
+        "note: {}: sites of one well are not kept together, for some are there twice, as of several plates; a "
+        "column 'plate' or 'group' would tell those apart",
+        options.data));
   if (dataset.samples.empty()) check_missing(dataset, options.max_missing);  // says which are missing
   result.images_fingerprint = images_fingerprint(dataset, result.label_column);
   const Classes classes = index_classes(dataset, result.label_column);
