@@ -114,7 +114,8 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   if (live) {
     const float* mean = arguments.workspace + c;
     shift = static_cast<double>(mean[0]);
-    for (int64_t first = threadIdx.y; first < splits; first += kPartialsInFlight * blockDim.y) {
+    const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
+    for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
       float n[kPartialsInFlight], block_mean[kPartialsInFlight], m2[kPartialsInFlight];
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {

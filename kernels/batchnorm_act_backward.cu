@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   double sums[2] = {};
   if (live) {
     const float* partial = arguments.workspace + c;
-    for (int64_t first = threadIdx.y; first < splits; first += kPartialsInFlight * blockDim.y) {
+    const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
+    for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
       float g[kPartialsInFlight], product[kPartialsInFlight];
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {

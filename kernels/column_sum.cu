@@ -54,7 +54,8 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   const bool live = column < columns;
   double sum[1] = {};
   if (live) {
-    for (int64_t first = threadIdx.y; first < splits; first += kPartialsInFlight * blockDim.y) {
+    const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
+    for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
       float partial[kPartialsInFlight];
 #pragma unroll
       for (int k = 0; k < kPartialsInFlight; ++k) {

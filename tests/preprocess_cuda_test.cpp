@@ -2,11 +2,15 @@
 // edges of all kinds; the CPU's is tested against plain loops in preprocess_test.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <cstring>
+#include <span>
 
 #include "data/colormap.h"
 #include "engine/backend.h"
 #include "engine/ops.h"
+#include "kernels/image_statistics.h"
 #include "kernels/preprocess.h"
 #include "tests/support/schedules.h"
 #include "tests/support/values.h"
@@ -267,18 +271,39 @@ TEST_F(PreprocessCuda, SixFaintChannelsAreRoundedByTheirContrast) {
   }
 }
 
-// A thread of one block has more boxes than 32 bits hold the squares of.
+// One block takes 1,040 tiles of 32 x 32 boxes, four a thread: 32 bits hold the squares of 1,032 tiles.
 TEST_F(PreprocessCuda, SumsOfProductsThatPass32Bits) {
-  constexpr int64_t kRows = (8 * 4400 - 3) * 32;
-  PreprocessOptions options;
-  set_fusion(options, Fusion::linear, 6);
-  options.shrink = 2;
-  Tensor images = Tensor::full({1, 2 * kRows, 2, 6}, 255.0f, DType::u8);
-  for (int64_t i = 0; i < images.elements(); i += 97) images.data<uint8_t>()[i] = 0;
-  const std::vector<View> views(1);
-  const auto expected = values_of(preprocess(images, views, options));
-  const Tensor y = preprocess(images.to(Device::cuda), views, on_cuda(options)).to(Device::cpu);
-  EXPECT_LE(worst_difference(values_of(y), expected), tolerance(options));
+  constexpr int64_t kRows = 1040 * 32, kColumns = 32;
+  const ImageView view{};
+  const Tensor images = Tensor::full({1, 2 * kRows, 2 * kColumns, 6}, 255.0f, DType::u8).to(Device::cuda);
+  const Tensor weight = normal({1, 6}, 1).to(Device::cuda), bias = normal({1}, 2).to(Device::cuda);
+  const Tensor views = Tensor::from(std::span(reinterpret_cast<const uint8_t*>(&view), sizeof(view)),
+                                    {static_cast<int64_t>(sizeof(view))}, Device::cuda);
+  const FusedImages source{.images = images.data<uint8_t>(),
+                           .count = 1,
+                           .height = 2 * kRows,
+                           .width = 2 * kColumns,
+                           .channels = 6,
+                           .fused = 1,
+                           .views = static_cast<const ImageView*>(views.raw()),
+                           .weight = weight.data<float>(),
+                           .bias = bias.data<float>(),
+                           .shrink = 2,
+                           .fusion = FusionKind::linear,
+                           .rows = kRows,
+                           .columns = kColumns};
+  ASSERT_EQ(statistics_channels(source), 1 + 6);
+  std::array<ChannelMoments, 1 + 6> moments{};
+  Tensor result = Tensor::zeros({sizeof(moments)}, DType::u8, Device::cuda);
+  backend(Device::cuda).synchronize();
+  launch_image_statistics(source, 1, static_cast<ChannelMoments*>(result.raw()), nullptr);
+  device::synchronize(nullptr);
+  std::memcpy(moments.data(), result.to_vector<uint8_t>().data(), sizeof(moments));
+  constexpr double kBoxes = kRows * kColumns, kBox = 4 * 255;
+  for (size_t c = 1; c < moments.size(); ++c) {
+    EXPECT_EQ(moments[c].sum, kBoxes * kBox) << c;
+    EXPECT_EQ(moments[c].square, kBoxes * kBox * kBox) << c;
+  }
 }
 
 // The last pixel's last byte is the last that may be read, with and without shared memory between.
