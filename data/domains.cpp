@@ -1,7 +1,6 @@
 #include "data/domains.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "engine/check.h"
 
@@ -17,6 +16,21 @@ std::vector<std::string> values_of(const Dataset& dataset, const std::vector<siz
     values.push_back(std::move(value));
   }
   return values;
+}
+
+/// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the group.
+std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* beside) {
+  const auto has = [&](const std::string& name) {
+    return !name.empty() && dataset.column(name) && (beside == nullptr || beside->column(name));
+  };
+  if (!has("well") || !has("site")) return {};
+  std::vector<std::string> columns{"well"};
+  for (const char* name : {"experiment", "plate"}) {
+    if (has(name)) columns.emplace_back(name);
+  }
+  const std::string& group = dataset.group_column;
+  if (columns.size() == 1 && group != "well" && has(group)) columns.push_back(group);
+  return columns;
 }
 
 }  // namespace
@@ -43,26 +57,23 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
 }
 
 std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside) {
-  const auto well = dataset.column("well");
-  if (!well || !dataset.column("site")) return {};
-  std::vector<size_t> columns{*well};
-  for (const std::string_view name :
-       {std::string_view("experiment"), std::string_view("plate"), std::string_view(dataset.group_column)}) {
-    const auto column = dataset.column(name);
-    if (column && std::find(columns.begin(), columns.end(), *column) == columns.end())
-      columns.push_back(*column);
+  std::vector<size_t> columns;
+  for (const std::string& name : well_columns(dataset, beside))
+    columns.push_back(dataset.require_column(name));
+  return columns.empty() ? std::vector<std::string>{} : values_of(dataset, columns);
+}
+
+bool may_share_wells(const Dataset& dataset, const Dataset* beside) {
+  if (well_columns(dataset, beside).size() != 1) return false;
+  std::vector<std::string> sites;
+  for (const Dataset* part : {&dataset, beside}) {
+    if (part == nullptr) continue;
+    const std::vector<std::string> more =
+        values_of(*part, {part->require_column("well"), part->require_column("site")});
+    sites.insert(sites.end(), more.begin(), more.end());
   }
-  if (columns.size() == 1) {  // a site that is there twice tells of several plates
-    std::vector<std::string> sites;
-    for (const Dataset* part : {&dataset, beside}) {
-      if (part == nullptr || !part->column("well") || !part->column("site")) continue;
-      const std::vector<std::string> more = values_of(*part, {*part->column("well"), *part->column("site")});
-      sites.insert(sites.end(), more.begin(), more.end());
-    }
-    std::sort(sites.begin(), sites.end());
-    if (std::adjacent_find(sites.begin(), sites.end()) != sites.end()) return {};
-  }
-  return values_of(dataset, columns);
+  std::sort(sites.begin(), sites.end());
+  return std::adjacent_find(sites.begin(), sites.end()) != sites.end();
 }
 
 }  // namespace cytograd

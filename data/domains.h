@@ -13,9 +13,11 @@ namespace cytograd {
 /// lacks the column that this goes by.
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
 
-/// The well of each sample, aligned: sites of one well have one key, of well, experiment, plate and the dataset's group
-/// column, as far as there are such. Empty where the dataset has no columns well and site, or besides them none of those, and a
-/// site of a well twice, here or `beside`: then wells of several plates may be called the same.
+/// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or without
+/// those its group, as far as the dataset, and one that lies `beside` it, have such columns. Empty without well and site.
 std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside = nullptr);
+
+/// Whether wells of several plates may have one key: it is the well's name alone, and a site of a well is there twice.
+bool may_share_wells(const Dataset& dataset, const Dataset* beside = nullptr);
 
 }  // namespace cytograd

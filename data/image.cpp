@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -62,6 +63,11 @@ std::vector<uint8_t> read_bytes(const fs::path& file, std::FILE* opened, size_t 
   return bytes;
 }
 
+/// By stb_image, which gives the height of a BMP whose top row comes first as a negative one.
+ImageInfo info_of(int width, int height, int channels) {
+  return {std::abs(int64_t{height}), width, channels <= 2 ? 1 : 3};
+}
+
 /// Checks the extent that the header claims.
 ImageInfo checked(const fs::path& file, const ImageInfo& info) {
   if (info.width <= 0 || info.height <= 0)
@@ -88,7 +94,7 @@ RawImage decode_by_stb(const fs::path& file, ImageFormat format, std::span<const
   const int length = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
-  const ImageInfo info = checked(file, {height, width, channels <= 2 ? 1 : 3});
+  const ImageInfo info = checked(file, info_of(width, height, channels));
   RawImage image{.info = info, .bytes = {}, .levels = {}};
   image.info.bits = bits_of(format, bytes);
   if (format == ImageFormat::png) {
@@ -142,7 +148,7 @@ ImageInfo read_image_info(const fs::path& file) {
     return checked(file, jpeg_info(file.string(), read_bytes(file, opened.get(), size)));
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_file(opened.get(), &width, &height, &channels) == 0) fail_to_decode(file);
-  ImageInfo info = checked(file, {height, width, channels <= 2 ? 1 : 3});
+  ImageInfo info = checked(file, info_of(width, height, channels));
   info.bits = bits_of(format, start);
   return info;
 }

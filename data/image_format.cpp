@@ -57,10 +57,11 @@ std::string bmp_flaw(Bytes bytes) {
   const uint64_t rows = static_cast<uint64_t>(std::abs(height));
   if (offset > bytes.size() || (stride > 0 && rows > (bytes.size() - offset) / stride)) return truncated;
   if (bits != 1 && bits != 4 && bits != 8) return "";
+  if (core)
+    return "is a BMP of OS/2 with a palette, which is not supported";  // stb_image reads the palette wrongly
   // As stb_image counts colours, between the header and the pixels; it does not look whether a pixel's is one of them.
   const auto header = static_cast<int64_t>(little_endian(bytes, 14, 4));
-  const int64_t room = static_cast<int64_t>(offset) - 14;
-  const int64_t colours = core ? (room - 24) / 3 : (room - header) / 4;
+  const int64_t colours = (static_cast<int64_t>(offset) - 14 - header) / 4;
   const IndexRows indices{bytes.subspan(offset), static_cast<int64_t>(rows), static_cast<int64_t>(width),
                           static_cast<int64_t>(stride), static_cast<int64_t>(bits)};
   return indices.are_below(colours) ? "" : "is corrupted (its palette lacks the colour of a pixel)";

@@ -31,10 +31,12 @@ Decoder make_decoder() {
 
 ImageInfo jpeg_info(const std::string& name, std::span<const uint8_t> bytes) {
   const Decoder decoder = make_decoder();
-  int width = 0, height = 0, subsampling = 0, colours = 0;
-  if (tjDecompressHeader3(decoder.get(), bytes.data(), bytes.size(), &width, &height, &subsampling,
-                          &colours) != 0)
-    fail_to_decode(name, decoder);
+  int width = 0, height = 0, subsampling = 0, colours = -1;
+  const int result =
+      tjDecompressHeader3(decoder.get(), bytes.data(), bytes.size(), &width, &height, &subsampling, &colours);
+  // It fails too, with the rest read, where it has no name for how colours are sampled, which decoding does not ask.
+  const bool is_read = width > 0 && height > 0 && colours >= 0;
+  if (result != 0 && !is_read) fail_to_decode(name, decoder);
   if (colours == TJCS_CMYK || colours == TJCS_YCCK)
     fail("{}: is a JPEG of the colours of print (CMYK), which is not supported", name);
   return {height, width, colours == TJCS_GRAY ? 1 : 3};

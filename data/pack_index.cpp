@@ -248,8 +248,7 @@ std::string missing_csv(const Dataset& dataset) {
 
 std::string detail::pack_fingerprint(const Dataset& dataset, const PackOptions& options) {
   std::string text = fmt::format("{}\n", options.shard_bytes);
-  // Not where it is the default, so that packs from before there was a choice go on.
-  if (options.read.white != ReadOptions().white) text += fmt::format("white {}\n", options.read.white);
+  text += fmt::format("white {}\n", options.read.white);
   for (const std::string& column : dataset.columns) text += column + '\0';
   text += dataset.label_column + '\0' + dataset.group_column + '\n';
   for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {

@@ -115,8 +115,8 @@ class PackWriter {
       return std::nullopt;
     }
     fail(
-        "{}: holds the pack of another dataset, of one that has changed since, or of another --white or --shard-mib; "
-        "name another --out",
+        "{}: holds the pack of another dataset, of one that has changed since, of another --white or --shard-mib, or of "
+        "an earlier version of cytograd; name another --out",
         files_.folder.string());
   }
 
@@ -157,8 +157,8 @@ class PackWriter {
       const auto fingerprint = header.metadata.find(kFingerprint);
       if (fingerprint == header.metadata.end() || fingerprint->second != fingerprint_)
         throw UnskippableError(fmt::format(
-            "{}: is of the pack of another dataset, or of one that has changed since; name another "
-            "--out, or remove it",
+            "{}: is of the pack of another dataset, of one that has changed since, or of an earlier "
+            "version of cytograd; name another --out, or remove it",
             file.string()));
       adopt(header, file);
       return true;

@@ -37,6 +37,7 @@ Groups group_samples(const Dataset& dataset, const std::string& column) {
 
 /// Sites of one well show the same cells' neighbours: on both sides, they would flatter the accuracy.
 void require_whole_wells(const Dataset& dataset, const std::vector<bool>& held_out) {
+  if (may_share_wells(dataset)) return;  // whole plates may be held out
   std::unordered_map<std::string, bool> side;
   const std::vector<std::string> wells = well_keys(dataset);
   for (size_t i = 0; i < wells.size(); ++i) {

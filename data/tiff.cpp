@@ -239,10 +239,11 @@ class TiffFile {
 
   // A tile may lie beyond the image, and so claim memory that the image's size does not bound.
   void check_block(const Page& page, int64_t rows, int64_t columns) const {
-    constexpr int64_t kAlways = int64_t{1} << 22;
+    constexpr int64_t kAlways = int64_t{1} << 24;
     const int64_t most = std::max(kAlways, 2 * page.info.height * page.info.width);
     if (rows < 1 || columns < 1 || rows > most / columns)
-      fail("{}: is corrupted (its pixels lie in tiles of {}x{})", name_, columns, rows);
+      fail("{}: its {}x{} pixels lie in tiles of {}x{}, more than are read", name_, page.info.width,
+           page.info.height, columns, rows);
   }
 
   void read_block(bool tiled, const Place& at, void* to, int64_t bytes, bool strict) {

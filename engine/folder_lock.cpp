@@ -18,9 +18,11 @@ namespace {
 std::vector<fs::path> make_folders(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> made;
-  fs::path missing = fs::absolute(folder).lexically_normal();
-  if (!missing.has_filename()) missing = missing.parent_path();  // of "run/"
-  for (; !fs::exists(missing, error); missing = missing.parent_path()) made.push_back(missing);
+  for (fs::path missing = fs::absolute(folder); !fs::exists(missing, error);
+       missing = missing.parent_path()) {
+    const bool is_itself = missing.has_filename() && missing.filename() != ".";  // "run/" and "run/." are not
+    if (is_itself) made.push_back(missing);
+  }
   fs::create_directories(folder, error);
   if (error) fail("{}: the folder cannot be made: {}", folder.string(), error.message());
   return made;

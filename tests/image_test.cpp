@@ -46,13 +46,25 @@ void expect_equal(const Image& a, const Image& b) {
   EXPECT_TRUE(a.pixels == b.pixels);
 }
 
+std::string bytes(std::initializer_list<int> values) {
+  std::string text;
+  for (const int value : values) text += static_cast<char>(value);
+  return text;
+}
+
+/// A baseline JPEG of 8x8 grey pixels in YCbCr, whose 4:1:0 sampling (4x2, 1x1, 1x1) has no name in libjpeg-turbo.
+std::string jpeg_410() {
+  const auto table = [](int kind) {  // code 0 is value 0: no bits, or the end of a block
+    return bytes({0xFF, 0xC4, 0, 20, kind, 1}) + std::string(16, '\0');
+  };
+  return bytes({0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}) + std::string(64, 1) +
+         bytes({0xFF, 0xC0, 0, 17, 8, 0, 8, 0, 8, 3, 1, 0x42, 0, 2, 0x11, 0, 3, 0x11, 0}) + table(0x00) +
+         table(0x10) + bytes({0xFF, 0xDA, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0}) +
+         bytes({0, 0, 0x0F, 0xFF, 0xD9});  // ten blocks of two bits
+}
+
 /// A baseline grey JPEG of 8x8 pixels of value 128 + 4 = 132: one block with a DC term alone.
 std::string tiny_jpeg() {
-  const auto bytes = [](std::initializer_list<int> values) {
-    std::string text;
-    for (const int value : values) text += static_cast<char>(value);
-    return text;
-  };
   return bytes({0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}) + std::string(64, 1) +            // quantisation by 1
          bytes({0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0}) +                  // 8x8, one component
          bytes({0xFF, 0xC4, 0, 20, 0x00, 1}) + std::string(15, '\0') + bytes({6}) +  // DC: code 0 is 6 bits
@@ -279,6 +291,22 @@ TEST(ReadImage, HugeDimensionsAreAnErrorBeforeMemoryIsAskedFor) {
   EXPECT_THAT(test::message_of<Error>([&] { read_image_info(file); }), HasSubstr("32768x16384"));
   EXPECT_NE(error_of(dir.write("huger.png", make_png({0x7FFFFFFF, 0x7FFFFFFF, 8, 0}, std::string(10, '\0')))),
             "");
+}
+
+TEST(ReadImage, AJpegOfAnySamplingIsRead) {
+  const TempDir dir;
+  const Image image = read_image(dir.write("a.jpg", jpeg_410()));
+  EXPECT_EQ(image.channels, 3);
+  EXPECT_EQ(image.pixels, std::vector<uint8_t>(3 * 64, 128));
+  EXPECT_EQ(read_image_info(dir / "a.jpg").width, 8);
+}
+
+TEST(ReadImage, ABmpMayBeginWithItsTopRow) {
+  const TempDir dir;
+  std::string bmp = tiny_bmp();
+  bmp.replace(22, 4, bytes({0xFE, 0xFF, 0xFF, 0xFF}));  // a height of -2
+  EXPECT_THAT(read_image(dir.write("a.bmp", bmp)).pixels, ElementsAre(3, 3, 3, 4, 4, 4, 1, 1, 1, 2, 2, 2));
+  EXPECT_EQ(read_image_info(dir / "a.bmp").height, 2);
 }
 
 TEST(ReadImage, AJpegWithoutAllItsCodeIsAnError) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace cytograd {
 namespace {
 
@@ -45,6 +47,14 @@ TEST(Metrics, GroupsAreTalliedInNaturalOrder) {
   EXPECT_EQ(evaluation.per_group[0].second.count, 2);
   EXPECT_EQ(evaluation.per_group[0].second.correct, 1);
   EXPECT_EQ(evaluation.per_group[1].first, "plate10");
+}
+
+TEST(Metrics, CrossEntropyIsNotCutOff) {
+  const std::vector<float> logits{0.0f, 500.0f, -300.0f};
+  EXPECT_DOUBLE_EQ(cross_entropy(logits, 1), 0.0);
+  EXPECT_DOUBLE_EQ(cross_entropy(logits, 0), 500.0);
+  EXPECT_DOUBLE_EQ(cross_entropy(logits, 2), 800.0);
+  EXPECT_NEAR(cross_entropy(std::vector<float>{1.0f, 2.0f}, 0), std::log(1.0 + std::exp(1.0)), 1e-15);
 }
 
 TEST(Metrics, TopClassesBreakTiesByIndex) {

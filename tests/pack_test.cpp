@@ -233,9 +233,24 @@ TEST_F(PackTest, AnImageThatTurnsUpAndAColumnOfAnotherNameMakeAnotherDataset) {
   dir.write("data/i23.png", last);
   EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("of one that has changed since"));
   fs::remove_all(out);
+  const auto with_column = [&](const std::string& name) {
+    const std::string table = std::regex_replace(labels, std::regex("\n"), ",1\n");
+    dir.write("data/labels.csv", std::regex_replace(table, std::regex("group,1"), "group," + name));
+  };
+  with_column("dose");
   pack();
-  dir.write("data/labels.csv", std::regex_replace(labels, std::regex("group"), "plate"));
+  EXPECT_TRUE(pack().was_whole);
+  with_column("time");
   EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("of one that has changed since"));
+}
+
+TEST_F(PackTest, AFinishedPackIsNoneOnceAShardOfItIsReplaced) {
+  pack();
+  flip(out / "shard-00001.safetensors", 1000);
+  dir.write("data/i5.png", "text");
+  EXPECT_THAT(message_of<Error>([&] { pack({.max_missing = 0.0}); }), HasSubstr("i5.png"));
+  EXPECT_THAT(message_of<Error>([&] { open_pack(out); }), HasSubstr("holds a pack that is not finished"));
+  EXPECT_EQ(pack({.max_missing = 1.0}).unreadable, 1);
 }
 
 TEST_F(PackTest, AFolderOfOtherFilesIsNotWrittenInto) {

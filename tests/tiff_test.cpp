@@ -105,6 +105,11 @@ TEST(ReadTiff, EveryLayoutOfTheValuesIsTheSameImage) {
                         3);
 }
 
+TEST(ReadTiff, ATileMayBeMuchLargerThanTheImage) {
+  const TempDir dir;
+  expect_read(dir, {.compression = COMPRESSION_ADOBE_DEFLATE, .tile = 4096}, 1);
+}
+
 TEST(ReadTiff, APredictorIsUndone) {
   const TempDir dir;
   for (const uint16_t bits : kBits)

@@ -110,6 +110,7 @@ TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   const std::string mean = "bn1.running_mean", count = "bn1.num_batches_tracked";
   EXPECT_EQ(best.find(mean)->to_vector<float>(), last.find("ema." + mean)->to_vector<float>());
   EXPECT_NE(best.find(mean)->to_vector<float>(), last.find(mean)->to_vector<float>());
+  EXPECT_NE(best.find(mean)->to_vector<float>(), std::vector<float>(64, 0.0f)) << "as it was at first";
   EXPECT_EQ(best.find(count)->to_vector<int64_t>(), last.find(count)->to_vector<int64_t>());
 }
 

@@ -103,9 +103,11 @@ TEST(TrainingData, WellsOfDifferentPlatesAreDifferentWells) {
     write_sites(dir, table);
     testing::internal::CaptureStderr();
     const TrainingData own = load_training_data(options_for(dir.path()));
-    EXPECT_EQ(testing::internal::GetCapturedStderr().find("sites of one well are not kept together") ==
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(said.find("12 training images are of wells called as some that are validated on") !=
                   std::string::npos,
-              column == "group");
+              column == "barcode")
+        << said;
     EXPECT_THAT(own.train, SizeIs(12)) << column;
     TrainOptions options = options_for(dir.path());
     options.where = {"split=train"};
@@ -122,6 +124,36 @@ TEST(TrainingData, WellsOfDifferentPlatesAreDifferentWells) {
       << "a site is there twice: the folders are two plates";
 }
 
+TEST(TrainingData, AWellIsOneThroughAllGroupsOfItsPlate) {
+  const TempDir dir;
+  const std::string rows =
+      "a.png,x,day0,P1,B1,1\nb.png,y,day0,P1,B2,1\nc.png,x,day1,P1,B1,1\nd.png,y,day1,P1,B2,1\n"
+      "e.png,x,day1,P1,B3,1\n";
+  write_sites(dir, "image,label,group,plate,well,site\n" + rows);
+  TrainOptions options = options_for(dir.path());
+  options.val_group = {"day0"};
+  EXPECT_THAT(quiet_error(options), HasSubstr("sites of one well (B1 P1) would be trained on and held out"));
+  // Of a folder without the groups, the same wells are told.
+  const TempDir val;
+  write_sites(val, "image,label,plate,well,site\na.png,x,P1,B1,2\nb.png,y,P2,B2,2\n");
+  options.val_group = {};
+  options.val = val.path().string();
+  EXPECT_THAT(load_training_data(options).train, ElementsAre(1, 3, 4));
+}
+
+TEST(TrainingData, WellsThatAreCalledTheSameAreDrawnTogether) {
+  const TempDir dir;
+  std::string rows;  // two times of each well's one site
+  for (int i = 0; i < 16; ++i)
+    rows += fmt::format("{}.png,c{},B{},1,{}\n", static_cast<char>('a' + i), i / 2 % 2, i / 2, i % 2);
+  write_sites(dir, "image,label,well,site,time\n" + rows);
+  TrainOptions options = options_for(dir.path());
+  options.val_fraction = 0.25;
+  const TrainingData data = load_training_data(options);
+  ASSERT_THAT(data.validation, SizeIs(4));
+  for (size_t i = 0; i < 4; i += 2) EXPECT_EQ(data.validation[i] + 1, data.validation[i + 1]);
+}
+
 TEST(TrainingData, BesideAValidationFolderValidationImagesAreNotTrainedOn) {
   const TempDir train, val;
   write_sites(train, "image,label,split\na.png,x,train\nb.png,y,train\nc.png,x,val\n");
@@ -131,6 +163,9 @@ TEST(TrainingData, BesideAValidationFolderValidationImagesAreNotTrainedOn) {
   testing::internal::CaptureStderr();
   EXPECT_THAT(load_training_data(options).train, ElementsAre(0, 1));
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("1 images of the split val are left out"));
+  options.where = {"split=train,val"};
+  write_sites(val, "image,label,split\na.png,x,train\nb.png,y,val\n");
+  EXPECT_THAT(load_training_data(options).train, ElementsAre(0, 1, 2)) << "as --where says";
 }
 
 TEST(TrainingData, APlateOfTheSamplerIsOneOfItsExperiment) {

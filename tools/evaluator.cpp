@@ -8,17 +8,6 @@
 #include "engine/ops.h"
 
 namespace cytograd {
-namespace {
-
-/// -log softmax(logits)[label]. From the logits, for a probability may underflow to 0 in f32.
-double cross_entropy(std::span<const float> logits, int64_t label) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float z : logits) sum += std::exp(static_cast<double>(z) - max);
-  return std::log(sum) + max - static_cast<double>(logits[static_cast<size_t>(label)]);
-}
-
-}  // namespace
 
 Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& options, Progress* progress) {
   const NoGrad no_grad;

@@ -39,8 +39,9 @@ void FuseFolder::begin(const FuseRecord& record) const {
   const std::optional<FuseRecord> there = read_record();
   if (there && *there != record) {
     if (has_pictures())
-      fail("{}: holds pictures of other images, or made with other settings; name another --out",
-           path_.string());
+      fail(
+          "{}: holds pictures of other images, or made with other settings or by an earlier version; name another --out",
+          path_.string());
     std::error_code ignored;
     for (const fs::path& table : tables) fs::remove(table, ignored);
   }

@@ -1,6 +1,7 @@
 #include "tools/metrics.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <span>
@@ -9,6 +10,13 @@
 #include "engine/check.h"
 
 namespace cytograd {
+
+double cross_entropy(std::span<const float> logits, int64_t label) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0.0;
+  for (const float z : logits) sum += std::exp(static_cast<double>(z) - max);
+  return std::log(sum) + max - static_cast<double>(logits[static_cast<size_t>(label)]);
+}
 
 std::vector<int64_t> top_classes(const Predictions& predictions, int64_t row, int64_t k) {
   const float* p = predictions.probabilities.data() + row * predictions.classes;

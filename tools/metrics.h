@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ struct Evaluation {
 /// Ties go to the lower class index. `groups` is aligned with the predictions, or empty. Throws CheckError where
 /// sizes do not fit.
 Evaluation evaluate_predictions(const Predictions& predictions, const std::vector<std::string>& groups);
+
+/// -log softmax(logits)[label]: from the logits, for a probability may underflow to 0 in f32.
+double cross_entropy(std::span<const float> logits, int64_t label);
 
 /// Indices of the k most probable classes of row `row`, most probable first.
 std::vector<int64_t> top_classes(const Predictions& predictions, int64_t row, int64_t k);

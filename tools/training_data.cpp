@@ -159,8 +159,19 @@ void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
   if (ours.empty() || theirs.empty()) return;
   std::set<std::string> validated;
   for (const int64_t sample : validation) validated.insert(theirs[static_cast<size_t>(sample)]);
-  const size_t dropped = std::erase_if(
-      train, [&](int64_t sample) { return validated.contains(ours[static_cast<size_t>(sample)]); });
+  const auto is_validated = [&](int64_t sample) {
+    return validated.contains(ours[static_cast<size_t>(sample)]);
+  };
+  if (may_share_wells(dataset, is_one ? nullptr : &validation_dataset)) {
+    const auto same = std::count_if(train.begin(), train.end(), is_validated);
+    if (same > 0)
+      say(fmt::format(
+          "note: {}: {} training images are of wells called as some that are validated on; they are taken for "
+          "wells of other plates, which a column 'plate' or 'group' would tell apart",
+          dataset.root.string(), same));
+    return;
+  }
+  const size_t dropped = std::erase_if(train, is_validated);
   if (dropped == 0) return;
   say(fmt::format("{}: {} training images are left out, since other sites of their wells are validated on",
                   dataset.root.string(), dropped));
@@ -214,11 +225,6 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.label_column = label_column(dataset, options.label);
   apply_default_filters(dataset, options, result.label_column, true);
   result.group_column = group_column(dataset, options);
-  if (dataset.column("well") && dataset.column("site") && well_keys(dataset).empty())
-    say(fmt::format(
-        "note: {}: sites of one well are not kept together, for some are there twice, as of several plates; a "
-        "column 'plate' or 'group' would tell those apart",
-        options.data));
   if (dataset.samples.empty()) check_missing(dataset, options.max_missing);  // says which are missing
   result.images_fingerprint = images_fingerprint(dataset, result.label_column);
   const Classes classes = index_classes(dataset, result.label_column);
@@ -230,7 +236,8 @@ TrainingData load_training_data(const TrainOptions& asked) {
     split = result.own_split ? split_by_own_column(dataset)
                              : draw_split(dataset, classes, options, result.group_column);
   } else {
-    split = has_own_validation(dataset) ? split_by_own_column(dataset) : Split{};
+    const bool has_both = has_own_validation(dataset) && !filtered_by_user(options, "split");
+    split = has_both ? split_by_own_column(dataset) : Split{};
     if (split.validation.empty()) {
       for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
     } else {
