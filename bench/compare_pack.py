@@ -3,7 +3,8 @@
     python3 compare_pack.py --ours build/release/cytograd --images RXRX1/train --rounds 5
 
 Needs a Python with Pillow, numpy and safetensors. Takes the complete sites of --images, as wells A01, A02, ... of their
-plates, copied until they are --sites or more; two threads beside two processes, whose start-up does not count. Files are read once before.
+plates, copied until they are --sites or more; two threads beside two processes, whose start-up does not count. Files are
+read once before.
 """
 
 import argparse

@@ -18,9 +18,9 @@ struct PoolStatistics {
   int64_t system_allocations = 0;  ///< calls of the upstream resource so far
 };
 
-/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (which wastes at most 12.5%). A freed buffer serves
-/// the next request of its size class, or, where that has none, of a class down to half of it: batches of many sizes
-/// share what the largest takes. Where there is no memory for a new one, any that is large enough does.
+/// Thread-safe. Sizes are rounded up to one of eight steps a power of two (which wastes at most 12.5%). A freed buffer
+/// serves the next request of its size class, or, where that has none, of a class down to half of it: batches of many
+/// sizes share what the largest takes. Where there is no memory for a new one, any that is large enough does.
 class BufferPool {
  public:
   static constexpr size_t kAlignment = 64;

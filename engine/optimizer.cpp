@@ -24,17 +24,18 @@ void check_parameters(const std::vector<Parameter>& parameters) {
 
 Tensor count_tensor(int64_t count) { return Tensor::from(std::vector<int64_t>{count}, {}); }
 
-bool contains(std::span<const NamedTensor> tensors, const std::string& name) {
-  return std::any_of(tensors.begin(), tensors.end(),
-                     [&](const NamedTensor& candidate) { return candidate.name == name; });
+/// nullptr where there is none.
+const Tensor* find(std::span<const NamedTensor> tensors, const std::string& name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const NamedTensor& candidate) { return candidate.name == name; });
+  return found == tensors.end() ? nullptr : &found->tensor;
 }
 
 const Tensor& require(std::span<const NamedTensor> tensors, const std::string& name, const Shape& shape,
                       DType dtype) {
-  const auto found = std::find_if(tensors.begin(), tensors.end(),
-                                  [&](const NamedTensor& candidate) { return candidate.name == name; });
-  if (found == tensors.end()) fail("the saved state has no tensor '{}'", name);
-  const Tensor& tensor = found->tensor;
+  const Tensor* const found = find(tensors, name);
+  if (found == nullptr) fail("the saved state has no tensor '{}'", name);
+  const Tensor& tensor = *found;
   if (tensor.shape() != shape || tensor.dtype() != dtype)
     fail("the saved tensor '{}' is {} {}, not {} {}", name, dtype_name(tensor.dtype()), tensor.shape(),
          dtype_name(dtype), shape);
@@ -199,8 +200,8 @@ void EmaWeights::load_state(std::span<const NamedTensor> tensors) {
   for (size_t i = 0; i < statistics_.size(); ++i) {
     const std::string name = "ema." + statistics_[i].name;
     const Tensor& own = own_statistics_[i];
-    items.push_back({own, contains(tensors, name) ? require(tensors, name, own.shape(), DType::f32)
-                                                  : *statistics_[i].tensor});
+    items.push_back({own, find(tensors, name) != nullptr ? require(tensors, name, own.shape(), DType::f32)
+                                                         : *statistics_[i].tensor});
   }
   restore(items);
   updates_ = updates;

@@ -154,7 +154,8 @@ std::vector<int64_t> domains_of(const Dataset& dataset, const std::string& kind,
 void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
                           const Dataset& validation_dataset, const std::vector<int64_t>& validation) {
   const bool is_one = &dataset == &validation_dataset;
-  const std::vector<std::string> ours = well_keys(dataset, is_one ? nullptr : &validation_dataset);
+  const Dataset* const beside = is_one ? nullptr : &validation_dataset;
+  const std::vector<std::string> ours = well_keys(dataset, beside);
   const std::vector<std::string> theirs = is_one ? ours : well_keys(validation_dataset, &dataset);
   if (ours.empty() || theirs.empty()) return;
   std::set<std::string> validated;
@@ -162,7 +163,7 @@ void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
   const auto is_validated = [&](int64_t sample) {
     return validated.contains(ours[static_cast<size_t>(sample)]);
   };
-  if (may_share_wells(dataset, is_one ? nullptr : &validation_dataset)) {
+  if (may_share_wells(dataset, beside)) {
     const auto same = std::count_if(train.begin(), train.end(), is_validated);
     if (same > 0)
       say(fmt::format(
@@ -236,14 +237,13 @@ TrainingData load_training_data(const TrainOptions& asked) {
     split = result.own_split ? split_by_own_column(dataset)
                              : draw_split(dataset, classes, options, result.group_column);
   } else {
-    const bool has_both = has_own_validation(dataset) && !filtered_by_user(options, "split");
-    split = has_both ? split_by_own_column(dataset) : Split{};
-    if (split.validation.empty()) {
-      for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
-    } else {
+    if (has_own_validation(dataset) && !filtered_by_user(options, "split")) {
+      Split own = split_by_own_column(dataset);
+      split.train = std::move(own.train);
       say(fmt::format("{}: {} images of the split val are left out, since --val names others", options.data,
-                      split.validation.size()));
-      split.validation.clear();
+                      own.validation.size()));
+    } else {
+      for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
     }
   }
   result.held_out_groups = split.held_out_groups;
