@@ -6,6 +6,8 @@
 #include <optional>
 #include <unordered_map>
 
+#include "engine/parallel.h"
+
 namespace cytograd {
 namespace {
 
@@ -85,6 +87,7 @@ struct OnednnPlans::State {
   // `name` says what the plan does, for the error where there is none.
   template <typename Name, typename Make>
   const Plan& find_or_make(const Key& key, const Name& name, const Make& make) {
+    use_promised_threads();  // plans are divided among them when they are made
     const std::lock_guard lock(mutex);
     const auto found = plans.find(key);
     if (found != plans.end()) return found->second;
@@ -290,6 +293,7 @@ Tensor OnednnPlans::matmul(const MatmulArguments& arguments) {
 bool sgemm(const SgemmArguments& arguments) noexcept {
   const auto& [m, n, k, a, a_stride, transpose_a, b, b_stride, transpose_b, c, c_stride, accumulate] =
       arguments;
+  use_promised_threads();
   return dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, a_stride, b, b_stride,
                     accumulate ? 1.0f : 0.0f, c, c_stride) == dnnl_success;
 }

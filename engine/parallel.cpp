@@ -6,9 +6,21 @@
 
 namespace cytograd {
 
-int cpu_threads() { return omp_get_max_threads(); }
+void use_promised_threads() {
+  thread_local const bool done = [] {
+    omp_set_dynamic(0);
+    omp_set_num_threads(std::min(omp_get_max_threads(), omp_get_thread_limit()));
+    return true;
+  }();
+  (void)done;
+}
 
-void limit_threads(int threads) { omp_set_num_threads(threads); }
+int cpu_threads() {
+  use_promised_threads();
+  return omp_get_max_threads();
+}
+
+void limit_threads(int threads) { omp_set_num_threads(std::min(threads, omp_get_thread_limit())); }
 
 void detail::parallel_ranges(int64_t count, int64_t grain, RangeBody call, const void* body) {
   if (count <= 0) return;

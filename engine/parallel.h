@@ -14,10 +14,14 @@ using RangeBody = void (*)(const void* body, int64_t begin, int64_t end);
 void parallel_ranges(int64_t count, int64_t grain, RangeBody call, const void* body);
 }  // namespace detail
 
-/// Threads a parallel loop may use.
+/// Threads a parallel loop may use, and gets.
 int cpu_threads();
 
 void limit_threads(int threads);  ///< of loops begun on the calling thread from now on
+
+/// Loops begun on the calling thread get as many threads as they ask for, whatever OMP_DYNAMIC and OMP_THREAD_LIMIT say:
+/// kernels of oneDNN wait without end for the others that omp_get_max_threads() told of.
+void use_promised_threads();
 
 /// Calls body(begin, end) for disjoint ranges that cover [0, count); each but the last a multiple of `grain`
 /// long. How many ranges there are depends on the threads: a reduction that must not, loops over chunks of

@@ -406,5 +406,17 @@ TEST_F(CliRun, EvalOfTheTrainingImagesSaysSo) {
       "");
 }
 
+// oneDNN's kernels waited for a thread that OpenMP had told of and did not give.
+TEST(CliTrain, EndsWhateverOpenMPIsToldOfThreads) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.side = 64});
+  for (const char* setting : {"OMP_DYNAMIC=true", "OMP_THREAD_LIMIT=1"}) {
+    SCOPED_TRACE(setting);
+    const Words words = train_words(dir / "data", dir / setting, {"--model", "resnet18", "--batch", "16"});
+    expect_ok(
+        run_command(Words{"OMP_NUM_THREADS=2", setting, binary()} + words, {.program = "/usr/bin/env"}));
+  }
+}
+
 }  // namespace
 }  // namespace cytograd::test
