@@ -6,10 +6,10 @@
 #   tools/check_gpu.sh [--build build/cuda] [--out build/gpu] [--torch python3] [--only REGEX] [--quick] [--seconds N]
 #                      [PART ...]
 #
-# Parts, without which all but `compile` run: tests, sanitize, kernels, steps, train; compile, the steps beside
-# torch.compile alone, a configuration a process. `--only`: those tests, benchmarks (by their file's name) and
-# configurations (such as resnet50:224:256:bf16:cuda) that the expression matches; `train` runs whole. `--quick`: no
-# variants of kernels, three repetitions, one round of steps. `--seconds`: of all together, after which what runs is
+# Parts, without which all but `compile` and `ops` run: tests, sanitize, kernels, steps, train; compile, the steps beside
+# torch.compile alone, a configuration a process; ops, each op of a step. `--only`: those tests, benchmarks (by their
+# file's name) and configurations (such as resnet50:224:256:bf16:cuda) that the expression matches; `train` runs whole.
+# `--quick`: no variants of kernels, three repetitions, one round of steps, and fewer of them. `--seconds`: of all together, after which what runs is
 # stopped and the rest is not begun. Folders are relative to the caller's. CYTOGRAD_SAMPLES=<folder> has the real images,
 # without which `train` fails; `--torch` is a Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that
 # cannot build.
@@ -24,18 +24,19 @@ only=.
 seconds=86400
 rows=(--benchmark_filter=/cuda/)
 rounds=(5 2)  # of steps, of compile
+steps=200
 parts=()
 wrong() { echo "check_gpu.sh: $1" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in --quick) ;; --*) [ $# -gt 1 ] || wrong "what does $1 take?" ;; esac
   case $1 in
-    --quick) rows=(--benchmark_filter=/cuda/production --benchmark_repetitions=3); rounds=(1 1); shift ;;
+    --quick) rows=(--benchmark_filter=/cuda/production --benchmark_repetitions=3); rounds=(1 1); steps=60; shift ;;
     --build) build=$(realpath -m -- "$2"); shift 2 ;;
     --out) out=$(realpath -m -- "$2"); shift 2 ;;
     --torch) torch=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
     --seconds) [[ $2 =~ ^[1-9][0-9]{0,7}$ ]] || wrong "--seconds $2"; seconds=$2; shift 2 ;;
-    tests | sanitize | kernels | steps | compile | train) parts+=("$1"); shift ;;
+    tests | sanitize | kernels | steps | compile | ops | train) parts+=("$1"); shift ;;
     *) wrong "unknown part or option $1" ;;
   esac
 done
@@ -52,25 +53,26 @@ if [ ! -x "$build/cytograd" ]; then
 fi
 
 # A bundle has libraries, and the tests' data elsewhere than they were built with. CUDA's come with PyTorch, or are
-# installed.
+# installed. Python gets none of them: it has its own.
+ours=()
 if [ -d "$build/lib" ]; then
   cuda=$("$torch" -c 'import glob, nvidia; print(":".join(glob.glob(list(nvidia.__path__)[0] + "/*/lib")))' 2>/dev/null)
-  export LD_LIBRARY_PATH=$build/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  ours=(env "LD_LIBRARY_PATH=$build/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
   export CYTOGRAD_BINARY=$build/cytograd CYTOGRAD_GOLDEN=$root/tests/golden
   [ -n "${CYTOGRAD_SAMPLES:-}" ] || [ ! -d samples ] || export CYTOGRAD_SAMPLES=$root/samples
 fi
 
 # Tests skip what needs a GPU where none can be used, and benchmarks have no rows of it.
-gpu=$(timeout -k 5 60 "$build/cytograd" devices 2>&1)
+gpu=$(timeout -k 5 60 "${ours[@]}" "$build/cytograd" devices 2>&1)
 [[ $gpu =~ (^|$'\n')cuda\ +([^$'\n']+) && ${BASH_REMATCH[2]} != none* ]] || wrong "no GPU can be used: $gpu"
 echo "${BASH_REMATCH[2]}"
 
 failed=()
 ran=0
-work=  # a folder to remove
+work=$(mktemp -d)
 # `timeout` has a process group of its own, which whoever stops this script does not reach.
 trap 'jobs -p | xargs -r kill; wait; exit 143' TERM INT HUP
-trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT
 # step NAME SECONDS COMMAND...: runs it, with a log of its own.
 step() {
   local name=$1 limit=$2 start=$SECONDS left=$((seconds - SECONDS)) status
@@ -79,15 +81,16 @@ step() {
   if [ $left -le 0 ]; then
     failed+=("$name")
     echo "$name: not begun, $seconds s are over"
-    return
+    return 1
   fi
   timeout -k 10 $((limit < left ? limit : left)) "$@" >"$out/$name.log" 2>&1 &
   wait $!
   status=$?
   echo "$name: exit $status, $((SECONDS - start)) s"
-  [ $status -eq 0 ] && return
+  [ $status -eq 0 ] && return 0
   failed+=("$name")
   tail -n 12 "$out/$name.log" | cut -c 1-300 | sed 's/^/    /'
+  return 1
 }
 
 # wanted WORD: whether --only names it, a file by its name.
@@ -96,7 +99,7 @@ wanted() { [[ $(basename "$1") =~ $only ]]; }
 run_tests() {
   local test
   for test in "$build"/tests/*_test; do
-    wanted "$test" && step "$(basename "$test")" 900 "$test" --gtest_brief=1
+    wanted "$test" && step "$(basename "$test")" 900 "${ours[@]}" "$test" --gtest_brief=1
   done
 }
 
@@ -112,9 +115,10 @@ run_sanitizers() {
       case $tool-$name in
         *-train_cuda_test) continue ;;  # runs the binary
         racecheck-op_cuda_test) filter='-*conv2d*:*linear*' ;;
+        racecheck-capture_cuda_test) filter='-*EachLaunchReadsTheInputs*' ;;
         racecheck-channel_sums_cuda_test) filter='-*BothMethods*:*BlackAndWhite*' ;;
       esac
-      step "$tool-$name" 1800 compute-sanitizer --tool $tool --report-api-errors no --error-exitcode 9 \
+      step "$tool-$name" 1800 "${ours[@]}" compute-sanitizer --tool $tool --report-api-errors no --error-exitcode 9 \
         --kernel-name regex=cytograd "$test" --gtest_brief=1 --gtest_filter="$filter"
     done
   done
@@ -124,17 +128,18 @@ run_kernels() {
   local bench
   for bench in batchnorm_act channel_sums conv2d elementwise linear optimizer pool preprocess softmax_cross_entropy; do
     wanted "${bench}_bench" || continue
-    step "$bench" 1800 "$build/${bench}_bench" "${rows[@]}" --benchmark_out_format=json --benchmark_out="$out/$bench.json"
+    step "$bench" 1800 "${ours[@]}" "$build/${bench}_bench" "${rows[@]}" --benchmark_out_format=json --benchmark_out="$out/$bench.json"
   done
 }
 
 configs=({resnet50:224:256,resnet18:512:64,resnet50:512:64}:{bf16,f16}:cuda)
 
 compare_steps() {  # NAME OPTION...
-  local name=$1
+  local name=$1 bench=$work/train_step_bench
   shift
-  step "$name" 7200 python3 bench/compare_train_step.py --ours "$build/train_step_bench" --torch "$torch" \
-    --json "$out/$name.json" "$@"
+  printf '#!/usr/bin/env bash\nexec %s "$@"\n' "${ours[*]@Q} ${build@Q}/train_step_bench" >"$bench" && chmod +x "$bench"
+  step "$name" 7200 python3 bench/compare_train_step.py --ours "$bench" --torch "$torch" --steps "$steps" \
+    --json "$out/$name.json" "$@" && cat "$out/$name.log"
 }
 
 run_steps() {
@@ -152,6 +157,17 @@ run_compile() {
   done
 }
 
+run_ops() {
+  local config model size batch dtype device
+  for config in "${configs[@]}" resnet18:64:64:bf16:cuda; do
+    wanted "$config" || continue
+    IFS=: read -r model size batch dtype device <<<"$config"
+    step "ops_${config//:/_}" 600 "${ours[@]}" "$build/train_step_bench" --by-op --inputs synthetic --steps "$steps" \
+      --model "$model" --size "$size" --batch "$batch" --dtype "$dtype" --device "$device" &&
+      cp "$out/ops_${config//:/_}.log" "$out/ops_${config//:/_}.json"
+  done
+}
+
 run_training() {
   local samples=${CYTOGRAD_SAMPLES:-}
   if [ -z "$samples" ]; then
@@ -159,14 +175,13 @@ run_training() {
     failed+=(train)
     return
   fi
-  work=$(mktemp -d)
-  step pack 600 "$build/cytograd" pack --data "$samples/mitocheck" --out "$work/pack"
+  step pack 600 "${ours[@]}" "$build/cytograd" pack --data "$samples/mitocheck" --out "$work/pack"
   local device
   for device in cpu cuda; do
-    step "mitocheck-$device" 3600 "$build/cytograd" train --data "$work/pack" --out "$work/$device" --model resnet18 \
+    step "mitocheck-$device" 3600 "${ours[@]}" "$build/cytograd" train --data "$work/pack" --out "$work/$device" --model resnet18 \
       --epochs 30 --batch 64 --lr 0.1 --label-smoothing 0.1 --device "$device"
   done
-  step rxrx1-cuda 3600 "$build/cytograd" train --data "$samples/rxrx1" --label cell_type --crop 128 \
+  step rxrx1-cuda 3600 "${ours[@]}" "$build/cytograd" train --data "$samples/rxrx1" --label cell_type --crop 128 \
     --out "$work/rxrx1" --model resnet18 --epochs 10 --batch 8 --max-missing 1 --device cuda
   cp "$work"/*/metrics.csv "$out/" 2>/dev/null
 }
@@ -178,6 +193,7 @@ for part in "${parts[@]}"; do
     kernels) run_kernels ;;
     steps) run_steps ;;
     compile) run_compile ;;
+    ops) run_ops ;;
     train) run_training ;;
   esac
 done
