@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -63,7 +64,7 @@ const Limits& limits_of(Device device, DType dtype, bool smoke) {
   return known.emplace(std::pair{device, type}, limits).first->second;
 }
 
-std::vector<std::pair<std::string, std::string>> context(bool smoke) {
+std::vector<std::pair<std::string, std::string>> context(const std::vector<Device>& measured, bool smoke) {
   std::vector<std::pair<std::string, std::string>> entries{
       {"commit", kCommit},
       {"compiler", kCompiler},
@@ -78,7 +79,7 @@ std::vector<std::pair<std::string, std::string>> context(bool smoke) {
       entries.back().second +=
           ", clocks " + output_of("nvidia-smi --query-gpu=clocks.sm,clocks.mem --format=csv,noheader");
     }
-    if (smoke) continue;
+    if (smoke || std::find(measured.begin(), measured.end(), device) == measured.end()) continue;
     for (const DType dtype : dtypes(device)) {
       const Limits& limits = limits_of(device, dtype, smoke);
       if (dtype == DType::f32)

@@ -17,7 +17,7 @@ struct Limits {
 /// `smoke`: not measured, all one.
 const Limits& limits_of(Device device, DType dtype, bool smoke);
 
-/// Device, driver, clocks, compiler, commit, limits, by the names that report.py reads.
-std::vector<std::pair<std::string, std::string>> context(bool smoke);
+/// Devices, driver, clocks, compiler, commit, by the names that report.py reads; the limits of `measured` devices.
+std::vector<std::pair<std::string, std::string>> context(const std::vector<Device>& measured, bool smoke);
 
 }  // namespace cytograd::bench

@@ -4,7 +4,9 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <regex.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -89,6 +91,26 @@ void keep_small(std::vector<Row>& rows, bool smoke) {
   });
 }
 
+/// Those of the rows that --benchmark_filter leaves: to measure the limits of another takes seconds.
+std::vector<Device> chosen_devices(const std::vector<Row>& rows) {
+  const std::string filter = benchmark::GetBenchmarkFilter();
+  if (filter.empty() || filter == "all") return devices();
+  const bool is_inverted = filter.front() == '-';
+  regex_t expression;
+  if (regcomp(&expression, filter.c_str() + (is_inverted ? 1 : 0), REG_EXTENDED | REG_NOSUB) != 0) return {};
+  std::vector<Device> chosen;
+  for (const Device device : devices()) {
+    if (std::any_of(rows.begin(), rows.end(), [&](const Row& row) {
+          const std::string name = name_of(row) + "/iterations:1/manual_time";  // as it is registered
+          return row.device == device &&
+                 (regexec(&expression, name.c_str(), 0, nullptr, 0) == 0) != is_inverted;
+        }))
+      chosen.push_back(device);
+  }
+  regfree(&expression);
+  return chosen;
+}
+
 /// What is wrong with the row's variant, which is asked once for all of its rows.
 const std::string& flaw_of(const Row& row) {
   static std::map<std::pair<std::string, std::string>, std::string> known;
@@ -153,7 +175,8 @@ int run(int argc, char** argv) {
         ->Iterations(1)
         ->Unit(benchmark::kMicrosecond);
   }
-  for (const auto& [key, value] : context(smoke)) benchmark::AddCustomContext(key, value);
+  for (const auto& [key, value] : context(chosen_devices(rows), smoke))
+    benchmark::AddCustomContext(key, value);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return all_ran ? 0 : 1;

@@ -12,8 +12,11 @@ namespace cytograd {
 #ifdef CYTOGRAD_CUDA
 namespace {
 Backend& cuda_backend() {
-  if (const std::string reason = why_no_cuda(); !reason.empty()) fail("no GPU can be used: {}", reason);
-  static CudaBackend& cuda = *new CudaBackend;
+  // The driver is asked once, until it has a GPU: every op comes by here.
+  static CudaBackend& cuda = []() -> CudaBackend& {
+    if (const std::string reason = why_no_cuda(); !reason.empty()) fail("no GPU can be used: {}", reason);
+    return *new CudaBackend;
+  }();
   return cuda;
 }
 }  // namespace
