@@ -1,6 +1,8 @@
 #include "data/domains.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 #include "engine/check.h"
 
@@ -54,6 +56,18 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
   if (const auto experiment = dataset.column("experiment"); experiment && is_plate)
     return values_of(dataset, {*experiment, column});
   return values_of(dataset, {column});
+}
+
+std::vector<int64_t> domain_numbers(const Dataset& dataset, const std::string& kind,
+                                    const std::vector<int64_t>& samples) {
+  const std::vector<std::string> keys = domain_keys(dataset, kind);
+  std::unordered_map<std::string_view, int64_t> numbers;
+  std::vector<int64_t> domains;
+  for (const int64_t sample : samples) {
+    const auto next = static_cast<int64_t>(numbers.size());
+    domains.push_back(numbers.emplace(keys[static_cast<size_t>(sample)], next).first->second);
+  }
+  return domains;
 }
 
 std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside) {

@@ -1,6 +1,7 @@
 // What was imaged alike: the images of a plate, an experiment, a group.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace cytograd {
 /// the value of the dataset's own group column for `group`, one for all for `dataset`. Throws Error where the dataset
 /// lacks the column that this goes by.
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
+
+/// The domain of each of `samples` as a number, in the order in which they occur.
+std::vector<int64_t> domain_numbers(const Dataset& dataset, const std::string& kind,
+                                    const std::vector<int64_t>& samples);
 
 /// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or without
 /// those its group, as far as the dataset, and one that lies `beside` it, have such columns. Empty without well and site.

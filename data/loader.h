@@ -67,6 +67,7 @@ class Loader {
   /// the others' (without a crop) or is smaller than the crop is an Error naming it.
   std::optional<Batch> next();
 
+  int64_t batch_size() const { return options_.batch; }  ///< of whole batches
   int64_t batches() const { return static_cast<int64_t>(batch_ranges_.size()); }
   /// Seconds that next() has waited for the workers.
   double stall_seconds() const { return stall_seconds_; }

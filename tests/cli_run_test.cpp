@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "engine/safetensors.h"
 #include "tests/support/tiny_data.h"
+#include "tools/run_folder.h"
 
 namespace cytograd::test {
 namespace {
@@ -404,6 +406,42 @@ TEST_F(CliRun, EvalOfTheTrainingImagesSaysSo) {
   EXPECT_EQ(
       run_command({"eval", "--model", run.string(), "--data", write_tiny_data(dir / "else").string()}).err,
       "");
+}
+
+class CliAdabn : public CliRun {
+ protected:
+  CliAdabn() {
+    fs::remove_all(run);
+    trained_run(data, run, {"--sampler", "group", "--val-group", "g1,g3", "--normalize", "unit"});
+  }
+
+  nlohmann::json figures(const Words& more) {
+    const std::string file = (dir / "figures.json").string();
+    expect_ok(run_command(eval_words() + Words{"--json", file, "--where", "group=g1,g3"} + more));
+    return nlohmann::json::parse(read_file(file));
+  }
+};
+
+TEST_F(CliAdabn, EvaluationIsAsTheRunWasValidated) {
+  const std::vector<EpochMetrics> rows = parse_metrics(read_file(run / "metrics.csv"), "metrics.csv");
+  const nlohmann::json as_validated = figures({});
+  EXPECT_EQ(as_validated["adabn"], "group");
+  EXPECT_NEAR(as_validated["loss"], rows.at(0).val_loss, 1e-6) << "metrics.csv has six digits";
+  EXPECT_EQ(figures({"--adabn", "group"}), as_validated);
+  const nlohmann::json plain = figures({"--adabn", "none"});
+  EXPECT_EQ(plain["adabn"], "none");
+  EXPECT_NE(plain["loss"], as_validated["loss"]);
+  EXPECT_NE(figures({"--adabn", "dataset"})["loss"], as_validated["loss"]);
+}
+
+TEST_F(CliAdabn, ImagesWithoutGroupsAreRefusedUntilTheUserChooses) {
+  const std::string out = (dir / "p.csv").string();
+  const Words words{"predict", "--model", run.string(), "--out", out, (data / "i1.png").string()};
+  expect_error(run_command(words), kFailed, {"i1.png", "no groups", "--adabn none or dataset"});
+  EXPECT_FALSE(fs::exists(out));
+  expect_ok(run_command(words + Words{"--adabn", "none"}));
+  expect_error(run_command(eval_words() + Words{"--adabn", "plate"}), kFailed,
+               {"has no column 'plate'", "--adabn plate needs it"});
 }
 
 // oneDNN's kernels waited for a thread that OpenMP had told of and did not give.

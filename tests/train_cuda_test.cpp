@@ -63,6 +63,21 @@ TEST_F(TrainCuda, FusionsHaveTheLossesOfTheCpu) {
   }
 }
 
+// Steps replay a graph that reads and writes the running statistics where they were when it was captured.
+TEST_F(TrainCuda, StatisticsOfTheValidationImagesLeaveTheTrainingAlone) {
+  const Words options{"--device",        "cuda",      "--dtype", "f32",         "--epochs", "3",
+                      "--deterministic", "--sampler", "group",   "--normalize", "unit"};
+  const auto plain = rows("plain", options + Words{"--adabn", "none"});
+  const auto adapted = rows("adapted", options);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(plain[i].train_loss, adapted[i].train_loss) << i;
+  EXPECT_NE(plain[2].val_loss, adapted[2].val_loss);
+  const SafetensorsFile last = read_safetensors(RunFolder(dir / "plain").last());
+  const SafetensorsFile other = read_safetensors(RunFolder(dir / "adapted").last());
+  for (const NamedTensor& saved : last.tensors)
+    EXPECT_EQ(std::memcmp(saved.tensor.raw(), other.find(saved.name)->raw(), saved.tensor.bytes()), 0)
+        << saved.name;
+}
+
 TEST_F(TrainCuda, AResumedRunInF16KeepsItsLossScaleAndItsBits) {
   const Words options{"--device",   "cuda",     "--dtype", "f16", "--deterministic", "--optimizer", "adamw",
                       "--schedule", "constant", "--ema",   "0.9", "--dropout",       "0.2"};

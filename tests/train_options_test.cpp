@@ -75,6 +75,7 @@ TEST(TrainOptions, EverySettingSurvivesTheConfiguration) {
   changed.class_weights = "balanced";
   changed.clip_norm = 1.5;
   changed.ema = 0.999;
+  changed.adabn = "dataset";
   changed.seed = 12345678901234567890u;
   changed.device = "cpu";
   changed.dtype = "bf16";
@@ -88,6 +89,7 @@ TEST(TrainOptions, EverySettingSurvivesTheConfiguration) {
   EXPECT_EQ(read.data, changed.data);
   EXPECT_THAT(read.where, ElementsAre("split=train,val", "cell_type=HUVEC"));
   EXPECT_THAT(read.val_group, ElementsAre("A", "B 2"));
+  EXPECT_EQ(read.adabn, changed.adabn);
   EXPECT_EQ(read.seed, changed.seed);
   EXPECT_EQ(read.lr, changed.lr);
   EXPECT_FALSE(read.mirror);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "engine/safetensors.h"
 #include "tests/support/tiny_data.h"
 #include "tests/support/values.h"
@@ -112,6 +114,28 @@ TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   EXPECT_NE(best.find(mean)->to_vector<float>(), last.find(mean)->to_vector<float>());
   EXPECT_NE(best.find(mean)->to_vector<float>(), std::vector<float>(64, 0.0f)) << "as it was at first";
   EXPECT_EQ(best.find(count)->to_vector<int64_t>(), last.find(count)->to_vector<int64_t>());
+}
+
+TEST_F(TrainerTest, StatisticsOfTheValidationImagesLeaveTheTrainingAlone) {
+  options.sampler = "group";
+  options.normalize = "unit";
+  options.ema = 0.5;
+  options.adabn = "none";
+  const std::vector<EpochMetrics> plain = train("plain");
+  options.adabn = "auto";
+  const std::vector<EpochMetrics> adapted = train("adapted");
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(plain[i].train_loss, adapted[i].train_loss);
+    EXPECT_NE(plain[i].val_loss, adapted[i].val_loss);
+  }
+  const SafetensorsFile last = read_safetensors(dir / "plain/last.safetensors");
+  const SafetensorsFile other = read_safetensors(dir / "adapted/last.safetensors");
+  for (const NamedTensor& saved : last.tensors) {
+    const Tensor& x = saved.tensor;
+    const Tensor* y = other.find(saved.name);
+    ASSERT_NE(y, nullptr);
+    EXPECT_EQ(std::memcmp(x.raw(), y->raw(), x.bytes()), 0) << saved.name;
+  }
 }
 
 TEST(BatchnormStatistics, ArePassesMeansWhereTheMomentumSaysSo) {

@@ -19,6 +19,7 @@ struct EvalSettings {
   std::string group;
   std::vector<std::string> where;
   double max_missing = 0.05;
+  std::string adabn = "auto";
   std::string device = "auto";
 };
 
@@ -29,6 +30,7 @@ void evaluate(const EvalSettings& settings) {
   TrainOptions options = run.options;
   options.where = settings.where;
   options.max_missing = settings.max_missing;
+  if (settings.adabn != "auto") options.adabn = settings.adabn;
 
   Dataset dataset = open_filtered(settings.data, settings.where);
   require_white(run, dataset);
@@ -64,22 +66,25 @@ void evaluate(const EvalSettings& settings) {
   std::vector<int64_t> known;
   for (const int64_t sample : samples) known.push_back(labels[static_cast<size_t>(sample)]);
 
-  const EvaluatorOptions evaluator = evaluator_options(run, options, device);
-  Predictions predictions;
-  std::vector<UnreadableImage> lost;
+  const EvaluationImages images{.store = *data->store,
+                                .samples = samples,
+                                .labels = known,
+                                .loader = evaluation_loader_options(options, device),
+                                .domains = adaptation_domains(data->dataset, options, samples)};
+  Evaluated evaluated;
   {
     Progress progress("evaluating", static_cast<int64_t>(samples.size()), "images");
-    Loader loader(*data->store, samples, known, evaluation_loader_options(options, device), 0);
-    predictions = run_model(*run.model, loader, evaluator, &progress);
-    lost = loader.unreadable();
+    evaluated = run_model(*run.model, images, evaluator_options(run, options, device), &progress);
   }
-  data->add_unreadable(lost);
-  const Evaluation evaluation =
-      evaluate_predictions(predictions, group_names(data->dataset, group, predictions.samples));
+  data->add_unreadable(evaluated.unreadable);
+  Evaluation evaluation = evaluate_predictions(
+      evaluated.predictions, group_names(data->dataset, group, evaluated.predictions.samples));
+  evaluation.adabn = options.adaptation();
   if (!settings.json.empty()) write_text_file(settings.json, evaluation_json(evaluation, run.classes));
   std::FILE* const to =
       is_standard_output(settings.json) ? stderr : stdout;  // two reports in one file are none
-  fmt::print(to, "{} on {}, label {}\n{}", settings.model, settings.data, label,
+  fmt::print(to, "{} on {}, label {}{}\n{}", settings.model, settings.data, label,
+             evaluation.adabn == "none" ? "" : ", adabn " + evaluation.adabn,
              format_evaluation(evaluation, run.classes));
 }
 
@@ -98,6 +103,7 @@ void add_eval(CLI::App& app) {
       ->add_option("--group", settings->group, "Column to report accuracy by; default: experiment or group")
       ->type_name("COLUMN");
   add_where(*command, settings->where);
+  add_adabn(*command, settings->adabn, "auto: as the run was validated");
   add_max_missing(*command, settings->max_missing);
   add_device(*command, settings->device);
   command->footer("Example: cytograd eval --model run --data cells --where split=test --json figures.json");

@@ -2,36 +2,142 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
+#include <numeric>
 #include <span>
+#include <unordered_map>
+#include <utility>
 
 #include "engine/backend.h"
 #include "engine/ops.h"
 
 namespace cytograd {
+namespace {
 
-Predictions run_model(Model& model, Loader& loader, const EvaluatorOptions& options, Progress* progress) {
+constexpr int64_t kStatisticsBatches = 64;
+
+/// What a model's batch norms have in evaluation, to have it again.
+class SavedBuffers {
+ public:
+  explicit SavedBuffers(Model& model) {
+    for (const NamedBuffer& buffer : model.state().buffers)
+      saved_.emplace_back(buffer.tensor, buffer.tensor->clone());
+  }
+  /// In place: a captured step goes on reading the same memory.
+  void restore() {
+    for (auto& [tensor, saved] : saved_) tensor->copy_from(saved);
+  }
+
+ private:
+  std::vector<std::pair<Tensor*, Tensor>> saved_;
+};
+
+/// Does `work` with each of the loader's batches that is preprocessed; those that are not whole, aside.
+void for_each_batch(Loader& loader, const EvaluatorOptions& options,
+                    const std::function<bool(const Batch&, const Tensor& x)>& work) {
   const NoGrad no_grad;
-  Predictions result;
-  result.classes = options.classes;
-  while (auto batch = loader.next()) {
-    const Tensor x =
-        preprocess(backend(options.device).upload(batch->images), batch->views, options.preprocess);
+  Backend& device = backend(options.device);
+  for (bool goes_on = true; goes_on;) {
+    const auto batch = loader.next();
+    if (!batch) return;
+    const Tensor images = device.upload(batch->images);
+    const auto run = [&] { goes_on = work(*batch, preprocess(images, batch->views, options.preprocess)); };
+    batch->images.dim(0) == loader.batch_size() ? run() : device.run_aside(run);
+  }
+}
+
+void append(Predictions& result, Model& model, Loader& loader, const EvaluatorOptions& options,
+            Progress* progress) {
+  const auto classes = static_cast<size_t>(options.classes);
+  for_each_batch(loader, options, [&](const Batch& batch, const Tensor& x) {
     const Tensor logits =
         backend(options.device).cast(model.forward(x, {}).value(), DType::f32);  // [N, classes]
     const std::vector<float> rows = softmax(logits).to_vector<float>(), z = logits.to_vector<float>();
     if (!std::all_of(rows.begin(), rows.end(), [](float p) { return std::isfinite(p); }))
       fail("the network's answers are no numbers: its training has diverged; train with a lower --lr");
-    const std::vector<int64_t> labels = batch->labels.to_vector<int64_t>();
+    const std::vector<int64_t> labels = batch.labels.to_vector<int64_t>();
     for (size_t i = 0; i < labels.size(); ++i) {
-      if (labels[i] < 0) continue;
-      const auto classes = static_cast<size_t>(options.classes);
-      result.loss_sum += cross_entropy(std::span(z).subspan(i * classes, classes), labels[i]);
+      if (labels[i] >= 0)
+        result.loss_sum += cross_entropy(std::span(z).subspan(i * classes, classes), labels[i]);
     }
     result.probabilities.insert(result.probabilities.end(), rows.begin(), rows.end());
     result.labels.insert(result.labels.end(), labels.begin(), labels.end());
-    result.samples.insert(result.samples.end(), batch->samples.begin(), batch->samples.end());
+    result.samples.insert(result.samples.end(), batch.samples.begin(), batch.samples.end());
     if (progress != nullptr) progress->update(static_cast<int64_t>(result.labels.size()));
+    return true;
+  });
+}
+
+/// The predictions in the order of `samples`.
+Predictions in_order(const Predictions& predictions, const std::vector<int64_t>& samples) {
+  std::unordered_map<int64_t, size_t> rows;
+  for (size_t i = 0; i < predictions.samples.size(); ++i) rows.emplace(predictions.samples[i], i);
+  Predictions result;
+  result.classes = predictions.classes;
+  result.loss_sum = predictions.loss_sum;
+  const auto classes = static_cast<std::ptrdiff_t>(predictions.classes);
+  for (const int64_t sample : samples) {
+    const auto found = rows.find(sample);
+    if (found == rows.end()) continue;  // unreadable
+    const auto first =
+        predictions.probabilities.begin() + static_cast<std::ptrdiff_t>(found->second) * classes;
+    result.probabilities.insert(result.probabilities.end(), first, first + classes);
+    result.labels.push_back(predictions.labels[found->second]);
+    result.samples.push_back(sample);
   }
+  return result;
+}
+
+}  // namespace
+
+void estimate_statistics(Model& model, Loader& loader, const EvaluatorOptions& options, double own_images) {
+  double images = own_images;
+  int64_t taken = 0;
+  for_each_batch(loader, options, [&](const Batch& batch, const Tensor& x) {
+    const auto count = static_cast<double>(batch.samples.size());
+    if (count < 2) return true;  // one image has no batch statistics
+    images += count;
+    model.forward(x, {.training = true, .statistics_momentum = static_cast<float>(count / images)});
+    return ++taken < kStatisticsBatches;
+  });
+}
+
+Evaluated run_model(Model& model, const EvaluationImages& images, const EvaluatorOptions& options,
+                    Progress* progress) {
+  CHECK(images.domains.empty() || images.domains.size() == images.samples.size(), "{} domains of {} samples",
+        images.domains.size(), images.samples.size());
+  Evaluated result;
+  result.predictions.classes = options.classes;
+  const auto classify = [&](const std::vector<int64_t>& samples, const std::vector<int64_t>& labels) {
+    Loader loader(images.store, samples, labels, images.loader, 0);
+    append(result.predictions, model, loader, options, progress);
+    result.unreadable.insert(result.unreadable.end(), loader.unreadable().begin(), loader.unreadable().end());
+  };
+  if (images.domains.empty()) {
+    classify(images.samples, images.labels);
+    return result;
+  }
+  struct Part {
+    std::vector<int64_t> samples;
+    std::vector<int64_t> labels;
+  };
+  std::map<int64_t, Part> parts;
+  for (size_t i = 0; i < images.samples.size(); ++i) {
+    Part& part = parts[images.domains[i]];
+    part.samples.push_back(images.samples[i]);
+    if (!images.labels.empty()) part.labels.push_back(images.labels[i]);
+  }
+  LoaderOptions drawn = images.loader;
+  drawn.shuffle = true;  // a batch of one class alone would have its mean, and too small a variance
+  SavedBuffers own(model);
+  for (const auto& [domain, part] : parts) {
+    Loader loader(images.store, part.samples, {}, drawn, 0);
+    estimate_statistics(model, loader, options, kOwnStatisticsImages);
+    classify(part.samples, part.labels);
+    own.restore();
+  }
+  result.predictions = in_order(result.predictions, images.samples);
   return result;
 }
 

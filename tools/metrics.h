@@ -27,6 +27,7 @@ struct Tally {
 };
 
 struct Evaluation {
+  std::string adabn = "none";  ///< what the batch norm's statistics were of: TrainOptions::adaptation()
   int64_t count = 0;
   double loss = 0.0;  ///< mean cross-entropy, without label smoothing or class weights
   double accuracy = 0.0;

@@ -118,6 +118,16 @@ CLI::Option* add_white(CLI::App& command, int64_t& white) {
   return take_whole(command.add_option("--white", white, "16-bit level that becomes 255"), 1, 65535);
 }
 
+CLI::Option* add_adabn(CLI::App& command, std::string& adabn, const std::string& otherwise) {
+  return take_choice(
+      command.add_option(
+          "--adabn", adabn,
+          "In evaluation, batch norm statistics of the images of each plate, experiment or group, or of "
+          "all that are given, in place of the training's; " +
+              otherwise),
+      {"auto", "none", "plate", "experiment", "group", "dataset"});
+}
+
 CLI::Option* add_device(CLI::App& command, std::string& device) {
   return take_choice(
       command.add_option("--device", device, "Where to compute; auto: a GPU where there is one"),

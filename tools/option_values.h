@@ -39,6 +39,9 @@ CLI::Option* add_max_missing(CLI::App& command, double& max_missing);
 /// Declares --white: ReadOptions::white.
 CLI::Option* add_white(CLI::App& command, int64_t& white);
 
+/// Declares --adabn; `otherwise` says in --help what auto is.
+CLI::Option* add_adabn(CLI::App& command, std::string& adabn, const std::string& otherwise);
+
 /// Declares --device.
 CLI::Option* add_device(CLI::App& command, std::string& device);
 

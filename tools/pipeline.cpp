@@ -8,6 +8,7 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "data/domains.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "tools/progress.h"
@@ -209,6 +210,17 @@ LoaderOptions evaluation_loader_options(const TrainOptions& options, Device devi
           .seed = options.seed,
           .augmentation = {},
           .device = device};
+}
+
+std::vector<int64_t> adaptation_domains(const Dataset& dataset, const TrainOptions& options,
+                                        const std::vector<int64_t>& samples) {
+  const std::string kind = options.adaptation();
+  if (kind == "none") return {};
+  try {
+    return domain_numbers(dataset, kind, samples);
+  } catch (const Error& error) {
+    fail("{}; --adabn {} needs it, --adabn none or dataset does not", error.what(), kind);
+  }
 }
 
 }  // namespace cytograd

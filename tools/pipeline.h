@@ -56,6 +56,11 @@ int64_t fused_channels(const FusionTables& fusion, int64_t channels);
 /// Loader settings for batches on `device`, without shuffling or augmentation.
 LoaderOptions evaluation_loader_options(const TrainOptions& options, Device device);
 
+/// The domains among `samples` for EvaluationImages that --adabn names; empty where it is none. Throws Error where the
+/// dataset has no such column.
+std::vector<int64_t> adaptation_domains(const Dataset& dataset, const TrainOptions& options,
+                                        const std::vector<int64_t>& samples);
+
 /// Whether `path` is `folder` or lies in it, whatever links lead there. Neither needs to exist.
 bool is_within(const std::filesystem::path& path, const std::filesystem::path& folder);
 

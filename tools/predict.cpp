@@ -24,6 +24,7 @@ struct PredictSettings {
   std::vector<std::string> where;
   int64_t top = 5;
   double max_missing = 0.05;
+  std::string adabn = "auto";
   std::string device = "auto";
 };
 
@@ -147,6 +148,7 @@ void predict(const PredictSettings& settings) {
   TrainedRun run = load_trained_run(settings.model, device);
   TrainOptions options = run.options;
   options.max_missing = settings.max_missing;
+  if (settings.adabn != "auto") options.adabn = settings.adabn;
   Dataset dataset = gather(settings, run);
   for (const std::string& output : {settings.out, settings.submission}) {
     require_no_run_file(run, output);
@@ -160,15 +162,17 @@ void predict(const PredictSettings& settings) {
   for (size_t i = 0; i < data->dataset.samples.size(); ++i) samples.push_back(static_cast<int64_t>(i));
   samples = data->readable(samples);
 
-  Predictions predictions;
-  std::vector<UnreadableImage> lost;
+  const EvaluationImages images{.store = *data->store,
+                                .samples = samples,
+                                .loader = evaluation_loader_options(options, device),
+                                .domains = adaptation_domains(data->dataset, options, samples)};
+  Evaluated evaluated;
   {
     Progress progress("predicting", static_cast<int64_t>(samples.size()), "images");
-    Loader loader(*data->store, samples, {}, evaluation_loader_options(options, device), 0);
-    predictions = run_model(*run.model, loader, evaluator_options(run, options, device), &progress);
-    lost = loader.unreadable();
+    evaluated = run_model(*run.model, images, evaluator_options(run, options, device), &progress);
   }
-  data->add_unreadable(lost);
+  data->add_unreadable(evaluated.unreadable);
+  const Predictions& predictions = evaluated.predictions;
   if (!settings.submission.empty()) {
     write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes, wells));
   }
@@ -201,6 +205,7 @@ void add_predict(CLI::App& app) {
       command->add_option("--submission", settings->submission,
                           "Also write Kaggle's id_code,sirna for the wells of test.csv, sites averaged"),
       "FILE");
+  add_adabn(*command, settings->adabn, "auto: as the run was validated");
   add_max_missing(*command, settings->max_missing);
   add_device(*command, settings->device);
   command->footer("Example: cytograd predict --model run --out predictions.csv new_plates");

@@ -58,7 +58,8 @@ std::string evaluation_json(const Evaluation& evaluation, const std::vector<std:
   const auto accuracy = [](const Tally& tally) {
     return tally.count > 0 ? nlohmann::ordered_json(tally.accuracy()) : nlohmann::ordered_json();
   };
-  nlohmann::ordered_json json{{"accuracy", evaluation.accuracy},
+  nlohmann::ordered_json json{{"adabn", evaluation.adabn},
+                              {"accuracy", evaluation.accuracy},
                               {"macro_accuracy", evaluation.macro_accuracy},
                               {"top5_accuracy", evaluation.top5_accuracy},
                               {"loss", evaluation.loss},

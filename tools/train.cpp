@@ -140,6 +140,9 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
   } else if (options.val.empty() && !data.own_split && data.group_column.empty()) {
     fmt::print("no groups: single images are held out\n");
   }
+  if (options.adaptation() != "none")
+    fmt::print("validation with --adabn {}: batch norm statistics of the images that are classified\n",
+               options.adaptation());
   std::vector<bool> seen(data.classes.size());
   for (const int64_t label : data.train_labels) seen[static_cast<size_t>(label)] = true;
   for (size_t i = 0; i < seen.size(); ++i) {
@@ -162,10 +165,9 @@ void summarize(const TrainOptions& options, TrainingData& data, const Trainer& t
                const RunFolder& folder) {
   const Device device = resolve_device(options.device);
   TrainedRun run = load_trained_run(folder.path().string(), device);
-  Loader loader(*data.validation_data().store, data.validation, data.validation_labels,
-                evaluation_loader_options(options, device), 0);
-  const Predictions predictions =
-      run_model(*run.model, loader, evaluator_options(run, options, device), nullptr);
+  const Predictions predictions = run_model(*run.model, validation_images(data, options, device),
+                                            evaluator_options(run, options, device), nullptr)
+                                      .predictions;
   const Evaluation evaluation = evaluate_predictions(
       predictions, group_names(data.validation_data().dataset, data.group_column, predictions.samples));
   std::vector<double> rates;

@@ -71,6 +71,7 @@ constexpr Setting kSettings[] = {
     {"class-weights", &TrainOptions::class_weights},
     {"clip-norm", &TrainOptions::clip_norm},
     {"ema", &TrainOptions::ema},
+    {"adabn", &TrainOptions::adabn},
     {"seed", &TrainOptions::seed},
     {"device", &TrainOptions::device},
     {"dtype", &TrainOptions::dtype},
@@ -247,6 +248,7 @@ void declare_optimization(CLI::App& command, TrainOptions& o) {
           "Decay of the averaged weights that are evaluated, with batch norm statistics of their own; 0: none"),
       0.0, 1.0)
       ->group(group);
+  add_adabn(command, o.adabn, "auto: that of the --sampler")->group(group);
   take_seed(command.add_option("--seed", o.seed, "Of every random choice"))->group(group);
 }
 

@@ -61,6 +61,7 @@ struct TrainOptions {
   std::string class_weights = "none";
   double clip_norm = 0.0;
   double ema = 0.0;
+  std::string adabn = "auto";
   uint64_t seed = 0;
 
   // Run.
@@ -70,6 +71,8 @@ struct TrainOptions {
   bool autotune = false;
   bool resume = false;
 
+  /// What the statistics of the batch norm are of in evaluation: "none" (of the training), or the domain that --adabn names.
+  std::string adaptation() const { return adabn != "auto" ? adabn : sampler != "random" ? sampler : "none"; }
   double learning_rate() const { return lr > 0.0 ? lr : (optimizer == "sgd" ? 0.1 : 0.001); }
 };
 

@@ -55,8 +55,7 @@ class Trainer {
   void finish(const PendingStep& step, EpochTotals& totals) const;
   /// Of the averaged weights where there are any, as write_best has them.
   Evaluation validate(int64_t epoch);
-  /// Makes the batch norms' running statistics those of the weights that are in place: means over batches of the epoch.
-  void estimate_statistics(int64_t epoch);
+  EvaluatorOptions evaluator() const;
   TrainingState state() { return {*model_, *optimizer_, ema_.get(), progress_}; }
   CheckpointInfo info() const;
 

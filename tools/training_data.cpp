@@ -136,19 +136,6 @@ std::vector<int64_t> labels_of(const std::vector<int64_t>& all, const std::vecto
   return labels;
 }
 
-/// The domain of each of `samples` as a number.
-std::vector<int64_t> domains_of(const Dataset& dataset, const std::string& kind,
-                                const std::vector<int64_t>& samples) {
-  const std::vector<std::string> keys = domain_keys(dataset, kind);
-  std::map<std::string, int64_t> numbers;
-  std::vector<int64_t> domains;
-  for (const int64_t sample : samples) {
-    const auto next = static_cast<int64_t>(numbers.size());
-    domains.push_back(numbers.emplace(keys[static_cast<size_t>(sample)], next).first->second);
-  }
-  return domains;
-}
-
 /// Leaves out of training what shows a well that is validated on, and says so: a dataset's own split, or the folder of
 /// --val, may part the sites of a well.
 void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
@@ -279,12 +266,22 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.train = result.images->readable(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
   if (options.sampler != "random") {
-    result.train_domains = domains_of(result.images->dataset, options.sampler, result.train);
+    result.train_domains = domain_numbers(result.images->dataset, options.sampler, result.train);
     if (!result.train.empty()) drop_lone_images(result, options.sampler);
   }
+  result.validation_domains =
+      adaptation_domains(result.validation_data().dataset, options, result.validation);
   if (result.train.empty()) fail("{}: no training image can be read", options.data);
   if (result.validation.empty()) fail("no validation image can be read");
   return result;
+}
+
+EvaluationImages validation_images(TrainingData& data, const TrainOptions& options, Device device) {
+  return {.store = *data.validation_data().store,
+          .samples = data.validation,
+          .labels = data.validation_labels,
+          .loader = evaluation_loader_options(options, device),
+          .domains = data.validation_domains};
 }
 
 std::vector<std::string> group_names(const Dataset& dataset, const std::string& column,

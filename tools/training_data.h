@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/evaluator.h"
 #include "tools/pipeline.h"
 
 namespace cytograd {
@@ -23,6 +24,7 @@ struct TrainingData {
   std::vector<int64_t>
       train_domains;  ///< aligned with `train`, of --sampler; empty: batches are of any images
   std::vector<int64_t> validation_labels;
+  std::vector<int64_t> validation_domains;  ///< aligned, of --adabn; empty: none
   std::vector<std::string> held_out_groups;
   std::string images_fingerprint;  ///< of the names and labels of all that --data names, be they there or not
   std::string validation_fingerprint;  ///< of the groups held out, or of the names of the validation images
@@ -39,6 +41,9 @@ void apply_default_filters(Dataset& dataset, const TrainOptions& options, const 
 /// Opens --data (and --val), splits by --val, --val-group, the dataset's own val split, or --val-fraction, and indexes
 /// the classes. Throws Error for everything a user can mend.
 TrainingData load_training_data(const TrainOptions& options);
+
+/// The validation images for run_model.
+EvaluationImages validation_images(TrainingData& data, const TrainOptions& options, Device device);
 
 /// Group names of samples, aligned; empty without a column.
 std::vector<std::string> group_names(const Dataset& dataset, const std::string& column,
