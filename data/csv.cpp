@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <unordered_set>
 
+#include "data/text_file.h"
 #include "engine/check.h"
 
 namespace cytograd {
@@ -112,16 +112,6 @@ void read_header(CsvParser& parser, const std::filesystem::path& file, std::vect
     if (!seen.insert(name).second) fail("{}:{}: two columns are named '{}'", file.string(), line, name);
 }
 
-std::ifstream open_text(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) fail("{}: is a folder, not a table", file.string());
-  if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored))
-    fail("{}: is not a regular file", file.string());  // a pipe without a writer would block
-  std::ifstream in(file, std::ios::binary);
-  if (!in) fail("{}: cannot be opened: {}", file.string(), std::strerror(errno));
-  return in;
-}
-
 }  // namespace
 
 std::optional<size_t> CsvTable::column(std::string_view name) const {
@@ -162,19 +152,11 @@ CsvTable parse_csv(std::string_view text, const std::filesystem::path& file) {
   return table;
 }
 
-CsvTable read_csv(const std::filesystem::path& file) {
-  std::ifstream in = open_text(file);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (in.bad()) fail("{}: cannot be read: {}", file.string(), std::strerror(errno));
-  return parse_csv(text, file);
-}
+CsvTable read_csv(const std::filesystem::path& file) { return parse_csv(read_text_file(file), file); }
 
 std::vector<std::string> read_csv_columns(const std::filesystem::path& file) {
-  std::ifstream in = open_text(file);
-  constexpr std::streamsize kLongest = 1 << 16;
-  std::string text(static_cast<size_t>(kLongest), '\0');
-  in.read(text.data(), kLongest);
-  text.resize(static_cast<size_t>(in.gcount()));
+  constexpr size_t kLongest = 1 << 16;
+  const std::string text = read_text_file(file, kLongest);
   // A quoted name may hold a line end; the rows behind it do no harm.
   CsvParser parser(text, file);
   std::vector<std::string> columns;

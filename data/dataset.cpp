@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "data/layouts.h"
+#include "data/list_some.h"
 #include "data/natural_order.h"
 #include "data/pack.h"
 #include "engine/check.h"
@@ -40,17 +41,6 @@ constexpr LayoutReader kReaders[] = {
     {Layout::plain_images, "images", "PNG, JPEG, BMP or TIFF images in the folder itself",
      layouts::is_plain_images, layouts::open_plain_images},
 };
-
-/// "a, b, c and 7 more".
-template <typename Names>
-std::string list_some(const Names& names) {
-  constexpr size_t kMost = 10;
-  const size_t count = std::size(names), shown = std::min(kMost, count);
-  const auto end = std::next(std::begin(names), static_cast<std::ptrdiff_t>(shown));
-  std::string text = fmt::format("{}", fmt::join(std::begin(names), end, ", "));
-  if (count > shown) text += fmt::format(" and {} more", count - shown);
-  return text;
-}
 
 }  // namespace
 
@@ -93,6 +83,7 @@ Dataset open_dataset(const fs::path& root) {
   std::error_code error;
   const fs::file_status status = fs::status(root, error);
   if (status.type() == fs::file_type::not_found) fail("{}: no such folder", root.string());
+  if (error) fail("{}: cannot be looked at: {}", root.string(), error.message());
   if (!fs::is_directory(status)) fail("{}: is not a folder", root.string());
   if (fs::is_empty(root, error) && !error) fail("{}: is an empty folder", root.string());
   if (error) fail("{}: cannot be listed: {}", root.string(), error.message());

@@ -8,8 +8,10 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <new>
 #include <span>
 #include <string_view>
+#include <system_error>
 
 #include "data/image_format.h"
 #include "data/jpeg_decode.h"
@@ -37,28 +39,39 @@ struct FreePixels {
   void operator()(void* pixels) const { stbi_image_free(pixels); }
 };
 
+/// A picture that cannot be read is skipped; without descriptors or memory it is none, and the next is none either.
+[[noreturn]] void fail_to_read(const fs::path& file, const std::error_code& reason) {
+  for (const std::errc exhausted : {std::errc::too_many_files_open, std::errc::too_many_files_open_in_system,
+                                    std::errc::not_enough_memory}) {
+    if (reason == exhausted) throw std::system_error(reason, file.string());
+  }
+  fail("{}: cannot be read: {}", file.string(), reason.message());
+}
+
+[[noreturn]] void fail_to_read(const fs::path& file) { fail_to_read(file, {errno, std::generic_category()}); }
+
 /// Opens a regular file of at least one byte for reading.
 File open_picture(const fs::path& file, uintmax_t& size) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
   if (status.type() == fs::file_type::not_found) fail("{}: no such file", file.string());
-  if (error) fail("{}: cannot be read: {}", file.string(), error.message());
+  if (error) fail_to_read(file, error);
   if (fs::is_directory(status)) fail("{}: is a folder, not a picture", file.string());
   if (!fs::is_regular_file(status)) fail("{}: is not a regular file", file.string());
   size = fs::file_size(file, error);
-  if (error) fail("{}: cannot be read: {}", file.string(), error.message());
+  if (error) fail_to_read(file, error);
   if (size == 0) fail("{}: is empty", file.string());
   if (size > static_cast<uintmax_t>(std::numeric_limits<int>::max()))
     fail("{}: is larger than a picture may be ({} bytes)", file.string(), size);
   File opened(std::fopen(file.c_str(), "rb"));
-  if (!opened) fail("{}: cannot be read: {}", file.string(), std::strerror(errno));
+  if (!opened) fail_to_read(file);
   return opened;
 }
 
 std::vector<uint8_t> read_bytes(const fs::path& file, std::FILE* opened, size_t count) {
   std::vector<uint8_t> bytes(count);
   const size_t got = std::fread(bytes.data(), 1, count, opened);
-  if (std::ferror(opened) != 0) fail("{}: cannot be read: {}", file.string(), std::strerror(errno));
+  if (std::ferror(opened) != 0) fail_to_read(file);
   bytes.resize(got);
   return bytes;
 }
@@ -86,6 +99,8 @@ int64_t bits_of(ImageFormat format, std::span<const uint8_t> start) {
 
 // stb_image's own reason is left out: it tries one format after the other and often names another's complaint.
 [[noreturn]] void fail_to_decode(const fs::path& file) {
+  const char* const reason = stbi_failure_reason();
+  if (reason != nullptr && std::strcmp(reason, "outofmem") == 0) throw std::bad_alloc();
   fail("{}: is corrupted, or a kind of picture that is not supported", file.string());
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <new>
+#include <string_view>
 #include <type_traits>
 
 #include "engine/check.h"
@@ -23,8 +24,12 @@ Decoder make_decoder() {
 }
 
 [[noreturn]] void fail_to_decode(const std::string& name, const Decoder& decoder) {
-  fail("{}: is corrupted, truncated, or a kind of JPEG that is not supported ({})", name,
-       tjGetErrorStr2(decoder.get()));
+  const std::string_view reason = tjGetErrorStr2(decoder.get());
+  // TurboJPEG's and libjpeg's own, as they put it.
+  for (const char* lack : {"Memory allocation failure", "Insufficient memory"}) {
+    if (reason.find(lack) != std::string_view::npos) throw std::bad_alloc();
+  }
+  fail("{}: is corrupted, truncated, or a kind of JPEG that is not supported ({})", name, reason);
 }
 
 }  // namespace

@@ -13,7 +13,13 @@ namespace {
 /// "file.png" and "folder/file.png" below a class folder.
 std::vector<std::string> images_of_class(const fs::path& folder) {
   FolderContent content = list_folder(folder);
+  std::error_code ignored;
+  const fs::path real = fs::canonical(folder, ignored);
   for (const std::string& inner : content.folders) {
+    if (fs::is_symlink(folder / inner, ignored)) {  // into the class itself: its images are there already
+      const fs::path target = fs::canonical(folder / inner, ignored);
+      if (target == real || target.parent_path() == real) continue;
+    }
     const FolderContent nested = list_folder(folder / inner);
     for (const std::string& image : nested.images) content.images.push_back(inner + "/" + image);
   }

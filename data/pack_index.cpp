@@ -1,7 +1,6 @@
 #include "data/pack_index.h"
 
 #include <charconv>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -9,6 +8,7 @@
 #include "data/checksum.h"
 #include "data/csv.h"
 #include "data/raw_image.h"
+#include "data/text_file.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "engine/op_options.h"
@@ -28,11 +28,8 @@ constexpr std::string_view kColumnPrefix = "column.";  // a dataset's own column
 
 std::string read_whole(const fs::path& file) {
   std::error_code ignored;
-  if (!fs::is_regular_file(file, ignored)) fail("{}: no such file; the pack needs it", file.string());
-  std::ifstream stream(file, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (!stream) fail("{}: cannot be read", file.string());
-  return text;
+  if (!fs::exists(file, ignored)) fail("{}: no such file; the pack needs it", file.string());
+  return read_text_file(file);
 }
 
 /// Texts in JSON are UTF-8; what is not is shown with question marks.

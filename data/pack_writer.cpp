@@ -28,6 +28,10 @@ constexpr const char* kContent = "cytograd.content";
 constexpr int64_t kBytesWhileDecoding =
     5;  // a value: in the file, as it was compressed, decoded in 16 bits, in 8
 constexpr int64_t kMostDecoding = int64_t{512} << 20;
+/// Readers of safetensors take a header of 100 MB at most; names may grow as they are written into it.
+constexpr uint64_t kMostHeaderBytes = 16'000'000;
+/// Each is mapped where a pack is read, and Linux lets a process have some 65,000 maps (vm.max_map_count).
+constexpr uint64_t kMostShards = 30'000;
 
 struct DecodedImage {
   StoredImage image = {};  // without pixels: unreadable
@@ -40,6 +44,7 @@ struct OpenShard {
   size_t first = 0;  // sample
   std::vector<DecodedImage> images = {};
   uint64_t bytes = 0;
+  uint64_t header_bytes = 0;  // about
 };
 
 class PackWriter {
@@ -57,6 +62,7 @@ class PackWriter {
     require_own_folder();
     lock_.emplace(files_.folder, "packing into this folder");
     remove_leftovers(files_.folder, [](const std::string& name) { return is_own(name); });
+    check_shard_count();
     std::error_code ignored;
     if (fs::exists(files_.description(), ignored)) {
       if (const auto there = whole()) return *there;
@@ -88,6 +94,33 @@ class PackWriter {
         fail("{}: an image cannot be packed: {}", root, error.what());
       }
     }
+  }
+
+  /// As the first image that can be read has it.
+  void check_shard_count() const {
+    for (const Sample& sample : dataset_.samples) {
+      uint64_t bytes = 0;
+      try {
+        const ImageInfo info = read_sample_info(sample);
+        bytes = static_cast<uint64_t>(info.height * info.width * info.channels);
+      } catch (const UnskippableError&) {
+        throw;
+      } catch (const Error&) {
+        continue;  // it is reported when it is packed
+      }
+      const uint64_t in_a_shard = (options_.shard_bytes + bytes - 1) / bytes;
+      const uint64_t shards = dataset_.samples.size() / in_a_shard;
+      if (shards > kMostShards)
+        fail("{}: its {} images would be {} shards, more than the {} of a pack; use a larger --shard-mib",
+             dataset_.root.string(), dataset_.samples.size(), shards, kMostShards);
+      return;
+    }
+  }
+
+  /// What the header of a shard says of an image.
+  uint64_t header_bytes(size_t i, const DecodedImage& image) const {
+    constexpr uint64_t kNumbers = 120;  // type, shape, offsets, checksum
+    return dataset_.samples[i].name.size() + image.unreadable.size() + kNumbers;
   }
 
   void require_own_folder() const {
@@ -172,9 +205,9 @@ class PackWriter {
 
   void adopt(const SafetensorsHeader& header, const fs::path& file) {
     const MappedFile mapped(file);
-    const Json content = parse_content(header, file);
+    const nlohmann::json content = parse_content(header, file);
     const std::vector<std::string> checksums = content.at("crc32").get<std::vector<std::string>>();
-    const Json& unreadable = content.at("unreadable");
+    const nlohmann::json& unreadable = content.at("unreadable");
     const size_t count = header.entries.size() + unreadable.size();
     if (content.at("first").get<size_t>() != index_.images.size() ||
         checksums.size() != header.entries.size() || count == 0 ||
@@ -208,10 +241,10 @@ class PackWriter {
                          std::make_move_iterator(images.end()));
   }
 
-  static Json parse_content(const SafetensorsHeader& header, const fs::path& file) {
+  static nlohmann::json parse_content(const SafetensorsHeader& header, const fs::path& file) {
     const auto found = header.metadata.find(kContent);
     if (found == header.metadata.end()) fail("{}: has no list of its images", file.string());
-    Json content = Json::parse(found->second, nullptr, false);
+    auto content = nlohmann::json::parse(found->second, nullptr, false);
     const bool sound = content.is_object() && content.contains("first") &&
                        content["first"].is_number_unsigned() && content.contains("crc32") &&
                        content["crc32"].is_array() &&
@@ -245,9 +278,10 @@ class PackWriter {
         [&](int64_t i) { return decode(static_cast<size_t>(i)); },
         [&](int64_t i, DecodedImage image) {
           open.bytes += image.image.bytes();
+          open.header_bytes += header_bytes(static_cast<size_t>(i), image);
           open.images.push_back(std::move(image));
           if (options_.progress) options_.progress(i + 1);
-          if (open.bytes < options_.shard_bytes) return;
+          if (open.bytes < options_.shard_bytes && open.header_bytes < kMostHeaderBytes) return;
           close(std::move(open));
           open = {.first = static_cast<size_t>(i) + 1};
         });
@@ -285,20 +319,23 @@ class PackWriter {
   /// Begins to write a shard, once the one before is written.
   void close(OpenShard open) {
     const size_t number = index_.shards.size();
-    Json content{{"first", open.first}, {"crc32", Json::array()}, {"unreadable", Json::object()}};
+    Json checksums = Json::array();
+    Json::object_t unreadable;  // operator[] would search it each time
     std::vector<SafetensorsEntry> entries;
     for (size_t i = 0; i < open.images.size(); ++i) {
       const DecodedImage& image = open.images[i];
       const std::string& name = dataset_.samples[open.first + i].name;
       if (!image.unreadable.empty()) {
-        content["unreadable"][name] = image.unreadable;
+        unreadable.emplace_back(name, image.unreadable);
         continue;
       }
-      content["crc32"].push_back(checksum_text(image.crc32));
+      checksums.push_back(checksum_text(image.crc32));
       entries.push_back({.name = name,
                          .dtype = DType::u8,
                          .shape = {image.image.height, image.image.width, image.image.channels}});
     }
+    const Json content{
+        {"first", open.first}, {"crc32", std::move(checksums)}, {"unreadable", std::move(unreadable)}};
     const std::string prefix = safetensors_prefix(
         entries, {{kFingerprint, fingerprint_},
                   {kContent, content.dump(-1, ' ', false, Json::error_handler_t::replace)}});
@@ -321,6 +358,7 @@ class PackWriter {
                              .header_crc32 = crc32_of(prefix),
                              .header_bytes = prefix.size()});
     if (writing_.valid()) writing_.get();
+    lock_->require_held();
     fs::remove(files_.description());  // of a pack that was finished: from here on it is not
     writing_ = std::async(std::launch::async, [file, prefix, shard = std::move(open)] {
       AtomicFile output(file);
@@ -342,6 +380,7 @@ class PackWriter {
     report_unreadable(reasons);
     count(index_.shards, summary);
     index_.white = white();
+    lock_->require_held();
     detail::write_pack_index(files_, dataset_, index_);
   }
 

@@ -1,15 +1,16 @@
 #include "data/pca_file.h"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/text_file.h"
 #include "engine/check.h"
 #include "engine/op_options.h"
 
 namespace cytograd {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;  // whose objects are searched from their beginning
+using ReadJson = nlohmann::json;
 
 constexpr const char* kFormat = "cytograd pca";
 
@@ -35,31 +36,31 @@ Json fit_json(const PcaFit& fit) {
 }
 
 template <typename T>
-std::vector<T> list(const Json& json, size_t size) {
+std::vector<T> list(const ReadJson& json, size_t size) {
   auto values = json.get<std::vector<T>>();
   if (values.size() != size) fail("a list has {} numbers where {} are due", values.size(), size);
   return values;
 }
 
-PcaFit fit_of(const Json& json) {
+PcaFit fit_of(const ReadJson& json) {
   const auto sums = json.at("sums").get<std::vector<int64_t>>();
   const size_t channels = sums.size();
   if (channels < 1 || channels > size_t{PreprocessOptions::kMaxChannels})
     fail("there are {} channels", channels);
   std::vector<int64_t> products;
   if (json.at("products").size() != channels) fail("products has {} rows", json.at("products").size());
-  for (const Json& row : json.at("products")) {
+  for (const ReadJson& row : json.at("products")) {
     const auto values = list<int64_t>(row, channels);
     products.insert(products.end(), values.begin(), values.end());
   }
   PcaFit fit{.sums = ChannelSums(json.at("pixels").get<int64_t>(), sums, products), .pca = {}};
   fit.pca.mean = list<double>(json.at("mean"), channels);
-  for (const Json& row : json.at("components")) fit.pca.components.push_back(list<double>(row, channels));
+  for (const ReadJson& row : json.at("components")) fit.pca.components.push_back(list<double>(row, channels));
   const size_t count = fit.pca.components.size();
   if (count < 1 || count > channels) fail("there are {} components of {} channels", count, channels);
   fit.pca.explained_variance = list<double>(json.at("explained_variance"), count);
   fit.pca.explained_variance_ratio = list<double>(json.at("explained_variance_ratio"), count);
-  for (const Json& range : json.at("ranges")) {
+  for (const ReadJson& range : json.at("ranges")) {
     const auto ends = list<double>(range, 2);
     if (!(ends[1] > ends[0])) fail("a range goes from {} to {}", ends[0], ends[1]);
     fit.ranges.push_back({ends[0], ends[1]});
@@ -71,21 +72,22 @@ PcaFit fit_of(const Json& json) {
 }  // namespace
 
 std::string format_pca(const PcaFile& file) {
-  Json json{{"format", kFormat},
-            {"scope", file.scope},
-            {"fingerprint", file.fingerprint},
-            {"fits", Json::object()}};
-  for (const auto& [key, fit] : file.fits) json["fits"][key] = fit_json(fit);
+  Json::object_t fits;
+  for (const auto& [key, fit] : file.fits) fits.emplace_back(key, fit_json(fit));
+  const Json json{{"format", kFormat},
+                  {"scope", file.scope},
+                  {"fingerprint", file.fingerprint},
+                  {"fits", std::move(fits)}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 PcaFile read_pca(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(file, ignored)) fail("{}: no such file", file.string());
-  std::ifstream stream(file, std::ios::binary);
+  const std::string text = read_text_file(file);
   PcaFile result;
   try {
-    const Json json = Json::parse(stream);
+    const ReadJson json = ReadJson::parse(text);
     if (json.at("format").get<std::string>() != kFormat) fail("it is of another format");
     result.scope = json.at("scope").get<std::string>();
     result.fingerprint = json.at("fingerprint").get<std::string>();

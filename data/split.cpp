@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "data/domains.h"
+#include "data/list_some.h"
 #include "data/natural_order.h"
 #include "engine/check.h"
 #include "engine/philox.h"
@@ -169,8 +170,7 @@ Split split_by_groups(const Dataset& dataset, const std::string& column,
     if (found == there.end()) {
       std::vector<std::string> names;
       for (const auto& [name, members] : there) names.push_back(name);
-      fail("{}: no image has {} '{}'; there are {}", dataset.root.string(), column, group,
-           fmt::join(names, ", "));
+      fail("{}: no image has {} '{}'; there are {}", dataset.root.string(), column, group, list_some(names));
     }
     validation.insert(validation.end(), found->second.begin(), found->second.end());
   }

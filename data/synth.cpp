@@ -11,6 +11,7 @@
 #include "data/workers.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/folder_lock.h"
 
 namespace cytograd {
 namespace {
@@ -64,9 +65,7 @@ void write_site(const fs::path& out, const SynthSite& site, const Image& image) 
 
 void make_folders(const fs::path& out, const Design& design) {
   std::error_code error;
-  const bool exists = fs::exists(out, error);
-  if (exists && !fs::is_directory(out, error)) fail("synth: {} is not a folder; name another", out.string());
-  if (exists && !fs::is_empty(out, error))
+  if (!fs::is_empty(out, error))
     fail("synth: {} is not empty; name a new folder or empty this one", out.string());
   for (int experiment = 0; experiment < design.options().experiments && !error; ++experiment)
     for (int plate = 0; plate < design.options().plates && !error; ++plate)
@@ -104,6 +103,10 @@ Image render_site(const SynthOptions& options, const SynthIndex& index) {
 SynthReport synthesize(const fs::path& out, const SynthOptions& options,
                        const std::function<void(int64_t done, int64_t total)>& progress) {
   const Design design(options);
+  std::error_code ignored;
+  if (fs::exists(out, ignored) && !fs::is_directory(out, ignored))
+    fail("synth: {} is not a folder; name another", out.string());
+  const FolderLock held(out, "making a dataset in this folder");
   make_folders(out, design);
   const std::vector<SynthIndex> indices = all_sites(options);
   const int64_t total = static_cast<int64_t>(indices.size());
@@ -121,6 +124,7 @@ SynthReport synthesize(const fs::path& out, const SynthOptions& options,
                   return true;
                 },
                 {});
+  held.require_held();
   write_metadata(out, design, indices);
   return {.images = total * synth::channel_count, .sites = total, .wells = total / options.sites};
 }

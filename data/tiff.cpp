@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "engine/check.h"
 #include "engine/op_options.h"
@@ -269,6 +270,10 @@ class TiffFile {
   }
 
   [[noreturn]] void fail_corrupted() const {
+    // As libtiff puts it where malloc has none; a claim beyond the limit of the options is put otherwise.
+    for (const char* lack : {"allocate memory", "Out of memory"}) {
+      if (error_.find(lack) != std::string::npos) throw std::bad_alloc();
+    }
     fail("{}: is corrupted, truncated, or a kind of TIFF that is not supported{}", name_,
          error_.empty() ? "" : fmt::format(" ({})", error_));
   }

@@ -62,6 +62,13 @@ Target resolve(const fs::path& path) {
   fail("{}: cannot write: {}", path.string(), std::strerror(ELOOP));
 }
 
+/// Of threads that write one file, the last wins.
+fs::path temporary_beside(const fs::path& target) {
+  constexpr size_t kLongestName = 255;  // NAME_MAX
+  const std::string mark = fmt::format(".tmp.{}", gettid());
+  return target.parent_path() / (target.filename().string().substr(0, kLongestName - mark.size()) + mark);
+}
+
 }  // namespace
 
 bool is_written_in_place(const fs::path& path) { return resolve(path).in_place; }
@@ -77,8 +84,7 @@ AtomicFile::AtomicFile(fs::path path, Durability durability)
   } else if (target.in_place) {
     descriptor_ = open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_TRUNC);
   } else {
-    temporary_ = target_;
-    temporary_ += fmt::format(".tmp.{}", gettid());  // of threads that write one file, the last wins
+    temporary_ = temporary_beside(target_);
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
   }
   if (descriptor_ < 0) failed("cannot write");

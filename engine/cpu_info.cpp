@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "engine/onednn.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -56,7 +57,7 @@ CpuInfo read_cpu_info() {
   };
   const bool is_zen4 = vendor == "AuthenticAMD" && family == "25";  // or Zen 3, which has no AVX-512
   if (has("avx512f")) info.vectors = is_zen4 ? CpuVectors::double_pumped : CpuVectors::bits_512;
-  info.native_bf16 = has("avx512_bf16") || has("amx_bf16");
+  info.native_bf16 = (has("avx512_bf16") || has("amx_bf16")) && OnednnPlans::multiplies_bf16();
   return info;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,11 +32,23 @@ std::vector<fs::path> make_folders(const fs::path& folder) {
 }  // namespace
 
 FolderLock::FolderLock(const fs::path& folder, std::string_view work)
-    : made_(make_folders(folder)), descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    : folder_(folder),
+      work_(work),
+      made_(make_folders(folder)),
+      descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
   if (descriptor_ < 0) fail("{}: the folder cannot be opened: {}", folder.string(), std::strerror(errno));
   if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(descriptor_);
   fail("{}: another process is {}; wait for it or name another --out", folder.string(), work);
+}
+
+void FolderLock::require_held() const {
+  struct stat held {
+  }, there{};
+  if (fstat(descriptor_, &held) == 0 && stat(folder_.c_str(), &there) == 0 && held.st_dev == there.st_dev &&
+      held.st_ino == there.st_ino)
+    return;
+  fail("{}: the folder has been removed, moved or replaced while a process was {}", folder_.string(), work_);
 }
 
 FolderLock::~FolderLock() {

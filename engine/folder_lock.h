@@ -20,7 +20,13 @@ class FolderLock {
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
+  /// Throws Error where the folder has been removed, moved or replaced: its path is another's now. To be asked before
+  /// anything is written there.
+  void require_held() const;
+
  private:
+  std::filesystem::path folder_;
+  std::string work_;
   std::vector<std::filesystem::path> made_;  // the innermost first
   int descriptor_ = -1;
 };

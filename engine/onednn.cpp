@@ -15,6 +15,11 @@ using dnnl::memory;
 using tag = memory::format_tag;
 using Arguments = std::unordered_map<int, memory>;
 
+bool uses(dnnl::cpu_isa needed) {
+  const auto bits = static_cast<unsigned>(needed);  // bit sets, each of all that it builds on
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+}
+
 memory::data_type onednn_type(DType dtype) {
   switch (dtype) {
     case DType::f32:
@@ -122,12 +127,10 @@ OnednnPlans::OnednnPlans() : state_(std::make_unique<State>()) {}
 OnednnPlans::~OnednnPlans() = default;
 
 bool OnednnPlans::computes(DType dtype) {
-  if (dtype == DType::f32) return true;
-  const auto isa =
-      static_cast<unsigned>(dnnl::get_effective_cpu_isa());  // bit sets, each of all that it builds on
-  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-  return dtype == DType::bf16 && (isa & needed) == needed;
+  return dtype == DType::f32 || (dtype == DType::bf16 && uses(dnnl::cpu_isa::avx512_core));
 }
+
+bool OnednnPlans::multiplies_bf16() { return uses(dnnl::cpu_isa::avx512_core_bf16); }
 
 OnednnPlans::Key OnednnPlans::convolution_key(Op op, const Shape& x, DType x_type, const Tensor& w,
                                               const Conv2dOptions& options) {

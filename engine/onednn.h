@@ -24,6 +24,8 @@ class OnednnPlans {
 
   /// Whether this processor has what oneDNN needs for the type: bf16 wants AVX-512, be it to emulate it.
   static bool computes(DType dtype);
+  /// Whether oneDNN multiplies bf16 by the processor's own instructions, as far as ONEDNN_MAX_CPU_ISA lets it.
+  static bool multiplies_bf16();
 
   /// Whether conv2d_backward_weight is right. In bf16 oneDNN 2.6.3 makes of what its scratch memory held the gradients of taps
   /// that only meet padding, where x [N, H, W, I] is narrower than the stride.

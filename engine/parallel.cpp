@@ -9,6 +9,7 @@ namespace cytograd {
 void use_promised_threads() {
   thread_local const bool done = [] {
     omp_set_dynamic(0);
+    if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
     omp_set_num_threads(std::min(omp_get_max_threads(), omp_get_thread_limit()));
     return true;
   }();

@@ -19,8 +19,8 @@ int cpu_threads();
 
 void limit_threads(int threads);  ///< of loops begun on the calling thread from now on
 
-/// Loops begun on the calling thread get as many threads as they ask for, whatever OMP_DYNAMIC and OMP_THREAD_LIMIT say:
-/// kernels of oneDNN wait without end for the others that omp_get_max_threads() told of.
+/// Loops begun on the calling thread get as many threads as they ask for, whatever OMP_DYNAMIC, OMP_THREAD_LIMIT and
+/// OMP_MAX_ACTIVE_LEVELS say: kernels of oneDNN wait without end for the others that omp_get_max_threads() told of.
 void use_promised_threads();
 
 /// Calls body(begin, end) for disjoint ranges that cover [0, count); each but the last a multiple of `grain`

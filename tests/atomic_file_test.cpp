@@ -28,6 +28,13 @@ class AtomicFileTest : public testing::Test {
   const fs::path& folder_ = dir_.path();
 };
 
+TEST_F(AtomicFileTest, ANameMayBeAsLongAsTheSystemLetsIt) {
+  const fs::path path = folder_ / std::string(255, 'n');
+  write_text_file(path, "text");
+  EXPECT_EQ(read_file(path), "text");
+  EXPECT_EQ(files(), 1);
+}
+
 TEST_F(AtomicFileTest, WritesAndReplaces) {
   const fs::path path = folder_ / "a.txt";
   write_text_file(path, "old");

@@ -152,7 +152,7 @@ TEST_F(CliRun, BrokenSettingsAreRefused) {
   }
   fs::remove(run / "config.toml");
   fs::create_directory(run / "config.toml");
-  expect_error(run_command(eval_words()), kFailed, {"config.toml: there are no settings"});
+  expect_error(run_command(eval_words()), kFailed, {"config.toml: is a folder, not a file"});
 }
 
 TEST_F(CliRun, BrokenClassesAreRefused) {
@@ -322,7 +322,7 @@ TEST_F(CliRun, APipeInPlaceOfSettingsOrWeightsDoesNotBlock) {
   expect_error(train(data, dir / "new", {"--init-weights", pipe.string()}, soon), kFailed,
                {"not a regular file"});
   expect_error(train(data, dir / "new", {"--config", pipe.string()}, soon), kFailed,
-               {"there are no settings of a run"});
+               {"pipe.safetensors: is not a regular file"});
   EXPECT_FALSE(fs::exists(dir / "new"));
 }
 
@@ -444,11 +444,43 @@ TEST_F(CliAdabn, ImagesWithoutGroupsAreRefusedUntilTheUserChooses) {
                {"has no column 'plate'", "--adabn plate needs it"});
 }
 
+TEST(CliTrain, TakesF32WhereOneDnnMayNotUseWhatTheProcessorHas) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const Words words{"train",
+                    "--data",
+                    (dir / "data").string(),
+                    "--out",
+                    (dir / "run").string(),
+                    "--model",
+                    "small",
+                    "--epochs",
+                    "1",
+                    "--batch",
+                    "4",
+                    "--device",
+                    "cpu"};
+  const CommandResult result =
+      run_command(Words{"ONEDNN_MAX_CPU_ISA=AVX2", binary()} + words, {.program = "/usr/bin/env"});
+  expect_ok(result);
+  EXPECT_THAT(result.out, HasSubstr("cpu in f32"));
+}
+
+// A pack's shard that is cut short while it is read from.
+TEST(CliTrain, AMappedFileThatShrinksIsAnError) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const CommandResult result =
+      train(dir / "data", dir / "run", {"--epochs", "100000", "--schedule", "constant"},
+            {.kill_after = std::chrono::milliseconds(700), .kill_signal = SIGBUS});
+  expect_error(result, kFailed, {"was cut short"});
+}
+
 // oneDNN's kernels waited for a thread that OpenMP had told of and did not give.
 TEST(CliTrain, EndsWhateverOpenMPIsToldOfThreads) {
   const TempDir dir;
   write_tiny_data(dir / "data", {.side = 64});
-  for (const char* setting : {"OMP_DYNAMIC=true", "OMP_THREAD_LIMIT=1"}) {
+  for (const char* setting : {"OMP_DYNAMIC=true", "OMP_THREAD_LIMIT=1", "OMP_MAX_ACTIVE_LEVELS=0"}) {
     SCOPED_TRACE(setting);
     const Words words = train_words(dir / "data", dir / setting, {"--model", "resnet18", "--batch", "16"});
     expect_ok(

@@ -81,8 +81,8 @@ TEST(Csv, FindsColumnsAndNamesAllThatLack) {
 TEST(Csv, FilesThatCannotBeReadAreErrors) {
   const test::TempDir dir;
   EXPECT_THAT(message_of<Error>([&] { read_csv(dir / "none.csv"); }),
-              HasSubstr("none.csv: cannot be opened: No such"));
-  EXPECT_THAT(message_of<Error>([&] { read_csv(dir.path()); }), HasSubstr("is a folder, not a table"));
+              HasSubstr("none.csv: cannot be read: No such"));
+  EXPECT_THAT(message_of<Error>([&] { read_csv(dir.path()); }), HasSubstr("is a folder, not a file"));
   EXPECT_THAT(message_of<Error>([&] { read_csv(dir.write("empty.csv")); }), HasSubstr("empty.csv: is empty"));
 }
 

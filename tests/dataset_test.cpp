@@ -107,6 +107,15 @@ TEST(ClassFolders, AFolderIsAClass) {
               ElementsAre("apoptosis", "mitosis", "mitosis", "mitosis"));
 }
 
+TEST(ClassFolders, LinksIntoTheClassItselfAreLeftOut) {
+  const TempDir dir;
+  for (const char* file : {"a/1.png", "a/in/2.png", "b/3.png"}) dir.write(file);
+  std::filesystem::create_directory_symlink(".", dir / "a/self");
+  std::filesystem::create_directory_symlink("../a", dir / "a/up");
+  std::filesystem::create_directory_symlink("in", dir / "a/again");
+  EXPECT_EQ(open_dataset(dir.path()).samples.size(), 3U);
+}
+
 TEST(ClassFolders, TrainValAndTestFoldersGiveASplit) {
   const TempDir dir;
   for (const char* file : {"train/x/a.png", "train/y/a.png", "val/x/a.png"}) dir.write(file);

@@ -6,17 +6,20 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <system_error>
 
 #include "data/white_table.h"
 #include "engine/check.h"
 #include "tests/support/png_chunks.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/values.h"
 
 namespace cytograd {
 namespace {
 
 namespace fs = std::filesystem;
 using test::make_png;
+using test::message_of;
 using test::TempDir;
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
@@ -253,6 +256,20 @@ TEST(ReadImage, AFileWithoutReadPermissionIsNamed) {
   const std::string message = error_of(file);
   ASSERT_EQ(is_root ? seteuid(0) : 0, 0);
   EXPECT_THAT(message, EndsWith(": cannot be read: Permission denied"));
+}
+
+// A picture that cannot be read is skipped; which ones are must not depend on what else is open.
+TEST(ReadImage, LackOfDescriptorsIsNoFaultOfThePicture) {
+  const TempDir dir;
+  write_png(dir / "a.png", Image{2, 2, 1, {1, 2, 3, 4}});
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto read = [&] { read_image(dir / "a.png"); };
+  EXPECT_THAT(message_of<std::system_error>(read), HasSubstr("a.png: Too many open files"));
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_NO_THROW(read());
 }
 
 TEST(ReadImage, EveryTruncationOfAFileIsAnError) {

@@ -253,6 +253,20 @@ TEST_F(PackTest, AFinishedPackIsNoneOnceAShardOfItIsReplaced) {
   EXPECT_EQ(pack({.max_missing = 1.0}).unreadable, 1);
 }
 
+// So many could not be mapped at once, which would show when hours of packing are over.
+TEST_F(PackTest, MoreShardsThanAReaderCanMapAreRefusedBeforehand) {
+  Dataset dataset = open_dataset(dir / "data");
+  const Sample sample = dataset.samples.front();
+  for (size_t i = dataset.samples.size(); i < 30'001; ++i) {
+    dataset.samples.push_back(sample);
+    dataset.samples.back().name = std::to_string(i);
+  }
+  dataset.named_samples = 30'001;
+  const auto each_its_own = [&] { write_pack(dataset, {.out = out, .shard_bytes = 867}); };
+  EXPECT_THAT(message_of<Error>(each_its_own), HasSubstr("would be 30001 shards, more than the 30000"));
+  EXPECT_FALSE(fs::exists(out)) << "nothing is left of it";
+}
+
 TEST_F(PackTest, AFolderOfOtherFilesIsNotWrittenInto) {
   dir.write("pack/notes.txt", "mine");
   EXPECT_THAT(message_of<Error>([&] { pack(); }), AllOf(HasSubstr("holds other files, such as notes.txt")));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/check.h"
+#include "engine/folder_lock.h"
 #include "tests/support/temp_dir.h"
 
 namespace cytograd {
@@ -113,6 +114,13 @@ TEST_F(SynthFiles, ProgressCountsEverySite) {
     ++calls;
   });
   EXPECT_EQ(calls, 40);
+}
+
+TEST_F(SynthFiles, TheSecondProcessStops) {
+  const FolderLock other(root_, "making a dataset in this folder");
+  EXPECT_THAT([&] { synthesize(root_, small_options()); },
+              ThrowsMessage<Error>(HasSubstr("another process is making a dataset in this folder")));
+  EXPECT_TRUE(fs::is_empty(root_));
 }
 
 TEST_F(SynthFiles, KeepsItsHandsOffAFolderInUse) {

@@ -116,6 +116,18 @@ TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   EXPECT_EQ(best.find(count)->to_vector<int64_t>(), last.find(count)->to_vector<int64_t>());
 }
 
+// Another run may be in the folder that has taken its place.
+TEST_F(TrainerTest, NothingIsWrittenIntoAFolderThatWasReplaced) {
+  TrainingData data = load_training_data(options);
+  RunFolder folder(dir / "run");
+  folder.lock();
+  Trainer trainer(options, data, {}, folder);
+  std::filesystem::remove_all(folder.path());
+  std::filesystem::create_directories(folder.path());
+  EXPECT_THAT(message_of<Error>([&] { trainer.run(); }), HasSubstr("removed, moved or replaced"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST_F(TrainerTest, StatisticsOfTheValidationImagesLeaveTheTrainingAlone) {
   options.sampler = "group";
   options.normalize = "unit";

@@ -49,8 +49,18 @@ bool is_option_of_app(std::string_view word) {
 
 /// What was printed has arrived, or the command has failed.
 int finish() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-  return report(fmt::format("the output cannot be written: {}", std::strerror(errno)), kFailed);
+  if (std::fflush(stdout) != 0)
+    return report(fmt::format("the output cannot be written: {}", std::strerror(errno)), kFailed);
+  return std::ferror(stdout) == 0 ? 0 : report("the output could not be written, or not all of it", kFailed);
+}
+
+/// A mapped file, such as a pack's shard, has been cut short, or its disk fails.
+void end_for_lack_of_a_page(int) {
+  constexpr std::string_view kMessage =
+      "cytograd: error: a file that is in use was cut short, or its disk cannot be read; are packs and weights "
+      "as they were?\n";
+  (void)!write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  _exit(kFailed);
 }
 
 }  // namespace
@@ -58,6 +68,7 @@ int finish() {
 int run_command_line(int argc, const char* const* argv) {
   open_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit (ulimit -f) is an error to report, not the end
+  std::signal(SIGBUS, end_for_lack_of_a_page);
   CLI::App app{"cytograd trains, evaluates and applies classifiers of multi-channel cell microscopy.",
                "cytograd"};
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // of an option given twice
@@ -102,11 +113,10 @@ int run_command_line(int argc, const char* const* argv) {
   } catch (const std::filesystem::filesystem_error& error) {
     return report(fmt::format("{}: {}", error.path1().string(), error.code().message()), kFailed);
   } catch (const std::system_error& error) {
-    const bool is_thread =
-        error.code() == std::errc::resource_unavailable_try_again;  // that cannot be started
-    return report(fmt::format("the system refuses: {}{}", error.what(),
-                              is_thread ? "; is there a limit on memory or threads (ulimit)?" : ""),
-                  kFailed);
+    return report(
+        fmt::format("the system refuses: {}; is there a limit on files, memory or threads (ulimit)?",
+                    error.what()),
+        kFailed);
   } catch (const CheckError& error) {
     return report(fmt::format("this is a mistake of cytograd itself, please report it: {}", error.what()),
                   kFailed);

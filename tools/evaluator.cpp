@@ -11,6 +11,7 @@
 
 #include "engine/backend.h"
 #include "engine/ops.h"
+#include "engine/parallel.h"
 
 namespace cytograd {
 namespace {
@@ -57,10 +58,12 @@ void append(Predictions& result, Model& model, Loader& loader, const EvaluatorOp
     if (!std::all_of(rows.begin(), rows.end(), [](float p) { return std::isfinite(p); }))
       fail("the network's answers are no numbers: its training has diverged; train with a lower --lr");
     const std::vector<int64_t> labels = batch.labels.to_vector<int64_t>();
-    for (size_t i = 0; i < labels.size(); ++i) {
-      if (labels[i] >= 0)
-        result.loss_sum += cross_entropy(std::span(z).subspan(i * classes, classes), labels[i]);
-    }
+    std::vector<double> losses(labels.size());
+    parallel_tasks(static_cast<int64_t>(labels.size()), [&](int64_t, int64_t task) {
+      const auto i = static_cast<size_t>(task);
+      if (labels[i] >= 0) losses[i] = cross_entropy(std::span(z).subspan(i * classes, classes), labels[i]);
+    });
+    result.loss_sum = std::accumulate(losses.begin(), losses.end(), result.loss_sum);
     result.probabilities.insert(result.probabilities.end(), rows.begin(), rows.end());
     result.labels.insert(result.labels.end(), labels.begin(), labels.end());
     result.samples.insert(result.samples.end(), batch.samples.begin(), batch.samples.end());
@@ -109,6 +112,7 @@ Evaluated run_model(Model& model, const EvaluationImages& images, const Evaluato
         images.domains.size(), images.samples.size());
   Evaluated result;
   result.predictions.classes = options.classes;
+  result.predictions.probabilities.reserve(images.samples.size() * static_cast<size_t>(options.classes));
   const auto classify = [&](const std::vector<int64_t>& samples, const std::vector<int64_t>& labels) {
     Loader loader(images.store, samples, labels, images.loader, 0);
     append(result.predictions, model, loader, options, progress);

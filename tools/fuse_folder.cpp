@@ -1,9 +1,9 @@
 #include "tools/fuse_folder.h"
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/text_file.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
 #include "engine/folder_lock.h"
@@ -62,8 +62,7 @@ bool FuseFolder::has_pictures() const {
 std::optional<FuseRecord> FuseFolder::read_record() const {
   std::error_code ignored;
   if (!fs::is_regular_file(record(), ignored)) return std::nullopt;
-  std::ifstream stream(record(), std::ios::binary);
-  const Json json = Json::parse(stream, nullptr, false);
+  const Json json = Json::parse(read_text_file(record()), nullptr, false);
   if (json.is_discarded())
     fail(
         "{}: is damaged, so nothing tells what the pictures beside it were made with; remove the folder {} "

@@ -106,8 +106,9 @@ auto naming(const Sample& sample, const Work& work) {
 /// Makes the pictures of a dataset, but for those that are there.
 class Fuser {
  public:
-  Fuser(const FuseSettings& settings, LoadedData& data, FuseFolder folder)
+  Fuser(const FuseSettings& settings, LoadedData& data, FuseFolder folder, const FolderLock& lock)
       : settings_(settings),
+        lock_(lock),
         data_(data),
         dataset_(data.dataset),
         folder_(std::move(folder)),
@@ -292,6 +293,7 @@ class Fuser {
   }
 
   void finish() {
+    lock_.require_held();
     std::string missing = "image,file,reason\n";
     for (const MissingImage& image : dataset_.missing)
       missing += csv_row(std::vector<std::string>{image.sample, image.file.string(), image.reason});
@@ -322,6 +324,7 @@ class Fuser {
   }
 
   const FuseSettings& settings_;
+  const FolderLock& lock_;
   LoadedData& data_;
   const Dataset& dataset_;
   FuseFolder folder_;
@@ -344,7 +347,7 @@ void fuse_images(const FuseSettings& settings, LoadedData& data) {
   const FuseFolder folder(settings.out);
   const FolderLock lock(folder.path(), "fusing into this folder");
   folder.require_own(settings.preview);  // what came to be in it since the command looked first
-  Fuser(settings, data, folder).run();
+  Fuser(settings, data, folder, lock).run();
 }
 
 }  // namespace cytograd

@@ -12,7 +12,6 @@
 #include "data/csv.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
-#include "engine/folder_lock.h"
 
 namespace cytograd {
 namespace {
@@ -78,6 +77,12 @@ void RunFolder::require_writable() const {
   if (access(there.c_str(), W_OK | X_OK) != 0)
     fail("{}: the run folder cannot be written: {}: {}", path_.string(), there.string(),
          std::strerror(errno));
+}
+
+void RunFolder::lock() { lock_ = std::make_shared<FolderLock>(path_, "training into this folder"); }
+
+void RunFolder::require_held() const {
+  if (lock_) lock_->require_held();
 }
 
 void RunFolder::remove_leftovers() const {

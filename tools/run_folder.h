@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "engine/folder_lock.h"
 #include "tools/train_options.h"
 
 namespace cytograd {
@@ -42,7 +44,12 @@ class RunFolder {
 
   /// Throws Error where the folder could not be made or written to, as far as can be told without trying.
   void require_writable() const;
-  /// Removes what a killed process left half-written. For the one that holds its FolderLock.
+  /// Makes the folder and keeps other processes from training into it, as long as this object or a copy lives. Throws
+  /// Error as FolderLock does.
+  void lock();
+  /// FolderLock::require_held, where it is locked.
+  void require_held() const;
+  /// Removes what a killed process left half-written. For the one that holds its lock.
   void remove_leftovers() const;
 
   void write_classes(const std::vector<std::string>& names) const;
@@ -51,6 +58,7 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
+  std::shared_ptr<FolderLock> lock_;
 };
 
 }  // namespace cytograd

@@ -7,9 +7,9 @@
 #include <span>
 #include <string_view>
 
+#include "data/list_some.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
-#include "engine/folder_lock.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
 #include "tools/report.h"
@@ -136,7 +136,8 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
              image.channels == 1 ? "" : "s", data.classes.size(), data.label_column);
   if (data.own_split) fmt::print("validation images: those of split val\n");
   if (!data.held_out_groups.empty()) {
-    fmt::print("held out by {}: {}\n", data.group_column, fmt::join(data.held_out_groups, ", "));
+    constexpr size_t kNamed = 100;
+    fmt::print("held out by {}: {}\n", data.group_column, list_some(data.held_out_groups, kNamed));
   } else if (options.val.empty() && !data.own_split && data.group_column.empty()) {
     fmt::print("no groups: single images are held out\n");
   }
@@ -145,9 +146,11 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
                options.adaptation());
   std::vector<bool> seen(data.classes.size());
   for (const int64_t label : data.train_labels) seen[static_cast<size_t>(label)] = true;
+  std::vector<std::string> unseen;
   for (size_t i = 0; i < seen.size(); ++i) {
-    if (!seen[i]) say(fmt::format("warning: no training image has the class '{}'", data.classes[i]));
+    if (!seen[i]) unseen.push_back(fmt::format("'{}'", data.classes[i]));
   }
+  if (!unseen.empty()) say(fmt::format("warning: no training image has the class {}", list_some(unseen)));
   const Device device = resolve_device(options.device);
   const DType dtype = resolve_dtype(options.dtype, device);
   if (fusion.pca) {
@@ -186,11 +189,10 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   if (options.out.empty()) throw CLI::RequiredError("--out");
   if (options.resume && !config.empty())
     throw CLI::ValidationError("--config", "a resumed run has its own settings; give --config or --resume");
-  const RunFolder folder(options.out);
+  RunFolder folder(options.out);
   folder.require_writable();
   if (options.resume) require_run(folder);
-  const FolderLock lock(folder.path(),
-                        "training into this folder");  // from here on nobody else changes what is checked
+  folder.lock();  // from here on nobody else changes what is checked
   if (options.resume) {
     require_run(folder);
     options = resumed_options(command, options, folder);

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <set>
 #include <string_view>
 #include <variant>
 
+#include "data/text_file.h"
 #include "engine/check.h"
 #include "engine/op_options.h"
 #include "models/model.h"
@@ -276,12 +276,8 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
 
 TrainOptions read_train_config(const std::filesystem::path& file) {
   std::error_code ignored;
-  if (!std::filesystem::is_regular_file(file,
-                                        ignored))  // before it is opened: a pipe would wait for its writer
-    fail("{}: there are no settings of a run that can be read", file.string());
-  std::ifstream stream(file, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (!stream) fail("{}: there are no settings of a run that can be read", file.string());
+  if (!std::filesystem::exists(file, ignored)) fail("{}: there are no settings of a run", file.string());
+  const std::string text = read_text_file(file);
   TrainOptions options;
   CLI::App parser;
   declare_train_options(parser, options);

@@ -250,6 +250,7 @@ void Trainer::run() {
       progress_.best_accuracy = row.val_accuracy;
       progress_.best_epoch = epoch;
     }
+    folder_.require_held();
     // last.safetensors is what a resumed run believes; the others follow it, and are written again on resume.
     write_last(folder_.last(), state(), info());
     if (is_best) write_best(folder_.best(), state(), info());

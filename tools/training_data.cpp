@@ -213,7 +213,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.label_column = label_column(dataset, options.label);
   apply_default_filters(dataset, options, result.label_column, true);
   result.group_column = group_column(dataset, options);
-  if (dataset.samples.empty()) check_missing(dataset, options.max_missing);  // says which are missing
+  check_missing(dataset, options.max_missing);  // before what is left of it is found to be too little
   result.images_fingerprint = images_fingerprint(dataset, result.label_column);
   const Classes classes = index_classes(dataset, result.label_column);
   result.classes = classes.names;
