@@ -10,14 +10,24 @@ namespace {
 
 using testing::ElementsAre;
 
+Predictions predictions_of(int64_t classes, const std::vector<float>& probabilities) {
+  Predictions predictions;
+  predictions.classes = classes;
+  predictions.ranks = std::min<int64_t>(classes, 5);
+  const auto width = static_cast<size_t>(classes), ranks = static_cast<size_t>(predictions.ranks);
+  predictions.ranked.resize(probabilities.size() / width * ranks);
+  for (size_t i = 0; i < probabilities.size() / width; ++i)
+    rank_classes(std::span(probabilities).subspan(i * width, width),
+                 std::span(predictions.ranked).subspan(i * ranks, ranks));
+  return predictions;
+}
+
 /// Three classes, four images; the second is wrong, the last has no label.
 Predictions example() {
-  Predictions predictions;
-  predictions.classes = 3;
-  predictions.probabilities = {0.7f, 0.2f, 0.1f,  //
-                               0.5f, 0.4f, 0.1f,  //
-                               0.1f, 0.1f, 0.8f,  //
-                               0.3f, 0.3f, 0.4f};
+  Predictions predictions = predictions_of(3, {0.7f, 0.2f, 0.1f,  //
+                                               0.5f, 0.4f, 0.1f,  //
+                                               0.1f, 0.1f, 0.8f,  //
+                                               0.3f, 0.3f, 0.4f});
   predictions.labels = {0, 1, 2, -1};
   predictions.samples = {10, 11, 12, 13};
   predictions.loss_sum = 3.0;
@@ -58,15 +68,23 @@ TEST(Metrics, CrossEntropyIsNotCutOff) {
 }
 
 TEST(Metrics, TopClassesBreakTiesByIndex) {
-  EXPECT_THAT(top_classes(example(), 3, 3), ElementsAre(2, 0, 1));
-  EXPECT_THAT(top_classes(example(), 0, 9), ElementsAre(0, 1, 2));
+  const auto indices = [](const std::vector<float>& probabilities, size_t ranks) {
+    std::vector<RankedClass> ranked(ranks);
+    rank_classes(probabilities, ranked);
+    std::vector<int32_t> result;
+    for (const RankedClass& c : ranked) {
+      EXPECT_EQ(c.probability, probabilities[static_cast<size_t>(c.index)]);
+      result.push_back(c.index);
+    }
+    return result;
+  };
+  EXPECT_THAT(indices({0.3f, 0.3f, 0.4f}, 3), ElementsAre(2, 0, 1));
+  EXPECT_THAT(indices({0.1f, 0.2f, 0.2f, 0.2f, 0.3f}, 3), ElementsAre(4, 1, 2));
 }
 
 TEST(Metrics, Top5NeedsTheLabelAmongFive) {
-  Predictions predictions;
-  predictions.classes = 7;
-  predictions.probabilities = {0.30f, 0.20f, 0.15f, 0.12f, 0.10f, 0.08f, 0.05f,  //
-                               0.30f, 0.20f, 0.15f, 0.12f, 0.10f, 0.08f, 0.05f};
+  Predictions predictions = predictions_of(7, {0.30f, 0.20f, 0.15f, 0.12f, 0.10f, 0.08f, 0.05f,  //
+                                               0.30f, 0.20f, 0.15f, 0.12f, 0.10f, 0.08f, 0.05f});
   predictions.labels = {4, 5};
   predictions.samples = {0, 1};
   const Evaluation evaluation = evaluate_predictions(predictions, {});

@@ -58,13 +58,19 @@ void append(Predictions& result, Model& model, Loader& loader, const EvaluatorOp
     if (!std::all_of(rows.begin(), rows.end(), [](float p) { return std::isfinite(p); }))
       fail("the network's answers are no numbers: its training has diverged; train with a lower --lr");
     const std::vector<int64_t> labels = batch.labels.to_vector<int64_t>();
+    const auto ranks = static_cast<size_t>(result.ranks);
+    const size_t first = result.ranked.size();
+    result.ranked.resize(first + labels.size() * ranks);
     std::vector<double> losses(labels.size());
     parallel_tasks(static_cast<int64_t>(labels.size()), [&](int64_t, int64_t task) {
       const auto i = static_cast<size_t>(task);
+      rank_classes(std::span(rows).subspan(i * classes, classes),
+                   std::span(result.ranked).subspan(first + i * ranks, ranks));
       if (labels[i] >= 0) losses[i] = cross_entropy(std::span(z).subspan(i * classes, classes), labels[i]);
     });
     result.loss_sum = std::accumulate(losses.begin(), losses.end(), result.loss_sum);
-    result.probabilities.insert(result.probabilities.end(), rows.begin(), rows.end());
+    for (size_t i = 0; options.each && i < labels.size(); ++i)
+      options.each(batch.samples[i], std::span(rows).subspan(i * classes, classes));
     result.labels.insert(result.labels.end(), labels.begin(), labels.end());
     result.samples.insert(result.samples.end(), batch.samples.begin(), batch.samples.end());
     if (progress != nullptr) progress->update(static_cast<int64_t>(result.labels.size()));
@@ -78,14 +84,13 @@ Predictions in_order(const Predictions& predictions, const std::vector<int64_t>&
   for (size_t i = 0; i < predictions.samples.size(); ++i) rows.emplace(predictions.samples[i], i);
   Predictions result;
   result.classes = predictions.classes;
+  result.ranks = predictions.ranks;
   result.loss_sum = predictions.loss_sum;
-  const auto classes = static_cast<std::ptrdiff_t>(predictions.classes);
   for (const int64_t sample : samples) {
     const auto found = rows.find(sample);
     if (found == rows.end()) continue;  // unreadable
-    const auto first =
-        predictions.probabilities.begin() + static_cast<std::ptrdiff_t>(found->second) * classes;
-    result.probabilities.insert(result.probabilities.end(), first, first + classes);
+    const std::span<const RankedClass> ranked = predictions.of_image(found->second);
+    result.ranked.insert(result.ranked.end(), ranked.begin(), ranked.end());
     result.labels.push_back(predictions.labels[found->second]);
     result.samples.push_back(sample);
   }
@@ -112,7 +117,7 @@ Evaluated run_model(Model& model, const EvaluationImages& images, const Evaluato
         images.domains.size(), images.samples.size());
   Evaluated result;
   result.predictions.classes = options.classes;
-  result.predictions.probabilities.reserve(images.samples.size() * static_cast<size_t>(options.classes));
+  result.predictions.ranks = std::min(options.ranks, options.classes);
   const auto classify = [&](const std::vector<int64_t>& samples, const std::vector<int64_t>& labels) {
     Loader loader(images.store, samples, labels, images.loader, 0);
     append(result.predictions, model, loader, options, progress);

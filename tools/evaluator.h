@@ -1,6 +1,8 @@
 // Runs a model over images and collects class probabilities.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "data/loader.h"
@@ -14,6 +16,9 @@ struct EvaluatorOptions {
   PreprocessOptions preprocess;
   Device device = Device::cpu;
   int64_t classes = 0;
+  int64_t ranks = 5;  ///< Predictions::ranks, or all classes where there are fewer
+  /// Called for each image with the probabilities of all classes; may be empty.
+  std::function<void(int64_t sample, std::span<const float> probabilities)> each = {};
 };
 
 /// Images that a model is put to, and how they are loaded.

@@ -10,6 +10,11 @@
 #include "engine/check.h"
 
 namespace cytograd {
+namespace {
+
+constexpr int64_t kTop = 5;
+
+}  // namespace
 
 double cross_entropy(std::span<const float> logits, int64_t label) {
   const double max = *std::max_element(logits.begin(), logits.end());
@@ -18,20 +23,21 @@ double cross_entropy(std::span<const float> logits, int64_t label) {
   return std::log(sum) + max - static_cast<double>(logits[static_cast<size_t>(label)]);
 }
 
-std::vector<int64_t> top_classes(const Predictions& predictions, int64_t row, int64_t k) {
-  const float* p = predictions.probabilities.data() + row * predictions.classes;
-  std::vector<int64_t> order(static_cast<size_t>(predictions.classes));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  const auto middle = order.begin() + std::min(k, predictions.classes);
-  std::partial_sort(order.begin(), middle, order.end(),
-                    [p](int64_t a, int64_t b) { return p[a] > p[b] || (p[a] == p[b] && a < b); });
-  order.erase(middle, order.end());
-  return order;
+void rank_classes(std::span<const float> p, std::span<RankedClass> ranked) {
+  std::vector<int32_t> order(p.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto probability = [p](int32_t i) { return p[static_cast<size_t>(i)]; };
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(ranked.size()), order.end(),
+                    [&](int32_t a, int32_t b) {
+                      return probability(a) > probability(b) || (probability(a) == probability(b) && a < b);
+                    });
+  for (size_t k = 0; k < ranked.size(); ++k) ranked[k] = {order[k], probability(order[k])};
 }
 
 Evaluation evaluate_predictions(const Predictions& predictions, const std::vector<std::string>& groups) {
   const size_t count = predictions.labels.size();
-  CHECK(predictions.probabilities.size() == count * static_cast<size_t>(predictions.classes));
+  CHECK(predictions.ranked.size() == count * static_cast<size_t>(predictions.ranks));
+  CHECK(predictions.ranks >= std::min(kTop, predictions.classes), "{} ranks", predictions.ranks);
   CHECK(groups.empty() || groups.size() == count);
   Evaluation result;
   result.per_class.resize(static_cast<size_t>(predictions.classes));
@@ -42,11 +48,11 @@ Evaluation evaluate_predictions(const Predictions& predictions, const std::vecto
     const int64_t label = predictions.labels[i];
     if (label < 0) continue;
     CHECK(label < predictions.classes, "label {} of {} classes", label, predictions.classes);
-    const std::vector<int64_t> top = top_classes(predictions, static_cast<int64_t>(i), 5);
-    const int64_t hit = top.front() == label ? 1 : 0;
+    const auto top = predictions.of_image(i).first(static_cast<size_t>(std::min(kTop, predictions.classes)));
+    const int64_t hit = top.front().index == label ? 1 : 0;
     ++result.count;
     correct += hit;
-    correct_top5 += std::find(top.begin(), top.end(), label) != top.end() ? 1 : 0;
+    correct_top5 += std::any_of(top.begin(), top.end(), [&](RankedClass c) { return c.index == label; });
     Tally& of_class = result.per_class[static_cast<size_t>(label)];
     ++of_class.count;
     of_class.correct += hit;

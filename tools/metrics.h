@@ -8,13 +8,25 @@
 
 namespace cytograd {
 
-/// Class probabilities of a set of images, aligned with their labels.
+struct RankedClass {
+  int32_t index = 0;
+  float probability = 0.0f;
+};
+
+/// The most probable classes of each of a set of images, aligned with their labels: a million images have no room for
+/// a thousand probabilities each.
 struct Predictions {
   int64_t classes = 0;
-  std::vector<float> probabilities;  ///< [count, classes]
-  std::vector<int64_t> labels;       ///< [count]; -1: unknown, left out of every figure
-  std::vector<int64_t> samples;      ///< [count], indices into the dataset
-  double loss_sum = 0.0;             ///< cross-entropy summed over the images with a label
+  int64_t ranks = 0;                ///< classes kept of an image; evaluate_predictions takes five, or all
+  std::vector<RankedClass> ranked;  ///< [count, ranks], as rank_classes has them
+  std::vector<int64_t> labels;      ///< [count]; -1: unknown, left out of every figure
+  std::vector<int64_t> samples;     ///< [count], indices into the dataset
+  double loss_sum = 0.0;            ///< cross-entropy summed over the images with a label
+
+  std::span<const RankedClass> of_image(size_t i) const {
+    const auto count = static_cast<size_t>(ranks);
+    return std::span(ranked).subspan(i * count, count);
+  }
 };
 
 struct Tally {
@@ -37,14 +49,14 @@ struct Evaluation {
   std::vector<std::pair<std::string, Tally>> per_group;  ///< natural order; empty without groups
 };
 
-/// Ties go to the lower class index. `groups` is aligned with the predictions, or empty. Throws CheckError where
+/// `groups` is aligned with the predictions, or empty. Throws CheckError where
 /// sizes do not fit.
 Evaluation evaluate_predictions(const Predictions& predictions, const std::vector<std::string>& groups);
 
 /// -log softmax(logits)[label]: from the logits, for a probability may underflow to 0 in f32.
 double cross_entropy(std::span<const float> logits, int64_t label);
 
-/// Indices of the k most probable classes of row `row`, most probable first.
-std::vector<int64_t> top_classes(const Predictions& predictions, int64_t row, int64_t k);
+/// The most probable classes, as many as `ranked` takes: the most probable first, and of equals the lower index.
+void rank_classes(std::span<const float> probabilities, std::span<RankedClass> ranked);
 
 }  // namespace cytograd

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -65,17 +67,14 @@ Dataset gather(const PredictSettings& settings, const TrainedRun& run) {
 
 std::string format_predictions(const Predictions& predictions, const Dataset& dataset,
                                const std::vector<std::string>& classes, int64_t top) {
-  top = std::min(top, predictions.classes);
+  top = std::min(top, predictions.ranks);
   std::string text = "image,label,probability";
   for (int64_t k = 2; k <= top; ++k) text += fmt::format(",label_{0},probability_{0}", k);
   text += '\n';
   for (size_t i = 0; i < predictions.samples.size(); ++i) {
     text += csv_field(dataset.samples[static_cast<size_t>(predictions.samples[i])].name);
-    for (const int64_t c : top_classes(predictions, static_cast<int64_t>(i), top)) {
-      const float p =
-          predictions.probabilities[i * static_cast<size_t>(predictions.classes) + static_cast<size_t>(c)];
+    for (const auto& [c, p] : predictions.of_image(i).first(static_cast<size_t>(top)))
       text += fmt::format(",{},{:.6f}", csv_field(classes[static_cast<size_t>(c)]), p);
-    }
     text += '\n';
   }
   return text;
@@ -106,38 +105,47 @@ std::vector<std::string> wells_to_submit(const Dataset& dataset) {
   return wells;
 }
 
-/// Kaggle's submission: one row a well, the class of highest mean probability over its sites. Says how many of `asked`
-/// have no image.
-std::string format_submission(const Predictions& predictions, const Dataset& dataset,
-                              const std::vector<std::string>& classes,
-                              const std::vector<std::string>& asked) {
-  const size_t column = dataset.require_column("id_code");
-  const auto k = static_cast<size_t>(predictions.classes);
-  std::unordered_map<std::string, std::vector<double>> wells;
-  for (size_t i = 0; i < predictions.samples.size(); ++i) {
-    const Sample& sample = dataset.samples[static_cast<size_t>(predictions.samples[i])];
-    std::vector<double>& sums = wells[sample.values[column]];
-    sums.resize(k);
-    for (size_t c = 0; c < k; ++c) sums[c] += static_cast<double>(predictions.probabilities[i * k + c]);
+/// Kaggle's submission: one row a well, the class of highest mean probability over its sites.
+class Submission {
+ public:
+  explicit Submission(const Dataset& dataset)
+      : asked_(wells_to_submit(dataset)), column_(dataset.require_column("id_code")) {
+    for (const std::string& well : asked_) sums_[well];
   }
-  std::string text = "id_code,sirna\n";
-  size_t left_out = 0;
-  for (const std::string& well : asked) {
-    const auto found = wells.find(well);
-    if (found == wells.end()) {
-      ++left_out;
-      continue;
+
+  void add(const Sample& sample, std::span<const float> probabilities) {
+    const auto found = sums_.find(sample.values[column_]);
+    if (found == sums_.end()) return;  // a control's
+    found->second.resize(probabilities.size());
+    std::transform(probabilities.begin(), probabilities.end(), found->second.begin(), found->second.begin(),
+                   [](double p, double sum) { return p + sum; });
+  }
+
+  /// Says how many wells have no image.
+  std::string format(const std::vector<std::string>& classes) const {
+    std::string text = "id_code,sirna\n";
+    size_t left_out = 0;
+    for (const std::string& well : asked_) {
+      const std::vector<double>& sums = sums_.at(well);
+      if (sums.empty()) {
+        ++left_out;
+        continue;
+      }
+      const auto best = static_cast<size_t>(std::max_element(sums.begin(), sums.end()) - sums.begin());
+      text += fmt::format("{},{}\n", csv_field(well), csv_field(classes[best]));
     }
-    const std::vector<double>& sums = found->second;
-    const auto best = static_cast<size_t>(std::max_element(sums.begin(), sums.end()) - sums.begin());
-    text += fmt::format("{},{}\n", csv_field(well), csv_field(classes[best]));
+    if (left_out > 0)
+      say(fmt::format(
+          "submission: {} of {} wells of test.csv are left out, for no image of theirs was predicted",
+          left_out, asked_.size()));
+    return text;
   }
-  if (left_out > 0)
-    say(fmt::format(
-        "submission: {} of {} wells of test.csv are left out, for no image of theirs was predicted", left_out,
-        asked.size()));
-  return text;
-}
+
+ private:
+  std::vector<std::string> asked_;  // in the order of test.csv
+  size_t column_;
+  std::unordered_map<std::string, std::vector<double>> sums_;  // by well, over its sites
+};
 
 void predict(const PredictSettings& settings) {
   if (!settings.submission.empty() && is_within(settings.submission, settings.out))
@@ -154,8 +162,8 @@ void predict(const PredictSettings& settings) {
     require_no_run_file(run, output);
     require_no_input(output, dataset);
   }
-  const std::vector<std::string> wells =
-      settings.submission.empty() ? std::vector<std::string>{} : wells_to_submit(dataset);
+  std::optional<Submission> submission;
+  if (!settings.submission.empty()) submission.emplace(dataset);
   const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, data->dataset.root.string());
   std::vector<int64_t> samples;
@@ -166,16 +174,21 @@ void predict(const PredictSettings& settings) {
                                 .samples = samples,
                                 .loader = evaluation_loader_options(options, device),
                                 .domains = adaptation_domains(data->dataset, options, samples)};
+  EvaluatorOptions evaluator = evaluator_options(run, options, device);
+  evaluator.ranks = settings.top;
+  if (submission) {
+    evaluator.each = [&](int64_t sample, std::span<const float> probabilities) {
+      submission->add(data->dataset.samples[static_cast<size_t>(sample)], probabilities);
+    };
+  }
   Evaluated evaluated;
   {
     Progress progress("predicting", static_cast<int64_t>(samples.size()), "images");
-    evaluated = run_model(*run.model, images, evaluator_options(run, options, device), &progress);
+    evaluated = run_model(*run.model, images, evaluator, &progress);
   }
   data->add_unreadable(evaluated.unreadable);
   const Predictions& predictions = evaluated.predictions;
-  if (!settings.submission.empty()) {
-    write_text_file(settings.submission, format_submission(predictions, data->dataset, run.classes, wells));
-  }
+  if (submission) write_text_file(settings.submission, submission->format(run.classes));
   write_text_file(settings.out, format_predictions(predictions, data->dataset, run.classes, settings.top));
   // Said aside where it would be one more row.
   std::FILE* const to = is_standard_output(settings.out) ? stderr : stdout;
