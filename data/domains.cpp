@@ -58,9 +58,7 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
   return values_of(dataset, {column});
 }
 
-std::vector<int64_t> domain_numbers(const Dataset& dataset, const std::string& kind,
-                                    const std::vector<int64_t>& samples) {
-  const std::vector<std::string> keys = domain_keys(dataset, kind);
+std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples) {
   std::unordered_map<std::string_view, int64_t> numbers;
   std::vector<int64_t> domains;
   for (const int64_t sample : samples) {

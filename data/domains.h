@@ -14,9 +14,8 @@ namespace cytograd {
 /// lacks the column that this goes by.
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
 
-/// The domain of each of `samples` as a number, in the order in which they occur.
-std::vector<int64_t> domain_numbers(const Dataset& dataset, const std::string& kind,
-                                    const std::vector<int64_t>& samples);
+/// The keys of `samples` as numbers, in the order in which they occur.
+std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples);
 
 /// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or without
 /// those its group, as far as the dataset, and one that lies `beside` it, have such columns. Empty without well and site.

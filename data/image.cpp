@@ -100,7 +100,7 @@ int64_t bits_of(ImageFormat format, std::span<const uint8_t> start) {
 // stb_image's own reason is left out: it tries one format after the other and often names another's complaint.
 [[noreturn]] void fail_to_decode(const fs::path& file) {
   const char* const reason = stbi_failure_reason();
-  if (reason != nullptr && std::strcmp(reason, "outofmem") == 0) throw std::bad_alloc();
+  if (reason != nullptr && std::strcmp(reason, "outofmem") == 0) fail_for_memory(file.string());
   fail("{}: is corrupted, or a kind of picture that is not supported", file.string());
 }
 

@@ -27,7 +27,7 @@ Decoder make_decoder() {
   const std::string_view reason = tjGetErrorStr2(decoder.get());
   // TurboJPEG's and libjpeg's own, as they put it.
   for (const char* lack : {"Memory allocation failure", "Insufficient memory"}) {
-    if (reason.find(lack) != std::string_view::npos) throw std::bad_alloc();
+    if (reason.find(lack) != std::string_view::npos) fail_for_memory(name);
   }
   fail("{}: is corrupted, truncated, or a kind of JPEG that is not supported ({})", name, reason);
 }

@@ -18,7 +18,9 @@ std::vector<std::string> images_of_class(const fs::path& folder) {
   for (const std::string& inner : content.folders) {
     if (fs::is_symlink(folder / inner, ignored)) {  // into the class itself: its images are there already
       const fs::path target = fs::canonical(folder / inner, ignored);
-      if (target == real || target.parent_path() == real) continue;
+      const bool is_listed = std::find(content.folders.begin(), content.folders.end(),
+                                       target.filename().string()) != content.folders.end();
+      if (target == real || (target.parent_path() == real && is_listed)) continue;
     }
     const FolderContent nested = list_folder(folder / inner);
     for (const std::string& image : nested.images) content.images.push_back(inner + "/" + image);

@@ -20,4 +20,9 @@ inline constexpr int64_t kMostPixels = int64_t{1} << 28;
 /// Those times the values of a pixel.
 inline constexpr int64_t kMostValues = int64_t{1} << 30;
 
+/// Memory that a decoder found none of. No fault of the picture: it must not be skipped.
+[[noreturn]] inline void fail_for_memory(const std::string& name) {
+  throw std::system_error(std::make_error_code(std::errc::not_enough_memory), name);
+}
+
 }  // namespace cytograd

@@ -117,6 +117,7 @@ SynthReport synthesize(const fs::path& out, const SynthOptions& options,
   int64_t done = 0;
   for_each_item(total, threads,
                 [&](int64_t i) {
+                  held.require_held();
                   write_site(out, design.describe(indices[i]), render(design, indices[i]));
                   const std::lock_guard lock(mutex);
                   ++done;

@@ -8,8 +8,8 @@
 
 namespace cytograd {
 
-/// Its first `most` bytes. Throws Error naming the file, and the system's reason, where it is no regular file (a pipe would wait for its writer) or
-/// cannot be read to its end.
+/// Its first `most` bytes. Throws Error naming the file, and the system's reason, where it is no regular file (a pipe
+/// would wait for its writer) or cannot be read.
 std::string read_text_file(const std::filesystem::path& file, size_t most = SIZE_MAX);
 
 }  // namespace cytograd

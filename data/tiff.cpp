@@ -270,9 +270,11 @@ class TiffFile {
   }
 
   [[noreturn]] void fail_corrupted() const {
-    // As libtiff puts it where malloc has none; a claim beyond the limit of the options is put otherwise.
-    for (const char* lack : {"allocate memory", "Out of memory"}) {
-      if (error_.find(lack) != std::string::npos) throw std::bad_alloc();
+    // As libtiff puts it where malloc has none. What the file claims beyond its size or the limit of the options is put
+    // otherwise, though some versions then say "Out of memory reading of" its tag.
+    for (const char* lack : {"allocate memory", "Out of memory (", "No space for ", "annot allocate ",
+                             "nable to allocate ", "malloc("}) {
+      if (error_.find(lack) != std::string::npos) fail_for_memory(name_);
     }
     fail("{}: is corrupted, truncated, or a kind of TIFF that is not supported{}", name_,
          error_.empty() ? "" : fmt::format(" ({})", error_));

@@ -42,17 +42,22 @@ FolderLock::FolderLock(const fs::path& folder, std::string_view work)
   fail("{}: another process is {}; wait for it or name another --out", folder.string(), work);
 }
 
-void FolderLock::require_held() const {
+bool FolderLock::is_held() const {
   struct stat held {
   }, there{};
-  if (fstat(descriptor_, &held) == 0 && stat(folder_.c_str(), &there) == 0 && held.st_dev == there.st_dev &&
-      held.st_ino == there.st_ino)
-    return;
+  return fstat(descriptor_, &held) == 0 && stat(folder_.c_str(), &there) == 0 &&
+         held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+}
+
+void FolderLock::require_held() const {
+  if (is_held()) return;
   fail("{}: the folder has been removed, moved or replaced while a process was {}", folder_.string(), work_);
 }
 
 FolderLock::~FolderLock() {
+  const bool is_ours = is_held();  // or what took its place would go
   for (const fs::path& folder : made_) {
+    if (!is_ours) break;
     if (rmdir(folder.c_str()) != 0) break;  // there is something in it
   }
   close(descriptor_);

@@ -25,6 +25,8 @@ class FolderLock {
   void require_held() const;
 
  private:
+  bool is_held() const;
+
   std::filesystem::path folder_;
   std::string work_;
   std::vector<std::filesystem::path> made_;  // the innermost first

@@ -434,14 +434,41 @@ TEST_F(CliAdabn, EvaluationIsAsTheRunWasValidated) {
   EXPECT_NE(figures({"--adabn", "dataset"})["loss"], as_validated["loss"]);
 }
 
+TEST_F(CliAdabn, GroupsOfSeveralFoldersAreKeptApart) {
+  const fs::path other = write_tiny_data(dir / "other", {.images = 12});
+  const auto predicted = [&](const Words& inputs) {
+    const std::string out = (dir / "p.csv").string();
+    expect_ok(run_command(Words{"predict", "--model", run.string(), "--out", out} + inputs));
+    return read_file(out);
+  };
+  const auto figures_of = [](const std::string& table) {  // without the names
+    return std::regex_replace(table, std::regex("[^\n]*/"), "");
+  };
+  const std::string both = figures_of(predicted({data.string(), other.string()}));
+  const std::string first = figures_of(predicted({data.string()})),
+                    second = figures_of(predicted({other.string()}));
+  EXPECT_EQ(both, first + second.substr(second.find('\n') + 1));
+}
+
+// An earlier version validated by the training's statistics, whatever the sampler.
+TEST_F(CliAdabn, ARunOfAnEarlierVersionIsEvaluatedAndGoesOnAsItBegan) {
+  const nlohmann::json plain = figures({"--adabn", "none"});
+  const std::string config = read_file(run / "config.toml");
+  dir.write("run/config.toml", std::regex_replace(config, std::regex("adabn=.*\n"), ""));
+  EXPECT_EQ(figures({}), plain);
+  expect_ok(train(data, run, {"--resume", "--epochs", "2"}));
+  EXPECT_THAT(read_file(run / "config.toml"), HasSubstr("adabn=\"none\""));
+}
+
 TEST_F(CliAdabn, ImagesWithoutGroupsAreRefusedUntilTheUserChooses) {
   const std::string out = (dir / "p.csv").string();
   const Words words{"predict", "--model", run.string(), "--out", out, (data / "i1.png").string()};
-  expect_error(run_command(words), kFailed, {"i1.png", "no groups", "--adabn none or dataset"});
+  expect_error(run_command(words), kFailed,
+               {"i1.png", "no groups", "--adabn group, as the --sampler, needs them"});
   EXPECT_FALSE(fs::exists(out));
   expect_ok(run_command(words + Words{"--adabn", "none"}));
   expect_error(run_command(eval_words() + Words{"--adabn", "plate"}), kFailed,
-               {"has no column 'plate'", "--adabn plate needs it"});
+               {"has no column 'plate'", "--adabn plate needs them"});
 }
 
 TEST(CliTrain, TakesF32WhereOneDnnMayNotUseWhatTheProcessorHas) {

@@ -114,6 +114,9 @@ TEST(ClassFolders, LinksIntoTheClassItselfAreLeftOut) {
   std::filesystem::create_directory_symlink("../a", dir / "a/up");
   std::filesystem::create_directory_symlink("in", dir / "a/again");
   EXPECT_EQ(open_dataset(dir.path()).samples.size(), 3U);
+  dir.write("a/.v1/4.png");  // hidden: what a link to it shows is there once
+  std::filesystem::create_directory_symlink(".v1", dir / "a/current");
+  EXPECT_EQ(open_dataset(dir.path()).samples.size(), 4U);
 }
 
 TEST(ClassFolders, TrainValAndTestFoldersGiveASplit) {

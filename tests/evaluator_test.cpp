@@ -170,6 +170,13 @@ TEST_F(Evaluator, AnUnreadableImageIsLeftOutAndSaidOnce) {
   EXPECT_THAT(result.predictions.samples, ElementsAre(2, 4, 9));
   ASSERT_EQ(result.unreadable.size(), 1U);
   EXPECT_EQ(result.unreadable[0].sample, 3);
+  Samples some{2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};  // more than a batch: how they are drawn shows
+  const Predictions without = evaluated(some, Samples(some.size(), 0)).predictions;
+  some.push_back(3);
+  const Predictions with = evaluated(some, Samples(some.size(), 0)).predictions;
+  ASSERT_THAT(with.samples, ElementsAreArray(without.samples));
+  for (size_t i = 0; i < without.samples.size(); ++i)
+    EXPECT_EQ(probability(with, i), probability(without, i)) << i;
 }
 
 }  // namespace

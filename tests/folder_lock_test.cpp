@@ -28,5 +28,17 @@ TEST(FolderLock, IsHeldAsLongAsItsPathLeadsToItsFolder) {
   EXPECT_NO_THROW(lock.require_held());
 }
 
+TEST(FolderLock, LeavesAFolderThatTookItsPlaceAlone) {
+  const test::TempDir dir;
+  {
+    const FolderLock lock(dir / "run", "training into this folder");
+    fs::rename(dir / "run", dir / "old");
+    fs::create_directory(dir / "run");
+  }
+  EXPECT_TRUE(fs::exists(dir / "run"));
+  { const FolderLock lock(dir / "new/run", "training into this folder"); }
+  EXPECT_FALSE(fs::exists(dir / "new")) << "it was made, and nothing came to be in it";
+}
+
 }  // namespace
 }  // namespace cytograd

@@ -52,8 +52,8 @@ for test in "$build"/tests/*_test; do
 done
 machines='libc|libm|libmvec|librt|libdl|libpthread|libresolv|libstdc\+\+|libgcc_s'
 cudas='libcuda|libcudart|libcublas|libcublasLt|libcudnn[a-z_]*|libnvrtc|libnvJitLink|libnccl'
-needed=$(ldd "$build/cytograd" "$build"/*_bench "$build"/tests/*_test | awk '$2 == "=>" { print $3 != "not" ? $3 : $1 }' |
-  sort -u | { grep -v -E "(^|/)($machines|$cudas)\.so" || true; })
+needed=$(ldd "$build/cytograd" "$build"/*_bench "$build"/tests/*_test |
+  awk '$2 == "=>" { print $3 != "not" ? $3 : $1 }' | sort -u | { grep -v -E "(^|/)($machines|$cudas)\.so" || true; })
 for library in $needed; do
   [ -f "$library" ] || wrong "$library is needed, and not here"
   cp -L "$library" "$bundle/build/cuda/lib/"

@@ -9,9 +9,10 @@
 # Parts, without which all but `compile` and `ops` run: tests, sanitize, kernels, steps, train; compile, the steps beside
 # torch.compile alone, a configuration a process; ops, each op of a step. `--only`: those tests, benchmarks (by their
 # file's name) and configurations (such as resnet50:224:256:bf16:cuda) that the expression matches; `train` runs whole.
-# `--quick`: no variants of kernels, three repetitions, one round of steps, and fewer of them. `--seconds`: of all together, after which what runs is
-# stopped and the rest is not begun. Folders are relative to the caller's. CYTOGRAD_SAMPLES=<folder> has the real images,
-# without which `train` fails; `--torch` is a Python with PyTorch. bundle_gpu_check.sh packs all this for a machine that
+# `--quick`: no variants of kernels, three repetitions, one round of steps, and fewer of them. `--seconds`: of all
+# together, after which what runs is stopped and the rest is not begun. Folders are relative to the caller's.
+# CYTOGRAD_SAMPLES=<folder> has the real images, without which `train` fails; `--torch` is a Python with PyTorch.
+# bundle_gpu_check.sh packs all this for a machine that
 # cannot build.
 set -uo pipefail
 SECONDS=0
@@ -137,7 +138,8 @@ configs=({resnet50:224:256,resnet18:512:64,resnet50:512:64}:{bf16,f16}:cuda)
 compare_steps() {  # NAME OPTION...
   local name=$1 bench=$work/train_step_bench
   shift
-  printf '#!/usr/bin/env bash\nexec %s "$@"\n' "${ours[*]@Q} ${build@Q}/train_step_bench" >"$bench" && chmod +x "$bench"
+  printf '#!/usr/bin/env bash\nexec %s "$@"\n' "${ours[*]@Q} ${build@Q}/train_step_bench" >"$bench"
+  chmod +x "$bench"
   step "$name" 7200 python3 bench/compare_train_step.py --ours "$bench" --torch "$torch" --steps "$steps" \
     --json "$out/$name.json" "$@" && cat "$out/$name.log"
 }
@@ -164,7 +166,7 @@ run_ops() {
     IFS=: read -r model size batch dtype device <<<"$config"
     step "ops_${config//:/_}" 600 "${ours[@]}" "$build/train_step_bench" --by-op --inputs synthetic --steps "$steps" \
       --model "$model" --size "$size" --batch "$batch" --dtype "$dtype" --device "$device" &&
-      cp "$out/ops_${config//:/_}.log" "$out/ops_${config//:/_}.json"
+      grep '^{' "$out/ops_${config//:/_}.log" >"$out/ops_${config//:/_}.json"
   done
 }
 

@@ -55,6 +55,7 @@ void evaluate(const EvalSettings& settings) {
     require_no_input(settings.json, dataset);
   }
 
+  adaptation_domains(dataset, options, {});  // fails before the images are read
   const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, settings.data);
   std::vector<int64_t> samples;

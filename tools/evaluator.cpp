@@ -7,6 +7,7 @@
 #include <numeric>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "engine/backend.h"
@@ -78,6 +79,26 @@ void append(Predictions& result, Model& model, Loader& loader, const EvaluatorOp
   });
 }
 
+/// Images that are classified by the same statistics.
+struct Part {
+  std::vector<int64_t> samples;
+  std::vector<int64_t> labels;  // aligned, -1: unknown; or none
+
+  void add(int64_t sample, int64_t label) {
+    samples.push_back(sample);
+    labels.push_back(label);
+  }
+  void leave_out(const std::vector<UnreadableImage>& unreadable) {
+    std::unordered_set<int64_t> lost;
+    for (const UnreadableImage& image : unreadable) lost.insert(image.sample);
+    Part kept;
+    for (size_t i = 0; i < samples.size(); ++i) {
+      if (!lost.contains(samples[i])) kept.add(samples[i], labels[i]);
+    }
+    *this = std::move(kept);
+  }
+};
+
 /// The predictions in the order of `samples`.
 Predictions in_order(const Predictions& predictions, const std::vector<int64_t>& samples) {
   std::unordered_map<int64_t, size_t> rows;
@@ -118,32 +139,38 @@ Evaluated run_model(Model& model, const EvaluationImages& images, const Evaluato
   Evaluated result;
   result.predictions.classes = options.classes;
   result.predictions.ranks = std::min(options.ranks, options.classes);
-  const auto classify = [&](const std::vector<int64_t>& samples, const std::vector<int64_t>& labels) {
-    Loader loader(images.store, samples, labels, images.loader, 0);
+  const auto classify = [&](const Part& part) {
+    Loader loader(images.store, part.samples, part.labels, images.loader, 0);
     append(result.predictions, model, loader, options, progress);
     result.unreadable.insert(result.unreadable.end(), loader.unreadable().begin(), loader.unreadable().end());
   };
   if (images.domains.empty()) {
-    classify(images.samples, images.labels);
+    classify({images.samples, images.labels});
     return result;
   }
-  struct Part {
-    std::vector<int64_t> samples;
-    std::vector<int64_t> labels;
-  };
   std::map<int64_t, Part> parts;
-  for (size_t i = 0; i < images.samples.size(); ++i) {
-    Part& part = parts[images.domains[i]];
-    part.samples.push_back(images.samples[i]);
-    if (!images.labels.empty()) part.labels.push_back(images.labels[i]);
+  for (size_t i = 0; i < images.samples.size(); ++i)
+    parts[images.domains[i]].add(images.samples[i], images.labels.empty() ? -1 : images.labels[i]);
+  Part alone;
+  for (const auto& [domain, part] : parts) {
+    if (part.samples.size() == 1) alone.add(part.samples[0], part.labels[0]);
   }
+  if (!alone.samples.empty()) classify(alone);
   LoaderOptions drawn = images.loader;
   drawn.shuffle = true;  // a batch of one class alone would have its mean, and too small a variance
   SavedBuffers own(model);
-  for (const auto& [domain, part] : parts) {
-    Loader loader(images.store, part.samples, {}, drawn, 0);
-    estimate_statistics(model, loader, options, kOwnStatisticsImages);
-    classify(part.samples, part.labels);
+  for (auto& [domain, part] : parts) {
+    if (part.samples.size() == 1) continue;
+    while (part.samples.size() > 1) {
+      Loader loader(images.store, part.samples, {}, drawn, 0);
+      estimate_statistics(model, loader, options, kOwnStatisticsImages);
+      if (loader.unreadable().empty()) break;
+      own.restore();  // and drawn anew: a broken image changes nothing for the others
+      part.leave_out(loader.unreadable());
+      result.unreadable.insert(result.unreadable.end(), loader.unreadable().begin(),
+                               loader.unreadable().end());
+    }
+    if (!part.samples.empty()) classify(part);
     own.restore();
   }
   result.predictions = in_order(result.predictions, images.samples);

@@ -46,7 +46,8 @@ Evaluated run_model(Model& model, const EvaluationImages& images, const Evaluato
                     Progress* progress);
 
 /// Makes the batch norms' running statistics means over the loader's images, at most 64 batches, and over what they were with
-/// the weight of `own_images` images. As torch.optim.swa_utils.update_bn, which takes all batches.
+/// the weight of `own_images` images. As torch.optim.swa_utils.update_bn, which takes all batches, each as one whatever its
+/// size.
 void estimate_statistics(Model& model, Loader& loader, const EvaluatorOptions& options, double own_images);
 
 }  // namespace cytograd

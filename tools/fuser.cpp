@@ -281,7 +281,8 @@ class Fuser {
     mark(i, !is_there);
   }
 
-  static void write(const fs::path& file, const Image& picture) {
+  void write(const fs::path& file, const Image& picture) const {
+    lock_.require_held();
     fs::create_directories(file.parent_path());
     write_png(file, picture);
   }

@@ -23,15 +23,24 @@ double cross_entropy(std::span<const float> logits, int64_t label) {
   return std::log(sum) + max - static_cast<double>(logits[static_cast<size_t>(label)]);
 }
 
-void rank_classes(std::span<const float> p, std::span<RankedClass> ranked) {
-  std::vector<int32_t> order(p.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto probability = [p](int32_t i) { return p[static_cast<size_t>(i)]; };
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(ranked.size()), order.end(),
-                    [&](int32_t a, int32_t b) {
-                      return probability(a) > probability(b) || (probability(a) == probability(b) && a < b);
-                    });
-  for (size_t k = 0; k < ranked.size(); ++k) ranked[k] = {order[k], probability(order[k])};
+void rank_classes(std::span<const float> probabilities, std::span<RankedClass> ranked) {
+  const auto is_before = [](const RankedClass& a, const RankedClass& b) {
+    return a.probability > b.probability || (a.probability == b.probability && a.index < b.index);
+  };
+  // A heap whose first is the last of those found so far.
+  const size_t ranks = ranked.size();
+  for (size_t i = 0; i < probabilities.size(); ++i) {
+    const RankedClass found{static_cast<int32_t>(i), probabilities[i]};
+    if (i < ranks) {
+      ranked[i] = found;
+      std::push_heap(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(i) + 1, is_before);
+    } else if (is_before(found, ranked.front())) {
+      std::pop_heap(ranked.begin(), ranked.end(), is_before);
+      ranked.back() = found;
+      std::push_heap(ranked.begin(), ranked.end(), is_before);
+    }
+  }
+  std::sort_heap(ranked.begin(), ranked.end(), is_before);
 }
 
 Evaluation evaluate_predictions(const Predictions& predictions, const std::vector<std::string>& groups) {

@@ -214,12 +214,17 @@ LoaderOptions evaluation_loader_options(const TrainOptions& options, Device devi
 
 std::vector<int64_t> adaptation_domains(const Dataset& dataset, const TrainOptions& options,
                                         const std::vector<int64_t>& samples) {
+  if (options.adaptation() == "none") return {};
+  return number_keys(adaptation_keys(dataset, options), samples);
+}
+
+std::vector<std::string> adaptation_keys(const Dataset& dataset, const TrainOptions& options) {
   const std::string kind = options.adaptation();
-  if (kind == "none") return {};
   try {
-    return domain_numbers(dataset, kind, samples);
+    return domain_keys(dataset, kind);
   } catch (const Error& error) {
-    fail("{}; --adabn {} needs it, --adabn none or dataset does not", error.what(), kind);
+    fail("{}; --adabn {}{} needs them, --adabn none or dataset does not", error.what(), kind,
+         options.adabn == "auto" ? ", as the --sampler," : "");
   }
 }
 

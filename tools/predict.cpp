@@ -31,8 +31,17 @@ struct PredictSettings {
 };
 
 /// Images of files and folders as one table; with several inputs, a folder's images carry its name.
-Dataset gather(const PredictSettings& settings, const TrainedRun& run) {
+Dataset gather(const PredictSettings& settings, const TrainedRun& run, const TrainOptions& options) {
   Dataset all;
+  // The one column that is kept of several folders: a plate of one is none of another.
+  const std::string domain = options.adaptation();
+  const bool by_column =
+      domain != "none" && domain != "dataset" &&
+      std::all_of(settings.inputs.begin(), settings.inputs.end(), [](const std::string& input) {
+        std::error_code ignored;
+        return std::filesystem::is_directory(input, ignored);
+      });
+  if (domain == "group" && by_column) all.group_column = domain;
   for (const std::string& input : settings.inputs) {
     std::error_code ignored;
     if (!std::filesystem::is_directory(input, ignored)) {
@@ -46,12 +55,16 @@ Dataset gather(const PredictSettings& settings, const TrainedRun& run) {
     require_white(run, dataset);
     if (settings.inputs.size() == 1) return dataset;
     all.named_samples += dataset.named_samples;
+    const std::vector<std::string> domains =
+        by_column ? adaptation_keys(dataset, options) : std::vector<std::string>{};
     for (auto* samples : {&dataset.samples, &dataset.incomplete}) {
       for (Sample& sample : *samples) {
         sample.name = (std::filesystem::path(input) / sample.name).string();
         sample.values.clear();
       }
     }
+    for (size_t i = 0; i < domains.size(); ++i) dataset.samples[i].values = {input + ' ' + domains[i]};
+    if (by_column) all.columns = {domain};
     all.samples.insert(all.samples.end(), dataset.samples.begin(), dataset.samples.end());
     all.incomplete.insert(all.incomplete.end(), dataset.incomplete.begin(), dataset.incomplete.end());
     all.missing.insert(all.missing.end(), dataset.missing.begin(), dataset.missing.end());
@@ -157,13 +170,14 @@ void predict(const PredictSettings& settings) {
   TrainOptions options = run.options;
   options.max_missing = settings.max_missing;
   if (settings.adabn != "auto") options.adabn = settings.adabn;
-  Dataset dataset = gather(settings, run);
+  Dataset dataset = gather(settings, run, options);
   for (const std::string& output : {settings.out, settings.submission}) {
     require_no_run_file(run, output);
     require_no_input(output, dataset);
   }
   std::optional<Submission> submission;
   if (!settings.submission.empty()) submission.emplace(dataset);
+  adaptation_domains(dataset, options, {});  // fails before the images are read
   const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, data->dataset.root.string());
   std::vector<int64_t> samples;

@@ -51,7 +51,7 @@ void require_new(const RunFolder& folder) {
     if (!exists(file)) return false;
     if (file == folder.metrics()) return true;  // never there without weights
     try {
-      read_train_config(folder.config());
+      read_run_config(folder.config());
       return false;
     } catch (const Error&) {
       return true;
@@ -86,7 +86,7 @@ std::string free_options() {
 
 /// The settings of a run, with those of kFree that the command line gives.
 TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const RunFolder& folder) {
-  TrainOptions options = read_train_config(folder.config());
+  TrainOptions options = read_run_config(folder.config());
   const int64_t planned = options.epochs;
   options.out = given.out;
   given.val = absolute(given.val);

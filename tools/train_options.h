@@ -82,6 +82,9 @@ void declare_train_options(CLI::App& command, TrainOptions& options);
 /// Settings of a config.toml over the defaults. Throws Error naming the file where it is absent or wrong.
 TrainOptions read_train_config(const std::filesystem::path& file);
 
+/// The same of a run's own config.toml: what it does not name, since an earlier version wrote it, is as that version did it.
+TrainOptions read_run_config(const std::filesystem::path& file);
+
 /// A setting by the name of its option, with its value as config.toml has it.
 struct TrainSetting {
   std::string name;

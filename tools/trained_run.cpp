@@ -38,7 +38,7 @@ TrainedRun load_trained_run(const std::string& path, Device device) {
   }
   const RunFolder folder(weights.has_parent_path() ? weights.parent_path() : ".");
   TrainedRun run;
-  run.options = read_train_config(folder.config());
+  run.options = read_run_config(folder.config());
   run.classes = folder.read_classes();
   run.fusion = read_fusion_tables(run.options, folder);
   run.files = {folder.config(),  folder.classes(), folder.colormap(), folder.pca(),

@@ -239,6 +239,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
     drop_validated_wells(dataset, split.train, dataset, split.validation);
     warn_of_straddling_groups(dataset, result.group_column, split);
   }
+  if (options.val.empty()) adaptation_domains(dataset, options, {});  // fails before the images are read
   result.images = load_images(std::move(dataset), options, Use::training);
   if (options.val.empty()) {
     result.validation = result.images->readable(split.validation);
@@ -255,6 +256,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
     }
     result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
     drop_validated_wells(result.images->dataset, split.train, validation, result.validation);
+    adaptation_domains(validation, options, {});
     result.validation_images = load_images(std::move(validation), options, Use::training);
     result.validation = result.validation_images->readable(result.validation);
     result.validation_labels = labels_of(labels, result.validation);
@@ -266,7 +268,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.train = result.images->readable(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
   if (options.sampler != "random") {
-    result.train_domains = domain_numbers(result.images->dataset, options.sampler, result.train);
+    result.train_domains = number_keys(domain_keys(result.images->dataset, options.sampler), result.train);
     if (!result.train.empty()) drop_lone_images(result, options.sampler);
   }
   result.validation_domains =
