@@ -59,6 +59,7 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
 }
 
 std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples) {
+  if (keys.empty()) return {};
   std::unordered_map<std::string_view, int64_t> numbers;
   std::vector<int64_t> domains;
   for (const int64_t sample : samples) {

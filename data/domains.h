@@ -14,7 +14,7 @@ namespace cytograd {
 /// lacks the column that this goes by.
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
 
-/// The keys of `samples` as numbers, in the order in which they occur.
+/// The keys of `samples` as numbers, in the order in which they occur; none where there are no keys.
 std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples);
 
 /// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or without

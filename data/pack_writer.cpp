@@ -98,23 +98,15 @@ class PackWriter {
 
   /// As the first image that can be read has it.
   void check_shard_count() const {
-    for (const Sample& sample : dataset_.samples) {
-      uint64_t bytes = 0;
-      try {
-        const ImageInfo info = read_sample_info(sample);
-        bytes = static_cast<uint64_t>(info.height * info.width * info.channels);
-      } catch (const UnskippableError&) {
-        throw;
-      } catch (const Error&) {
-        continue;  // it is reported when it is packed
-      }
-      const uint64_t in_a_shard = (options_.shard_bytes + bytes - 1) / bytes;
-      const uint64_t shards = dataset_.samples.size() / in_a_shard;
-      if (shards > kMostShards)
-        fail("{}: its {} images would be {} shards, more than the {} of a pack; use a larger --shard-mib",
-             dataset_.root.string(), dataset_.samples.size(), shards, kMostShards);
-      return;
-    }
+    const Sample* const sample = first_readable(dataset_);
+    if (sample == nullptr) return;
+    const ImageInfo info = read_sample_info(*sample);
+    const auto bytes = static_cast<uint64_t>(info.height * info.width * info.channels);
+    const uint64_t in_a_shard = (options_.shard_bytes + bytes - 1) / bytes;
+    const uint64_t shards = dataset_.samples.size() / in_a_shard;
+    if (shards <= kMostShards) return;
+    fail("{}: its {} images would be {} shards, more than the {} of a pack; use a larger --shard-mib",
+         dataset_.root.string(), dataset_.samples.size(), shards, kMostShards);
   }
 
   /// What the header of a shard says of an image.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <system_error>
 #include <vector>
 
 #include "data/image.h"

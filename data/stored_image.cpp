@@ -30,4 +30,18 @@ ImageInfo read_sample_info(const Sample& sample) {
   return info;
 }
 
+const Sample* first_readable(const Dataset& dataset) {
+  for (const Sample& sample : dataset.samples) {
+    try {
+      (void)read_sample_info(sample);
+      return &sample;
+    } catch (const UnskippableError&) {
+      throw;
+    } catch (const Error&) {
+      // It is reported when it is read whole.
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace cytograd

@@ -40,4 +40,7 @@ Image read_sample(const Sample& sample, const ReadOptions& options = {});
 /// Size, channels and bits without the pixels, from the header of the sample's first file. Throws as read_stored.
 ImageInfo read_sample_info(const Sample& sample);
 
+/// The first sample that read_sample_info can be had of; null where there is none. Throws UnskippableError as that does.
+const Sample* first_readable(const Dataset& dataset);
+
 }  // namespace cytograd

@@ -12,8 +12,7 @@
 # `--quick`: no variants of kernels, three repetitions, one round of steps, and fewer of them. `--seconds`: of all
 # together, after which what runs is stopped and the rest is not begun. Folders are relative to the caller's.
 # CYTOGRAD_SAMPLES=<folder> has the real images, without which `train` fails; `--torch` is a Python with PyTorch.
-# bundle_gpu_check.sh packs all this for a machine that
-# cannot build.
+# bundle_gpu_check.sh packs all this for a machine that cannot build.
 set -uo pipefail
 SECONDS=0
 

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "data/domains.h"
 #include "engine/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
@@ -55,7 +56,7 @@ void evaluate(const EvalSettings& settings) {
     require_no_input(settings.json, dataset);
   }
 
-  adaptation_domains(dataset, options, {});  // fails before the images are read
+  const std::vector<std::string> domains = adaptation_keys(dataset, options);
   const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, settings.data);
   std::vector<int64_t> samples;
@@ -71,7 +72,7 @@ void evaluate(const EvalSettings& settings) {
                                 .samples = samples,
                                 .labels = known,
                                 .loader = evaluation_loader_options(options, device),
-                                .domains = adaptation_domains(data->dataset, options, samples)};
+                                .domains = number_keys(domains, samples)};
   Evaluated evaluated;
   {
     Progress progress("evaluating", static_cast<int64_t>(samples.size()), "images");

@@ -169,17 +169,10 @@ class Fuser {
 
   /// Fails where the colormap is for other channels than the first image that can be read has.
   void check_channels() const {
-    for (const Sample& sample : dataset_.samples) {
-      ImageInfo info;
-      try {
-        info = read_sample_info(sample);
-      } catch (const UnskippableError&) {
-        throw;
-      } catch (const Error&) {
-        continue;  // it is reported when it is drawn
-      }
-      return naming(sample, [&] { colormap_->require_channels(info.channels); });
-    }
+    const Sample* const sample = first_readable(dataset_);
+    if (sample == nullptr) return;
+    const ImageInfo info = read_sample_info(*sample);
+    naming(*sample, [&] { colormap_->require_channels(info.channels); });
   }
 
   void remove_leftover_pictures() const {

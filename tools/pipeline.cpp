@@ -212,14 +212,9 @@ LoaderOptions evaluation_loader_options(const TrainOptions& options, Device devi
           .device = device};
 }
 
-std::vector<int64_t> adaptation_domains(const Dataset& dataset, const TrainOptions& options,
-                                        const std::vector<int64_t>& samples) {
-  if (options.adaptation() == "none") return {};
-  return number_keys(adaptation_keys(dataset, options), samples);
-}
-
 std::vector<std::string> adaptation_keys(const Dataset& dataset, const TrainOptions& options) {
   const std::string kind = options.adaptation();
+  if (kind == "none") return {};
   try {
     return domain_keys(dataset, kind);
   } catch (const Error& error) {

@@ -56,13 +56,8 @@ int64_t fused_channels(const FusionTables& fusion, int64_t channels);
 /// Loader settings for batches on `device`, without shuffling or augmentation.
 LoaderOptions evaluation_loader_options(const TrainOptions& options, Device device);
 
-/// domain_keys of what --adabn names, which is not none. Throws Error where the dataset has no such column.
+/// domain_keys of what --adabn names; empty where it is none. Throws Error where the dataset has no such column.
 std::vector<std::string> adaptation_keys(const Dataset& dataset, const TrainOptions& options);
-
-/// The domains among `samples` for EvaluationImages that --adabn names; empty where it is none. Throws Error where the
-/// dataset has no such column.
-std::vector<int64_t> adaptation_domains(const Dataset& dataset, const TrainOptions& options,
-                                        const std::vector<int64_t>& samples);
 
 /// Whether `path` is `folder` or lies in it, whatever links lead there. Neither needs to exist.
 bool is_within(const std::filesystem::path& path, const std::filesystem::path& folder);

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "data/csv.h"
+#include "data/domains.h"
 #include "engine/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
@@ -177,7 +178,7 @@ void predict(const PredictSettings& settings) {
   }
   std::optional<Submission> submission;
   if (!settings.submission.empty()) submission.emplace(dataset);
-  adaptation_domains(dataset, options, {});  // fails before the images are read
+  const std::vector<std::string> domains = adaptation_keys(dataset, options);
   const auto data = load_images(std::move(dataset), options, Use::inference);
   require_channels(run, data->store->reference().channels, data->dataset.root.string());
   std::vector<int64_t> samples;
@@ -187,7 +188,7 @@ void predict(const PredictSettings& settings) {
   const EvaluationImages images{.store = *data->store,
                                 .samples = samples,
                                 .loader = evaluation_loader_options(options, device),
-                                .domains = adaptation_domains(data->dataset, options, samples)};
+                                .domains = number_keys(domains, samples)};
   EvaluatorOptions evaluator = evaluator_options(run, options, device);
   evaluator.ranks = settings.top;
   if (submission) {

@@ -274,22 +274,19 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
       ->group("Run");
 }
 
-namespace {
-
-/// `named`: the settings that the file has.
-TrainOptions read_config(const std::filesystem::path& file, std::set<std::string>& named) {
+TrainOptions read_train_config(const std::filesystem::path& file, TrainOptions options) {
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) fail("{}: there are no settings of a run", file.string());
   const std::string text = read_text_file(file);
-  TrainOptions options;
   CLI::App parser;
   declare_train_options(parser, options);
+  std::set<std::string> seen;
   for (ConfigItem& item : parse_config(text, file.string())) {
     const auto* setting = std::find_if(std::begin(kSettings), std::end(kSettings),
                                        [&](const Setting& s) { return s.name == item.name; });
     if (setting == std::end(kSettings))
       fail("{}: there is no setting {}", file.string(), in_quotes(item.name));
-    if (!named.insert(item.name).second) fail("{}: '{}' is set twice", file.string(), item.name);
+    if (!seen.insert(item.name).second) fail("{}: '{}' is set twice", file.string(), item.name);
     try {
       read_setting(*setting, std::move(item.values), *parser.get_option("--" + item.name), options);
     } catch (const CLI::Error& error) {
@@ -299,18 +296,10 @@ TrainOptions read_config(const std::filesystem::path& file, std::set<std::string
   return options;
 }
 
-}  // namespace
-
-TrainOptions read_train_config(const std::filesystem::path& file) {
-  std::set<std::string> named;
-  return read_config(file, named);
-}
-
 TrainOptions read_run_config(const std::filesystem::path& file) {
-  std::set<std::string> named;
-  TrainOptions options = read_config(file, named);
-  if (!named.contains("adabn")) options.adabn = "none";
-  return options;
+  TrainOptions earlier;
+  earlier.adabn = "none";
+  return read_train_config(file, std::move(earlier));
 }
 
 std::vector<TrainSetting> train_settings(const TrainOptions& options) {

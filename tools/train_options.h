@@ -79,8 +79,8 @@ struct TrainOptions {
 /// Declares the options on a command; values already in `options` are the defaults that --help shows.
 void declare_train_options(CLI::App& command, TrainOptions& options);
 
-/// Settings of a config.toml over the defaults. Throws Error naming the file where it is absent or wrong.
-TrainOptions read_train_config(const std::filesystem::path& file);
+/// Settings of a config.toml over those of `options`. Throws Error naming the file where it is absent or wrong.
+TrainOptions read_train_config(const std::filesystem::path& file, TrainOptions options = {});
 
 /// The same of a run's own config.toml: what it does not name, since an earlier version wrote it, is as that version did it.
 TrainOptions read_run_config(const std::filesystem::path& file);

@@ -239,7 +239,8 @@ TrainingData load_training_data(const TrainOptions& asked) {
     drop_validated_wells(dataset, split.train, dataset, split.validation);
     warn_of_straddling_groups(dataset, result.group_column, split);
   }
-  if (options.val.empty()) adaptation_domains(dataset, options, {});  // fails before the images are read
+  std::vector<std::string> domains;  // of the validation images
+  if (options.val.empty()) domains = adaptation_keys(dataset, options);
   result.images = load_images(std::move(dataset), options, Use::training);
   if (options.val.empty()) {
     result.validation = result.images->readable(split.validation);
@@ -256,7 +257,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
     }
     result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
     drop_validated_wells(result.images->dataset, split.train, validation, result.validation);
-    adaptation_domains(validation, options, {});
+    domains = adaptation_keys(validation, options);
     result.validation_images = load_images(std::move(validation), options, Use::training);
     result.validation = result.validation_images->readable(result.validation);
     result.validation_labels = labels_of(labels, result.validation);
@@ -271,8 +272,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
     result.train_domains = number_keys(domain_keys(result.images->dataset, options.sampler), result.train);
     if (!result.train.empty()) drop_lone_images(result, options.sampler);
   }
-  result.validation_domains =
-      adaptation_domains(result.validation_data().dataset, options, result.validation);
+  result.validation_domains = number_keys(domains, result.validation);
   if (result.train.empty()) fail("{}: no training image can be read", options.data);
   if (result.validation.empty()) fail("no validation image can be read");
   return result;
