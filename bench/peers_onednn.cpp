@@ -1,11 +1,11 @@
 #include "bench/peers_onednn.h"
 
 #include <memory>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 #include <utility>
 
 #include "bench/harness.h"
+#include "engine/onednn_api.h"
 
 namespace cytograd::bench {
 namespace {
@@ -13,6 +13,9 @@ namespace {
 using dnnl::algorithm;
 using dnnl::memory;
 using dnnl::prop_kind;
+using onednn::describe;
+using onednn::describe_backward;
+using onednn::since_3;
 using tag = memory::format_tag;
 
 struct Session {
@@ -45,14 +48,49 @@ memory::desc image(const Shape& x, DType dtype, tag layout = tag::nhwc) {
   return {{x[0], x[3], x[1], x[2]}, type_of(dtype), layout};
 }
 
+memory::data_type data_type_of(const memory::desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  return desc.get_data_type();
+#else
+  return desc.data_type();
+#endif
+}
+
+struct ReluDescriptors {
+  dnnl::eltwise_forward::primitive_desc forward;
+  dnnl::eltwise_backward::primitive_desc backward;  ///< from y, as the engine's
+};
+
+ReluDescriptors describe_relu(const memory::desc& md) {
+  constexpr auto kHow = algorithm::eltwise_relu_use_dst_for_bwd;
+  const auto forward = describe<dnnl::eltwise_forward>(session().engine, {}, prop_kind::forward_training,
+                                                       kHow, md, since_3(md), 0.0f);
+  return {forward, describe_backward<dnnl::eltwise_backward>(session().engine, {}, forward, kHow, since_3(md),
+                                                             md, md, 0.0f)};
+}
+
+/// ReLU after another op.
+dnnl::primitive_attr then_relu() {
+  dnnl::post_ops then;
+#if DNNL_VERSION_MAJOR >= 3
+  then.append_eltwise(algorithm::eltwise_relu, 0.0f, 0.0f);
+#else
+  then.append_eltwise(1.0f, algorithm::eltwise_relu, 0.0f, 0.0f);
+#endif
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(then);
+  return attributes;
+}
+
 /// Memory with drawn contents: zeros run faster.
 memory filled(const memory::desc& desc) {
   memory result(desc, session().engine);
   const auto bytes = static_cast<int64_t>(desc.get_size());
-  if (desc.data_type() == memory::data_type::f32) {
+  const memory::data_type type = data_type_of(desc);
+  if (type == memory::data_type::f32) {
     const Tensor x = random_tensor({bytes / 4}, DType::f32, Device::cpu);
     std::copy_n(x.data<float>(), bytes / 4, static_cast<float*>(result.get_data_handle()));
-  } else if (desc.data_type() == memory::data_type::bf16) {
+  } else if (type == memory::data_type::bf16) {
     const Tensor x = random_tensor({bytes / 2}, DType::bf16, Device::cpu);
     std::copy_n(static_cast<const uint8_t*>(x.raw()), bytes, static_cast<uint8_t*>(result.get_data_handle()));
   }
@@ -93,7 +131,7 @@ Call sequence(std::vector<Bound> steps) {
 Call onednn_add(const Shape& shape, DType dtype) {
   return or_none([&]() -> Call {
     const memory::desc md = flat(shape, dtype);
-    const dnnl::binary::primitive_desc pd({algorithm::binary_add, md, md, md}, session().engine);
+    const auto pd = describe<dnnl::binary>(session().engine, {}, algorithm::binary_add, md, md, md);
     return Bound{dnnl::binary(pd),
                  {{DNNL_ARG_SRC_0, filled(md)}, {DNNL_ARG_SRC_1, filled(md)}, {DNNL_ARG_DST, room(md)}}};
   });
@@ -102,10 +140,7 @@ Call onednn_add(const Shape& shape, DType dtype) {
 Passes onednn_relu(const Shape& shape, DType dtype) {
   return or_none([&]() -> Passes {
     const memory::desc md = flat(shape, dtype);
-    const dnnl::eltwise_forward::primitive_desc forward(
-        {prop_kind::forward_training, algorithm::eltwise_relu_use_dst_for_bwd, md, 0.0f}, session().engine);
-    const dnnl::eltwise_backward::primitive_desc backward(
-        {algorithm::eltwise_relu_use_dst_for_bwd, md, md, 0.0f}, session().engine, forward);
+    const auto [forward, backward] = describe_relu(md);
     const memory y = filled(md);
     return {Bound{dnnl::eltwise_forward(forward), {{DNNL_ARG_SRC, filled(md)}, {DNNL_ARG_DST, y}}},
             Bound{dnnl::eltwise_backward(backward),
@@ -124,7 +159,8 @@ Call onednn_cast(const Shape& shape, DType from, DType to) {
 Call onednn_softmax(const Shape& shape) {
   return or_none([&]() -> Call {
     const memory::desc md(dims_of(shape), memory::data_type::f32, tag::ab);
-    const dnnl::softmax_forward::primitive_desc pd({prop_kind::forward_inference, md, 1}, session().engine);
+    const auto pd = describe<dnnl::softmax_forward>(session().engine, {}, prop_kind::forward_inference,
+                                                    since_3(algorithm::softmax_accurate), md, since_3(md), 1);
     return Bound{dnnl::softmax_forward(pd), {{DNNL_ARG_SRC, filled(md)}, {DNNL_ARG_DST, room(md)}}};
   });
 }
@@ -132,29 +168,31 @@ Call onednn_softmax(const Shape& shape) {
 Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual) {
   return or_none([&]() -> Passes {
     using dnnl::normalization_flags;
-    auto flags = normalization_flags::use_scale_shift;
+    auto flags = normalization_flags::use_scale | normalization_flags::use_shift;
     if (!residual) flags = flags | normalization_flags::fuse_norm_relu;
     const memory::desc md = image(x, dtype);
-    const dnnl::batch_normalization_forward::primitive_desc forward(
-        {prop_kind::forward_training, md, 1e-5f, flags}, session().engine);
-    const dnnl::batch_normalization_backward::primitive_desc backward(
-        {prop_kind::backward, md, md, 1e-5f, flags}, session().engine, forward);
+    constexpr float kEpsilon = 1e-5f;
+    const auto forward = describe<dnnl::batch_normalization_forward>(
+        session().engine, {}, prop_kind::forward_training, md, since_3(md), kEpsilon, flags);
+    const auto backward = describe_backward<dnnl::batch_normalization_backward>(
+        session().engine, {}, forward, prop_kind::backward, md, md, since_3(md), kEpsilon, flags);
     const memory::desc channels({x[3]}, memory::data_type::f32, tag::a);
-    const memory::desc affine({2, x[3]}, memory::data_type::f32, tag::nc);
     const memory source = filled(md), y = room(md), mean = room(channels), variance = room(channels);
-    const memory gamma_beta = filled(affine), dy = filled(md);
-    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, source},
-                                              {DNNL_ARG_DST, y},
-                                              {DNNL_ARG_MEAN, mean},
-                                              {DNNL_ARG_VARIANCE, variance},
-                                              {DNNL_ARG_SCALE_SHIFT, gamma_beta}};
+    const memory gamma = filled(channels), beta = filled(channels), dy = filled(md);
+    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, source},  {DNNL_ARG_DST, y},
+                                              {DNNL_ARG_MEAN, mean},   {DNNL_ARG_VARIANCE, variance},
+                                              {DNNL_ARG_SCALE, gamma}, {DNNL_ARG_SHIFT, beta}};
     std::unordered_map<int, memory> gradients{{DNNL_ARG_SRC, source},
                                               {DNNL_ARG_MEAN, mean},
                                               {DNNL_ARG_VARIANCE, variance},
-                                              {DNNL_ARG_SCALE_SHIFT, gamma_beta},
+                                              {DNNL_ARG_SCALE, gamma},
                                               {DNNL_ARG_DIFF_DST, dy},
                                               {DNNL_ARG_DIFF_SRC, room(md)},
-                                              {DNNL_ARG_DIFF_SCALE_SHIFT, room(affine)}};
+                                              {DNNL_ARG_DIFF_SCALE, room(channels)},
+                                              {DNNL_ARG_DIFF_SHIFT, room(channels)}};
+#if DNNL_VERSION_MAJOR < 3
+    gradients.emplace(DNNL_ARG_SHIFT, beta);  // version 3 refuses it
+#endif
     if (!residual) {
       const memory workspace = room(forward.workspace_desc());
       arguments.emplace(DNNL_ARG_WORKSPACE, workspace);
@@ -163,20 +201,12 @@ Passes onednn_batchnorm_act(const Shape& x, DType dtype, bool residual) {
     std::vector<Bound> forwards{{dnnl::batch_normalization_forward(forward), arguments}};
     std::vector<Bound> backwards;
     if (residual) {
-      dnnl::post_ops then;
-      then.append_eltwise(1.0f, algorithm::eltwise_relu, 0.0f, 0.0f);
-      dnnl::primitive_attr attributes;
-      attributes.set_post_ops(then);
-      const dnnl::binary::primitive_desc add({algorithm::binary_add, md, md, md}, attributes,
-                                             session().engine);
+      const auto add =
+          describe<dnnl::binary>(session().engine, then_relu(), algorithm::binary_add, md, md, md);
       forwards.push_back(
           {dnnl::binary(add), {{DNNL_ARG_SRC_0, y}, {DNNL_ARG_SRC_1, filled(md)}, {DNNL_ARG_DST, y}}});
-      const dnnl::eltwise_forward::primitive_desc hint(
-          {prop_kind::forward_training, algorithm::eltwise_relu_use_dst_for_bwd, md, 0.0f}, session().engine);
-      const dnnl::eltwise_backward::primitive_desc pd({algorithm::eltwise_relu_use_dst_for_bwd, md, md, 0.0f},
-                                                      session().engine, hint);
       const memory masked = room(md);
-      backwards.push_back({dnnl::eltwise_backward(pd),
+      backwards.push_back({dnnl::eltwise_backward(describe_relu(md).backward),
                            {{DNNL_ARG_DST, y}, {DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_DIFF_SRC, masked}}});
       gradients[DNNL_ARG_DIFF_DST] = masked;
     }
@@ -195,10 +225,12 @@ Passes pooling(const Shape& x, const Shape& y, DType dtype, algorithm how, const
     const memory::dims stride{window.stride, window.stride}, padding{window.padding, window.padding};
     const memory::dims extent =
         how == algorithm::pooling_max ? memory::dims{window.window, window.window} : memory::dims{x[1], x[2]};
-    const dnnl::pooling_forward::primitive_desc forward(
-        {prop_kind::forward_training, how, from, to, stride, extent, padding, padding}, session().engine);
-    const dnnl::pooling_backward::primitive_desc backward({how, from, to, stride, extent, padding, padding},
-                                                          session().engine, forward);
+    const memory::dims dense{0, 0};
+    const auto forward =
+        describe<dnnl::pooling_forward>(session().engine, {}, prop_kind::forward_training, how, from, to,
+                                        stride, extent, since_3(dense), padding, padding);
+    const auto backward = describe_backward<dnnl::pooling_backward>(
+        session().engine, {}, forward, how, from, to, stride, extent, since_3(dense), padding, padding);
     std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, filled(from)}, {DNNL_ARG_DST, room(to)}};
     std::unordered_map<int, memory> gradients{{DNNL_ARG_DIFF_DST, filled(to)},
                                               {DNNL_ARG_DIFF_SRC, room(from)}};
@@ -257,12 +289,16 @@ DensePasses onednn_conv2d(const Shape& x, const Shape& w, DType dtype, const Con
     const memory::desc weights({w[0], w[3], w[1], w[2]}, type_of(dtype), tag::any);
     const memory::dims stride{options.stride, options.stride}, padding{options.padding, options.padding};
     const auto how = algorithm::convolution_auto;
-    const dnnl::convolution_forward::primitive_desc forward(
-        {prop_kind::forward_training, how, from, weights, to, stride, padding, padding}, session().engine);
-    return dense_passes<dnnl::convolution_forward, dnnl::convolution_backward_data,
-                        dnnl::convolution_backward_weights>(
-        forward, {{how, from, weights, to, stride, padding, padding}, session().engine, forward},
-        {{how, from, weights, to, stride, padding, padding}, session().engine, forward}, {});
+    const dnnl::engine& engine = session().engine;
+    using Forward = dnnl::convolution_forward;
+    using Input = dnnl::convolution_backward_data;
+    using Weight = dnnl::convolution_backward_weights;
+    const auto forward = describe<Forward>(engine, {}, prop_kind::forward_training, how, from, weights, to,
+                                           stride, padding, padding);
+    return dense_passes<Forward, Input, Weight>(
+        forward,
+        describe_backward<Input>(engine, {}, forward, how, from, weights, to, stride, padding, padding),
+        describe_backward<Weight>(engine, {}, forward, how, from, weights, to, stride, padding, padding), {});
   });
 }
 
@@ -272,12 +308,14 @@ DensePasses onednn_linear(const Shape& x, const Shape& w, DType dtype) {
     const memory::desc weights(dims_of(w), type_of(dtype), tag::any);
     const memory::desc bias({w[0]}, memory::data_type::f32, tag::a);
     const memory::desc to({x[0], w[0]}, type_of(dtype), tag::any);
-    const dnnl::inner_product_forward::primitive_desc forward(
-        {prop_kind::forward_training, from, weights, bias, to}, session().engine);
-    return dense_passes<dnnl::inner_product_forward, dnnl::inner_product_backward_data,
-                        dnnl::inner_product_backward_weights>(
-        forward, {{from, weights, to}, session().engine, forward},
-        {{from, weights, to}, session().engine, forward}, {{DNNL_ARG_BIAS, filled(bias)}});
+    const dnnl::engine& engine = session().engine;
+    using Forward = dnnl::inner_product_forward;
+    using Input = dnnl::inner_product_backward_data;
+    using Weight = dnnl::inner_product_backward_weights;
+    const auto forward = describe<Forward>(engine, {}, prop_kind::forward_training, from, weights, bias, to);
+    return dense_passes<Forward, Input, Weight>(
+        forward, describe_backward<Input>(engine, {}, forward, from, weights, to),
+        describe_backward<Weight>(engine, {}, forward, from, weights, to), {{DNNL_ARG_BIAS, filled(bias)}});
   });
 }
 

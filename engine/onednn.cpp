@@ -2,10 +2,10 @@
 
 #include <map>
 #include <mutex>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 #include <unordered_map>
 
+#include "engine/onednn_api.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -165,10 +165,9 @@ const OnednnPlans::Plan& OnednnPlans::convolution_plan(Op op, const Shape& x, DT
     // dw sums over the batch, so it leaves the primitive in f32 whatever it is stored in.
     const DType w_type = op == Op::conv2d_backward_weight ? DType::f32 : x_type;
     const memory::desc w_any = weight_desc(w.shape(), w_type, tag::any);
-    const dnnl::convolution_forward::primitive_desc forward(
-        {dnnl::prop_kind::forward_training, algorithm, x_desc, weight_desc(w.shape(), x_type, tag::any),
-         y_desc, stride, padding, padding},
-        user_scratchpad(), engine);
+    const auto forward = onednn::describe<dnnl::convolution_forward>(
+        engine, user_scratchpad(), dnnl::prop_kind::forward_training, algorithm, x_desc,
+        weight_desc(w.shape(), x_type, tag::any), y_desc, stride, padding, padding);
     Plan plan;
     plan.a = x_desc;
     plan.c = y_desc;
@@ -178,14 +177,14 @@ const OnednnPlans::Plan& OnednnPlans::convolution_plan(Op op, const Shape& x, DT
       plan.primitive = dnnl::convolution_forward(forward);
       plan.scratchpad = forward.scratchpad_desc();
     } else if (op == Op::conv2d_backward_input) {
-      const dnnl::convolution_backward_data::primitive_desc pd(
-          {algorithm, x_desc, w_any, y_desc, stride, padding, padding}, user_scratchpad(), engine, forward);
+      const auto pd = onednn::describe_backward<dnnl::convolution_backward_data>(
+          engine, user_scratchpad(), forward, algorithm, x_desc, w_any, y_desc, stride, padding, padding);
       plan.b = pd.weights_desc();
       plan.primitive = dnnl::convolution_backward_data(pd);
       plan.scratchpad = pd.scratchpad_desc();
     } else {
-      const dnnl::convolution_backward_weights::primitive_desc pd(
-          {algorithm, x_desc, w_any, y_desc, stride, padding, padding}, user_scratchpad(), engine, forward);
+      const auto pd = onednn::describe_backward<dnnl::convolution_backward_weights>(
+          engine, user_scratchpad(), forward, algorithm, x_desc, w_any, y_desc, stride, padding, padding);
       plan.b = pd.diff_weights_desc();
       plan.primitive = dnnl::convolution_backward_weights(pd);
       plan.scratchpad = pd.scratchpad_desc();
@@ -267,15 +266,17 @@ const OnednnPlans::Plan& OnednnPlans::matmul_plan(const MatmulArguments& argumen
     plan.a = matrix_desc(a, arguments.transpose_a, a.dtype());
     plan.b = matrix_desc(b, arguments.transpose_b, a.dtype());
     plan.plain = matrix_desc(b, arguments.transpose_b, b.dtype());
-    const int64_t columns = plan.b.dims()[1];
-    plan.c = {{plan.a.dims()[0], columns}, onednn_type(arguments.result), tag::ab};
-    if (has_bias) plan.bias = {{1, columns}, memory::data_type::f32, tag::ab};
-    const dnnl::matmul::desc desc = has_bias ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.c)
-                                             : dnnl::matmul::desc(plan.a, plan.b, plan.c);
-    const dnnl::matmul::primitive_desc pd(desc, user_scratchpad(), state_->engine);
+    const Shape c = arguments.result_shape();
+    plan.c = {{c[0], c[1]}, onednn_type(arguments.result), tag::ab};
+    if (has_bias) plan.bias = {{1, c[1]}, memory::data_type::f32, tag::ab};
+    const dnnl::engine& engine = state_->engine;
+    const auto pd =
+        has_bias
+            ? onednn::describe<dnnl::matmul>(engine, user_scratchpad(), plan.a, plan.b, plan.bias, plan.c)
+            : onednn::describe<dnnl::matmul>(engine, user_scratchpad(), plan.a, plan.b, plan.c);
     plan.primitive = dnnl::matmul(pd);
     plan.scratchpad = pd.scratchpad_desc();
-    plan.set_reorder(plan.plain, plan.b, state_->engine);
+    plan.set_reorder(plan.plain, plan.b, engine);
     return plan;
   });
 }
@@ -283,7 +284,7 @@ const OnednnPlans::Plan& OnednnPlans::matmul_plan(const MatmulArguments& argumen
 Tensor OnednnPlans::matmul(const MatmulArguments& arguments) {
   const Plan& plan = matmul_plan(arguments);
   const Tensor b = state_->arranged(plan, arguments.b);
-  Tensor c = Tensor::empty(Shape(std::span<const int64_t>(plan.c.dims())), arguments.result);  // [M, N]
+  Tensor c = Tensor::empty(arguments.result_shape(), arguments.result);  // [M, N]
   Arguments operands{{DNNL_ARG_SRC, state_->at(plan.a, address(arguments.a))},
                      {DNNL_ARG_WEIGHTS, state_->at(plan.b, address(b))},
                      {DNNL_ARG_DST, state_->at(plan.c, c.raw())}};

@@ -1,4 +1,4 @@
-// The one place that knows oneDNN (https://oneapi-src.github.io/oneDNN, v2): convolutions and matrix products
+// The one place that knows oneDNN (https://uxlfoundation.github.io/oneDNN, versions 2.6 to 3): convolutions and matrix products
 // on the CPU. Everything above it speaks tensors.
 #pragma once
 
@@ -49,6 +49,8 @@ class OnednnPlans {
     bool transpose_b = false;
     Tensor bias{};  ///< f32 [N], or undefined
     DType result = DType::f32;
+
+    Shape result_shape() const { return {a.dim(transpose_a ? 1 : 0), b.dim(transpose_b ? 0 : 1)}; }  ///< [M, N]
   };
   /// a b + bias -> [M, N] in the type asked for.
   Tensor matmul(const MatmulArguments& arguments);

@@ -13,7 +13,7 @@ git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 
 for preset in release emulate; do
   echo "== $preset"
-  cmake --preset "$preset" >/dev/null
+  cmake --preset "$preset" -DCYTOGRAD_WERROR=ON >/dev/null
   cmake --build --preset "$preset"
   ctest --preset "$preset" --parallel "$(nproc)"
 done
@@ -22,12 +22,12 @@ PATH=$PATH:/usr/local/cuda/bin
 if command -v nvcc >/dev/null; then
   echo "== cuda"
   if [ -e /proc/driver/nvidia/gpus ]; then
-    cmake --preset cuda >/dev/null
+    cmake --preset cuda -DCYTOGRAD_WERROR=ON >/dev/null
     cmake --build --preset cuda
     ctest --preset cuda
   else
     # It must compile and link; the kernels are read, not run. One architecture is enough for that.
-    cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES=90-real >/dev/null
+    cmake --preset cuda -DCYTOGRAD_WERROR=ON -DCMAKE_CUDA_ARCHITECTURES=90-real >/dev/null
     cmake --build --preset cuda --target cytograd devices_cuda_test batchnorm_act_bench channel_sums_bench \
       preprocess_bench
     ctest --preset cuda --tests-regex 'kernel_report|devices_cuda_test'
