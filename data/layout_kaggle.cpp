@@ -4,6 +4,7 @@
 
 #include "data/layouts.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 
 namespace cytograd::layouts {
 
@@ -53,11 +54,10 @@ Dataset open_kaggle(const fs::path& root) {
   builder.label_column = "sirna";
   builder.group_column = "experiment";
   FolderIndex index;
-  std::error_code ignored;
   for (const std::string split : {"train", "test"}) {
     const fs::path wells = root / (split + ".csv"), controls = root / (split + "_controls.csv");
-    if (fs::exists(wells, ignored)) add_wells(builder, index, root, wells, split, "treatment");
-    if (fs::exists(controls, ignored)) add_wells(builder, index, root, controls, split, "");
+    if (file_exists(wells)) add_wells(builder, index, root, wells, split, "treatment");
+    if (file_exists(controls)) add_wells(builder, index, root, controls, split, "");
   }
   return builder.finish();
 }

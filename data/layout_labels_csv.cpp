@@ -4,6 +4,7 @@
 
 #include "data/layouts.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 
 namespace cytograd::layouts {
 
@@ -72,28 +73,24 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
 
 std::vector<std::string> split_folders(const fs::path& root) {
   std::vector<std::string> found;
-  std::error_code ignored;
   const std::vector<std::string> folders = list_folder(root).folders;
   for (const std::string_view split : {"train", "val", "test"})
     for (const std::string& folder : folders)
-      if (is_split(folder, split) && fs::exists(root / folder / "labels.csv", ignored))
-        found.push_back(folder);
+      if (is_split(folder, split) && file_exists(root / folder / "labels.csv")) found.push_back(folder);
   return found;
 }
 
 }  // namespace
 
 bool is_labels_csv(const fs::path& root) {
-  std::error_code ignored;
-  return fs::exists(root / "labels.csv", ignored) || !split_folders(root).empty();
+  return file_exists(root / "labels.csv") || !split_folders(root).empty();
 }
 
 Dataset open_labels_csv(const fs::path& root) {
   DatasetBuilder builder(root, Layout::labels_csv);
   builder.label_column = "label";
   std::vector<Part> parts;
-  std::error_code ignored;
-  if (fs::exists(root / "labels.csv", ignored))
+  if (file_exists(root / "labels.csv"))
     parts.push_back({"", read_csv(root / "labels.csv")});
   else
     for (const std::string& split : split_folders(root))

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "data/layouts.h"
+#include "engine/file_status.h"
 
 namespace cytograd::layouts {
 
@@ -12,8 +13,7 @@ namespace fs = std::filesystem;
 bool is_wilds(const fs::path& root) {
   if (!has_rxrx1_metadata(root)) return false;
   const fs::path images = root / "images";
-  std::error_code ignored;
-  if (fs::is_directory(images, ignored))
+  if (folder_exists(images))
     for (const std::string& experiment : list_folder(images).folders)
       for (const std::string& plate : list_folder(images / experiment).folders) {
         const std::vector<std::string> files = list_folder(images / experiment / plate).images;

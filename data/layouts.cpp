@@ -6,6 +6,7 @@
 #include "data/image.h"
 #include "data/natural_order.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 
 namespace cytograd::layouts {
 
@@ -30,8 +31,7 @@ const FolderIndex::Listing& FolderIndex::list(const fs::path& folder) {
   Listing& listing = found->second;
   if (!is_new) return listing;
   const fs::path place = folder.empty() ? "." : folder;
-  std::error_code ignored;
-  listing.exists = fs::is_directory(place, ignored);
+  listing.exists = folder_exists(place);
   if (listing.exists)
     for_each_entry(place, [&](const fs::directory_entry& entry) {
       std::error_code error;
@@ -102,8 +102,7 @@ bool is_split_folder(std::string_view name) {
 }
 
 std::vector<std::string> columns_if_file(const fs::path& file) {
-  std::error_code ignored;
-  if (!fs::exists(file, ignored)) return {};
+  if (!file_exists(file)) return {};
   return read_csv_columns(file);
 }
 

@@ -11,6 +11,7 @@
 #include "data/text_file.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "engine/op_options.h"
 
 namespace cytograd {
@@ -27,8 +28,7 @@ constexpr const char* kFormat = "cytograd pack";
 constexpr std::string_view kColumnPrefix = "column.";  // a dataset's own columns may be called as the index's
 
 std::string read_whole(const fs::path& file) {
-  std::error_code ignored;
-  if (!fs::exists(file, ignored)) fail("{}: no such file; the pack needs it", file.string());
+  if (!file_exists(file)) fail("{}: no such file; the pack needs it", file.string());
   return read_text_file(file);
 }
 
@@ -299,14 +299,12 @@ std::string detail::read_pack_fingerprint(const PackFiles& files) {
 
 bool is_pack(const fs::path& folder) {
   const PackFiles files{folder};
-  std::error_code ignored;
-  return fs::exists(files.description(), ignored) || fs::exists(files.shard(0), ignored);
+  return file_exists(files.description()) || file_exists(files.shard(0));
 }
 
 Dataset open_pack(const fs::path& folder) {
   const PackFiles files{folder};
-  std::error_code ignored;
-  if (!fs::exists(files.description(), ignored))
+  if (!file_exists(files.description()))
     fail("{}: holds a pack that is not finished; run 'cytograd pack' with this --out once more",
          folder.string());
   const Json description = read_description(files.description());

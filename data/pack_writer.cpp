@@ -12,6 +12,7 @@
 #include "data/workers.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "engine/folder_lock.h"
 #include "engine/safetensors.h"
 
@@ -63,8 +64,7 @@ class PackWriter {
     lock_.emplace(files_.folder, "packing into this folder");
     remove_leftovers(files_.folder, [](const std::string& name) { return is_own(name); });
     check_shard_count();
-    std::error_code ignored;
-    if (fs::exists(files_.description(), ignored)) {
+    if (file_exists(files_.description())) {
       if (const auto there = whole()) return *there;
     }
     PackSummary summary;
@@ -175,8 +175,7 @@ class PackWriter {
   /// Takes over the next shard where it is there and sound.
   bool adopt_shard() {
     const fs::path file = files_.shard(index_.shards.size());
-    std::error_code ignored;
-    if (!fs::exists(file, ignored)) return false;
+    if (!file_exists(file)) return false;
     try {
       const SafetensorsHeader header = read_safetensors_header(file);
       const auto fingerprint = header.metadata.find(kFingerprint);

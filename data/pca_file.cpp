@@ -4,6 +4,7 @@
 
 #include "data/text_file.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "engine/op_options.h"
 
 namespace cytograd {
@@ -82,8 +83,7 @@ std::string format_pca(const PcaFile& file) {
 }
 
 PcaFile read_pca(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(file, ignored)) fail("{}: no such file", file.string());
+  if (!file_exists(file)) fail("{}: no such file", file.string());
   const std::string text = read_text_file(file);
   PcaFile result;
   try {

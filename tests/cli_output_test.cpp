@@ -230,6 +230,28 @@ TEST(CliOutput, NoInputIsOverwritten) {
                kWrongUsage, {"--submission: names the file of --out"});
 }
 
+// Links in a circle stand for whatever the system cannot look at: a folder without permission, a failing disk.
+TEST(CliOutput, WhatCannotBeLookedAtIsNeitherAbsentNorOverwritten) {
+  const TempDir dir;
+  const std::string data = write_tiny_data(dir / "data").string();
+  const std::string run = trained_run(data, dir / "run").string(), out = (dir / "p.csv").string();
+  const Words told{"loop", "cannot be looked at: Too many levels of symbolic links"};
+  fs::create_symlink("loop", dir / "loop");
+  const std::string loop = (dir / "loop").string();
+  expect_error(run_command({"predict", "--model", run, "--out", out, loop}), kFailed, told);
+  expect_error(run_command({"predict", "--model", loop, "--out", out, data}), kFailed, told);
+  expect_error(run_command({"eval", "--model", loop, "--data", data}), kFailed, told);
+  for (const char* weights : {"best.safetensors", "last.safetensors"}) fs::remove(dir / "run" / weights);
+  fs::create_symlink(dir / "loop", dir / "run/last.safetensors");
+  const Words refused{"last.safetensors", "cannot be looked at"};
+  expect_error(train(dir / "data", dir / "run"), kFailed, refused);
+  expect_error(run_command({"train", "--resume", "--out", run}), kFailed, refused);
+  fs::create_directories(dir / "tables");
+  fs::create_symlink(dir / "loop", dir / "tables/labels.csv");
+  expect_error(run_command({"inspect", "--data", (dir / "tables").string()}), kFailed,
+               {"labels.csv", "cannot be looked at"});
+}
+
 TEST(CliOutput, ATerminalShowsABarAndClearsItWhileAPipeGetsPlainLines) {
   const TempDir dir;
   const Words words{

@@ -15,6 +15,7 @@
 #include "data/pca_scopes.h"
 #include "data/workers.h"
 #include "engine/atomic_file.h"
+#include "engine/file_status.h"
 #include "engine/folder_lock.h"
 #include "engine/parallel.h"
 #include "tools/fuse_folder.h"
@@ -209,8 +210,7 @@ class Fuser {
 
   /// The components that are there, if any. Damaged ones are none where no picture was made with them.
   std::optional<PcaFile> fitted_before() const {
-    std::error_code ignored;
-    if (!fs::exists(folder_.pca(), ignored)) return std::nullopt;
+    if (!file_exists(folder_.pca())) return std::nullopt;
     try {
       PcaFile there = read_pca(folder_.pca());
       if (there.fingerprint == fingerprint_) return there;

@@ -9,6 +9,7 @@
 #include "data/csv.h"
 #include "data/domains.h"
 #include "engine/atomic_file.h"
+#include "engine/file_status.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
 #include "tools/option_values.h"
@@ -36,17 +37,12 @@ Dataset gather(const PredictSettings& settings, const TrainedRun& run, const Tra
   Dataset all;
   // The one column that is kept of several folders: a plate of one is none of another.
   const std::string domain = options.adaptation();
-  const bool by_column =
-      domain != "none" && domain != "dataset" &&
-      std::all_of(settings.inputs.begin(), settings.inputs.end(), [](const std::string& input) {
-        std::error_code ignored;
-        return std::filesystem::is_directory(input, ignored);
-      });
+  const bool by_column = domain != "none" && domain != "dataset" &&
+                         std::all_of(settings.inputs.begin(), settings.inputs.end(), folder_exists);
   if (domain == "group" && by_column) all.group_column = domain;
   for (const std::string& input : settings.inputs) {
-    std::error_code ignored;
-    if (!std::filesystem::is_directory(input, ignored)) {
-      if (!std::filesystem::exists(input, ignored)) fail("{}: there is no such file or folder", input);
+    if (!folder_exists(input)) {
+      if (!file_exists(input)) fail("{}: there is no such file or folder", input);
       if (!settings.where.empty()) fail("--where chooses from a dataset; {} is a file", input);
       all.samples.push_back({input, {input}, {}});
       ++all.named_samples;

@@ -10,6 +10,7 @@
 #include "data/list_some.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
 #include "tools/report.h"
@@ -36,19 +37,15 @@ TrainOptions overlay(const CLI::App& command, const TrainOptions& given, const s
 /// Fails where the folder holds a run or files that a run would overwrite. A run that was stopped before its first epoch
 /// ended has nothing to lose.
 void require_new(const RunFolder& folder) {
-  std::error_code ignored;
-  const auto exists = [&](const std::filesystem::path& file) {
-    return std::filesystem::exists(file, ignored);
-  };
   for (const auto& file : {folder.last(), folder.best()}) {
-    if (!exists(file)) continue;
-    if (!exists(folder.config()))
+    if (!file_exists(file)) continue;
+    if (!file_exists(folder.config()))
       fail("{}: there are weights of a run whose config.toml is gone; name another --out", file.string());
     fail("{}: there is a run already; continue it with --resume or name another --out",
          folder.path().string());
   }
   const auto is_foreign = [&](const std::filesystem::path& file) {
-    if (!exists(file)) return false;
+    if (!file_exists(file)) return false;
     if (file == folder.metrics()) return true;  // never there without weights
     try {
       read_run_config(folder.config());
@@ -66,10 +63,9 @@ void require_new(const RunFolder& folder) {
 
 /// Fails where there is nothing to go on with.
 void require_run(const RunFolder& folder) {
-  std::error_code ignored;
-  if (std::filesystem::exists(folder.config(), ignored)) return;
+  if (file_exists(folder.config())) return;
   for (const auto& file : {folder.last(), folder.best()}) {
-    if (std::filesystem::exists(file, ignored))
+    if (file_exists(file))
       fail("{}: there are weights of a run whose config.toml is gone; name another --out", file.string());
   }
   fail("{}: there is no run to resume; train without --resume", folder.path().string());
@@ -214,7 +210,7 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   const ImageInfo& image = data.images->store->reference();
   const int64_t side = options.crop > 0 ? options.crop : std::max(image.height, image.width) / options.shrink;
   options.stem = resolve_stem(options, side);
-  const bool goes_on = std::filesystem::exists(folder.last());
+  const bool goes_on = file_exists(folder.last());
   const FusionTables fusion =
       goes_on ? read_fusion_tables(options, folder)
               : make_fusion_tables(options, *data.images->store, data.train, resolve_device(options.device));

@@ -10,6 +10,7 @@
 
 #include "data/text_file.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "engine/op_options.h"
 #include "models/model.h"
 #include "tools/config_file.h"
@@ -275,8 +276,7 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
 }
 
 TrainOptions read_train_config(const std::filesystem::path& file, TrainOptions options) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) fail("{}: there are no settings of a run", file.string());
+  if (!file_exists(file)) fail("{}: there are no settings of a run", file.string());
   const std::string text = read_text_file(file);
   CLI::App parser;
   declare_train_options(parser, options);

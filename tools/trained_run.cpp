@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "models/weights.h"
 #include "tools/checkpoint_file.h"
 #include "tools/pipeline.h"
@@ -27,11 +28,10 @@ ModelOptions model_options(const TrainOptions& options, const FusionTables& fusi
 
 TrainedRun load_trained_run(const std::string& path, Device device) {
   std::filesystem::path weights = path;
-  std::error_code ignored;
-  if (!std::filesystem::exists(weights, ignored)) fail("{}: there is no such run", path);
-  if (std::filesystem::is_directory(weights, ignored)) {
+  if (!file_exists(weights)) fail("{}: there is no such run", path);
+  if (folder_exists(weights)) {
     weights = RunFolder(path).best();
-    if (!std::filesystem::exists(weights, ignored)) {
+    if (!file_exists(weights)) {
       fail("{}: there are no trained weights (best.safetensors); has 'cytograd train' finished an epoch?",
            path);
     }

@@ -6,6 +6,7 @@
 #include "engine/atomic_file.h"
 #include "engine/backend.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "models/weights.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
@@ -136,12 +137,11 @@ int64_t Trainer::parameter_count() const {
 void Trainer::resume() {
   TrainingState current = state();
   read_last(folder_.last(), current, info());
-  std::error_code ignored;
   const bool ends_with_best =
       !progress_.history.empty() && progress_.history.back().epoch == progress_.best_epoch;
   if (ends_with_best) {
     write_best(folder_.best(), current, info());
-  } else if (!std::filesystem::exists(folder_.best(), ignored) && !progress_.history.empty()) {
+  } else if (!file_exists(folder_.best()) && !progress_.history.empty()) {
     progress_.best_epoch = progress_.history.back().epoch;
     progress_.best_accuracy = progress_.history.back().val_accuracy;
     write_best(folder_.best(), current, info());
