@@ -90,6 +90,10 @@ class CsvParser {
         fail("{}:{}: a carriage return without a line feed", file_.string(), line_);
       case '\0':
         fail("{}:{}: not text (a zero byte)", file_.string(), line_);
+      case ';':
+      case '\t':
+        fail("{}:{}: a semicolon or tab behind a closing quote; columns are separated by commas",
+             file_.string(), line_);
       default:
         fail("{}:{}: text behind a closing quote", file_.string(), line_);
     }
@@ -127,9 +131,11 @@ void CsvTable::require_columns(std::initializer_list<std::string_view> names) co
   std::vector<std::string_view> absent;
   for (const std::string_view name : names)
     if (!column(name)) absent.push_back(name);
-  if (!absent.empty())
-    fail("{}: lacks the column{} '{}'; it has '{}'", file.string(), absent.size() > 1 ? "s" : "",
-         fmt::join(absent, "', '"), fmt::join(columns, "', '"));
+  if (absent.empty()) return;
+  if (columns.size() == 1 && columns[0].find_first_of(";\t") != std::string::npos)
+    fail("{}: its columns are separated by semicolons or tabs; save it with commas", file.string());
+  fail("{}: lacks the column{} '{}'; it has '{}'", file.string(), absent.size() > 1 ? "s" : "",
+       fmt::join(absent, "', '"), fmt::join(columns, "', '"));
 }
 
 std::string CsvTable::place(size_t row) const { return fmt::format("{}:{}", file.string(), lines[row]); }

@@ -72,8 +72,8 @@ bool is_split(std::string_view name, std::string_view split);
 /// - labels_csv: a sample a row, named as its `image`, which is relative to images/ or else to the CSV, and
 ///   may name one file a channel: "a_w1.png;a_w2.png". All columns of the CSV. In folders train/, val/ and
 ///   test/: the name starts with "train/" and so on, and a column split.
-/// - class_folders: a sample a file, named "class/a.png" or "class/folder/a.png", with the column label; in
-///   folders train/, val/ and test/ as above.
+/// - class_folders: a sample a file, named "class/a.png" or "class/folder/a.png", with the column label, and the column
+///   folder ("" where there is none) where an image lies in one; in folders train/, val/ and test/ as above.
 /// - plain_images: a sample a file, named as the file, no columns.
 /// A pack (data/pack.h) gives what the dataset gave that was packed.
 ///

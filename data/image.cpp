@@ -179,6 +179,8 @@ Image read_image(const fs::path& file, const ReadOptions& options) {
   return image;
 }
 
+std::string size_text(const ImageInfo& info) { return fmt::format("{} x {}", info.width, info.height); }
+
 int32_t brightest_value(const fs::path& file) {
   const RawImage raw = decode(file);
   if (raw.info.bits == 8) return *std::max_element(raw.bytes.begin(), raw.bytes.end());

@@ -32,6 +32,9 @@ struct ImageInfo {
 };
 ImageInfo read_image_info(const std::filesystem::path& file);
 
+/// "64 x 48", width first.
+std::string size_text(const ImageInfo& info);
+
 /// Decodes a picture. The format is told by the content, not by the name. PNG, JPEG and BMP are grey or RGB: alpha is
 /// dropped, grey + alpha becomes grey. A TIFF has 1 to 8 channels: RGB, or the samples of a grey page, or its grey
 /// pages in order. Throws Error naming the file where it is absent, unreadable, a folder, empty, not a picture,

@@ -34,9 +34,14 @@ std::vector<fs::path> image_files(const CsvTable& table, size_t row, const std::
   return files;
 }
 
+/// The files without their order: channels in another order are the same image.
+std::string sorted_names(std::vector<std::string> files) {
+  std::sort(files.begin(), files.end());
+  return fmt::format("{}", fmt::join(files, "\n"));
+}
+
 void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, const fs::path& folder) {
   const CsvTable& table = part.table;
-  table.require_columns({"image", "label"});
   const size_t image = table.require_column("image");
   const fs::path images = index.has_folder(folder / "images") ? folder / "images" : folder;
   std::vector<std::optional<size_t>> sources;
@@ -45,7 +50,10 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
   std::unordered_map<std::string, size_t> rows;  // of the files: "./a.png" is "a.png"
   for (size_t row = 0; row < table.rows.size(); ++row) {
     const std::vector<std::string>& fields = table.rows[row];
-    std::string files;
+    const bool is_blank =
+        std::all_of(fields.begin(), fields.end(), [](const std::string& field) { return field.empty(); });
+    if (is_blank) continue;  // a spreadsheet's last rows, emptied
+    std::vector<std::string> files;
     Sample sample{part.prefix + fields[image], {}, {}};
     DatasetBuilder::Missing missing;
     for (const fs::path& file : image_files(table, row, fields[image])) {
@@ -59,9 +67,12 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
         sample.files.push_back(beside.string());
       else
         missing.emplace_back(in_images, "no such file");
-      files += (missing.empty() ? sample.files.back() : in_images.string()) + '\n';
+      std::string name = (missing.empty() ? sample.files.back() : in_images.string());
+      if (std::find(files.begin(), files.end(), name) != files.end())
+        fail("{}: '{}' has the file {} for two channels", table.place(row), fields[image], name);
+      files.push_back(std::move(name));
     }
-    const auto [same, is_new] = rows.emplace(std::move(files), row);
+    const auto [same, is_new] = rows.emplace(sorted_names(std::move(files)), row);
     if (!is_new)
       fail("{}: '{}' is there already, at {}", table.place(row), fields[image], table.place(same->second));
     for (size_t c = 0; c < sources.size(); ++c)
@@ -88,7 +99,6 @@ bool is_labels_csv(const fs::path& root) {
 
 Dataset open_labels_csv(const fs::path& root) {
   DatasetBuilder builder(root, Layout::labels_csv);
-  builder.label_column = "label";
   std::vector<Part> parts;
   if (file_exists(root / "labels.csv"))
     parts.push_back({"", read_csv(root / "labels.csv")});
@@ -106,7 +116,9 @@ Dataset open_labels_csv(const fs::path& root) {
     for (const std::string& column : part.table.columns)
       if (!has(column)) builder.columns.push_back(column);
   }
-  if (has("group")) builder.group_column = "group";
+  if (has("label")) builder.label_column = "label";
+  for (const char* const name : {"group", "experiment", "plate"})
+    if (builder.group_column.empty() && has(name)) builder.group_column = name;
   if (!parts[0].prefix.empty()) builder.columns.emplace_back("split");  // Last: add_rows fills it in.
 
   FolderIndex index;

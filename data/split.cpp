@@ -44,9 +44,8 @@ void require_whole_wells(const Dataset& dataset, const std::vector<bool>& held_o
   for (size_t i = 0; i < wells.size(); ++i) {
     if (side.emplace(wells[i], held_out[i]).first->second == held_out[i]) continue;
     fail(
-        "{}: sites of one well ({}) would be trained on and held out; hold out whole wells, plates or "
-        "experiments with "
-        "--group",
+        "{}: images of one well ({}) would be trained on and held out; hold out whole wells, plates or "
+        "experiments with --group, or tell wells of one name apart by columns 'experiment' and 'plate'",
         dataset.root.string(), wells[i]);
   }
 }

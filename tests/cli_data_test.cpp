@@ -9,6 +9,7 @@
 namespace cytograd::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -37,7 +38,7 @@ TEST(CliData, ATableIsNamedWithLineAndColumns) {
   const TempDir dir;
   dir.write("data/i.png");
   dir.write("data/labels.csv", "image,kind\ni.png,a\n");
-  expect_refused(dir, {"labels.csv: lacks the column 'label'; it has 'image', 'kind'"});
+  expect_refused(dir, {"labels.csv has no column 'label'; --label takes another of image, kind"});
   dir.write("data/labels.csv", "image,label\ni.png,a\nj.png,b\ni.png,b\n");
   expect_refused(dir, {"labels.csv:4: 'i.png' is there already, at", "labels.csv:2"});
   dir.write("data/labels.csv", "image,label\ni.png,a,b\n");
@@ -147,6 +148,28 @@ TEST(CliData, TheTrainingFolderIsNoValidationFolder) {
                    {"--val", (dir / same).string()});
 }
 
+TEST(CliData, UnlabelledAndOtherwiseSizedImagesArePredictedWithANote) {
+  const TempDir dir;
+  const std::filesystem::path run = trained_run(write_tiny_data(dir / "data"), dir / "run");
+  write_tiny_data(dir / "other", {.images = 4, .side = 24});
+  dir.write("other/labels.csv", "image,dose\ni0.png,1\ni1.png,2\n");
+  const Words predict{"predict", "--model", run.string(), "--out", (dir / "p.csv").string()};
+  const CommandResult result = run_command(predict + Words{(dir / "other").string()});
+  expect_ok(result);
+  EXPECT_THAT(result.err, HasSubstr("note: " + (dir / "other").string() +
+                                    ": the images have 24 x 24 pixels but the model was trained on 16 x 16"));
+  EXPECT_THAT(run_command(predict + Words{(dir / "data").string()}).err, Not(HasSubstr("note")));
+  const Words eval{"eval", "--model", run.string(), "--data", (dir / "other").string()};
+  expect_error(run_command(eval), kFailed, {"no labels to compare with"});
+  dir.write("other/labels.csv", "image,label\ni0.png,c0\ni1.png,\n");
+  EXPECT_THAT(run_command(eval).err, AllOf(HasSubstr("1 of 2 images have no label and are left out"),
+                                           HasSubstr("trained on 16 x 16")));
+  write_tiny_data(dir / "cut", {.images = 4, .side = 24});
+  trained_run(dir / "data", dir / "crop", {"--crop", "8"});
+  EXPECT_THAT(run_command({"eval", "--model", (dir / "crop").string(), "--data", (dir / "cut").string()}).err,
+              Not(HasSubstr("trained on")));
+}
+
 TEST(CliData, SixteenBitPicturesAreReadWithTheirWhite) {
   const TempDir dir;
   write_tiny_data(dir / "data", {.images = 8});
@@ -158,9 +181,33 @@ TEST(CliData, SixteenBitPicturesAreReadWithTheirWhite) {
     dir.write(fmt::format("data/i{}.png", i), make_png({.width = 16, .height = 16, .depth = 16}, rows));
   }
   const CommandResult inspected = run_command({"inspect", "--data", (dir / "data").string()});
-  EXPECT_THAT(inspected.out,
-              HasSubstr("  16 bits; the brightest value of the first image is 240; --white 240 "
-                        "would show it as 255\n"));
+  EXPECT_THAT(
+      inspected.out,
+      HasSubstr(
+          "  8 of 8 images looked at have 16 bits; their brightest value is 2032; --white 2047 is of as many bits\n"));
+  for (const char* command : {"train", "pack", "fuse"}) {
+    const Words words{command, "--data", (dir / "data").string(), "--out", (dir / command).string()};
+    const Words more = std::string(command) == "train"
+                           ? Words{"--model", "small", "--epochs", "1", "--batch", "4"}
+                       : std::string(command) == "fuse" ? Words{"--method", "pca"}
+                                                        : Words{};
+    const std::string warning =
+        "warning: " + (dir / "data").string() + ": the brightest 16-bit value of 8 images looked at is 2032";
+    EXPECT_THAT(
+        run_command(words + more).err,
+        HasSubstr(warning + ", and --white 65535 makes it 8 of 255; --white 2047 keeps their contrast\n"));
+    EXPECT_THAT(run_command(Words{command, "--data", (dir / "data").string(), "--out",
+                                  (dir / command).string() + "2", "--white", "4095"} +
+                            more)
+                    .err,
+                Not(HasSubstr("brightest")));
+  }
+  EXPECT_THAT(
+      run_command({"eval", "--model", (dir / "train").string(), "--data", (dir / "data").string()}).err,
+      HasSubstr("--white 65535 makes it 8 of 255; which is what the model was trained with\n"));
+  write_png(dir / "data/i0.png", tiny_image({}, 0));
+  EXPECT_THAT(train(dir / "data", dir / "mixed", {"--white", "2047"}).err,
+              HasSubstr("of 8 images looked at, 7 have 16 bits and the others 8"));
   expect_ok(train(dir / "data", dir / "run", {"--white", "2047"}));
   EXPECT_THAT(read_file(dir / "run/config.toml"), HasSubstr("white=2047\n"));
   expect_error(train(dir / "data", dir / "run", {"--white", "2048", "--resume"}), kWrongUsage,

@@ -53,6 +53,16 @@ TEST(LabelsCsv, AnImageMayBeOneFileAChannel) {
   EXPECT_EQ(dataset.group_column, "");
 }
 
+TEST(LabelsCsv, NeedsNoLabelsAndPassesOverEmptiedRows) {
+  const TempDir dir;
+  dir.write("labels.csv", "image,dose\na.png,1\n,\n,\n");
+  dir.write("a.png");
+  const Dataset dataset = open_dataset(dir.path());
+  EXPECT_THAT(names(dataset.samples), ElementsAre("a.png"));
+  EXPECT_EQ(dataset.named_samples, 1);
+  EXPECT_EQ(dataset.label_column, "");
+}
+
 TEST(LabelsCsv, TrainValAndTestFoldersGiveASplit) {
   const TempDir dir;
   dir.write("train/labels.csv", "image,label,group\na.png,x,g\n");
@@ -89,6 +99,14 @@ TEST(LabelsCsv, RowsThatNameNoImageOrOneTwiceAreErrors) {
   EXPECT_THAT(error_of_table("image,label\na,x\nb,y\na,y\n"),
               AllOf(HasSubstr("labels.csv:4: 'a' is there already"), HasSubstr("labels.csv:2")));
   EXPECT_THAT(error_of_table("file,label\na,x\n"), HasSubstr("lacks the column 'image'"));
+  EXPECT_THAT(error_of_table("image;label\na;x\n"),
+              HasSubstr("labels.csv: its columns are separated by semicolons or tabs"));
+  EXPECT_THAT(error_of_table("\"image\";\"label\"\na;x\n"),
+              HasSubstr("labels.csv:1: a semicolon or tab behind a closing quote"));
+  EXPECT_THAT(error_of_table("image,label\na;b;./a,x\n"),
+              AllOf(HasSubstr("labels.csv:2: 'a;b;./a' has the file "), HasSubstr("/a for two channels")));
+  EXPECT_THAT(error_of_table("image,label\na;b,x\nb;a,x\n"),
+              HasSubstr("labels.csv:3: 'b;a' is there already"));
   EXPECT_THAT(error_of_table("image,label\n"), HasSubstr("its tables name no image"));
 }
 
@@ -102,9 +120,26 @@ TEST(ClassFolders, AFolderIsAClass) {
   EXPECT_EQ(dataset.layout, Layout::class_folders);
   EXPECT_THAT(names(dataset.samples),
               ElementsAre("apoptosis/a.bmp", "mitosis/a2.PNG", "mitosis/a10.png", "mitosis/plate1/b.jpeg"));
-  EXPECT_THAT(dataset.columns, ElementsAre("label"));
+  EXPECT_THAT(dataset.columns, ElementsAre("label", "folder"));
   EXPECT_THAT(values(dataset, dataset.label_column),
               ElementsAre("apoptosis", "mitosis", "mitosis", "mitosis"));
+  EXPECT_THAT(values(dataset, "folder"), ElementsAre("", "", "", "plate1"));
+  EXPECT_EQ(dataset.group_column, "");
+}
+
+TEST(ClassFolders, FoldersThatRecurInClassesAreNamed) {
+  const TempDir dir;
+  for (const char* plate : {"P1", "P2"})
+    for (const char* name : {"A/1.png", "B/1.png"}) dir.write(std::string(plate) + "/" + name);
+  const Dataset dataset = open_dataset(dir.path());
+  EXPECT_THAT(values(dataset, "label"), ElementsAre("P1", "P1", "P2", "P2"));
+  EXPECT_THAT(values(dataset, "folder"), ElementsAre("A", "B", "A", "B"));
+  EXPECT_THAT(dataset.warnings, ElementsAre(AllOf(HasSubstr("the classes are P1, P2;"),
+                                                  HasSubstr("the folders A, B in them are no classes"))));
+  dir.write("P1/C/1.png");
+  std::filesystem::remove_all(dir / "P2");
+  dir.write("P3/D/1.png");
+  EXPECT_THAT(open_dataset(dir.path()).warnings, IsEmpty()) << "none is in two classes";
 }
 
 TEST(ClassFolders, LinksIntoTheClassItselfAreLeftOut) {
@@ -126,6 +161,7 @@ TEST(ClassFolders, TrainValAndTestFoldersGiveASplit) {
   EXPECT_THAT(names(dataset.samples), ElementsAre("train/x/a.png", "train/y/a.png", "val/x/a.png"));
   EXPECT_THAT(values(dataset, "label"), ElementsAre("x", "y", "x"));
   EXPECT_THAT(values(dataset, "split"), ElementsAre("train", "train", "val"));
+  EXPECT_THAT(dataset.columns, ElementsAre("label", "split")) << "no image lies in a folder of its class";
 }
 
 TEST(ClassFolders, ImagesBesideTheFoldersAreAnError) {

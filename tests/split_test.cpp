@@ -231,7 +231,7 @@ TEST(Split, AColumnThatPartsAWellIsRefused) {
        {std::function([&] { split_by_groups(dataset, "site", {"1"}); }),
         std::function([&] { split_by_fraction(dataset, classes, {.fraction = 0.5, .column = "site"}); })}) {
     EXPECT_THAT(test::message_of<Error>(split),
-                AllOf(HasSubstr("sites of one well (B0 HUVEC-01 1)"), HasSubstr("--group")));
+                AllOf(HasSubstr("images of one well (B0 HUVEC-01 1)"), HasSubstr("--group")));
   }
 }
 

@@ -73,8 +73,9 @@ TEST(TrainingData, AWellOfTheOwnSplitIsOnOneSide) {
               "d.png,y,B3,1,val\ne.png,x,B4,1,train\nf.png,y,B5,1,train\n");
   testing::internal::CaptureStderr();
   const TrainingData data = load_training_data(options_for(dir.path()));
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("1 training images are left out, since other sites of their wells are validated on"));
+  EXPECT_THAT(
+      testing::internal::GetCapturedStderr(),
+      HasSubstr("1 training images are left out, since other images of their wells are validated on"));
   EXPECT_THAT(data.train, ElementsAre(1, 4, 5));
   EXPECT_THAT(data.train_labels, ElementsAre(1, 0, 1));
   EXPECT_THAT(data.validation, ElementsAre(2, 3));
@@ -132,7 +133,7 @@ TEST(TrainingData, AWellIsOneThroughAllGroupsOfItsPlate) {
   write_sites(dir, "image,label,group,plate,well,site\n" + rows);
   TrainOptions options = options_for(dir.path());
   options.val_group = {"day0"};
-  EXPECT_THAT(quiet_error(options), HasSubstr("sites of one well (B1 P1) would be trained on and held out"));
+  EXPECT_THAT(quiet_error(options), HasSubstr("images of one well (B1 P1) would be trained on and held out"));
   // Of a folder without the groups, the same wells are told.
   const TempDir val;
   write_sites(val, "image,label,plate,well,site\na.png,x,P1,B1,2\nb.png,y,P2,B2,2\n");
@@ -152,6 +153,58 @@ TEST(TrainingData, WellsThatAreCalledTheSameAreDrawnTogether) {
   const TrainingData data = load_training_data(options);
   ASSERT_THAT(data.validation, SizeIs(4));
   for (size_t i = 0; i < 4; i += 2) EXPECT_EQ(data.validation[i] + 1, data.validation[i + 1]);
+}
+
+TEST(TrainingData, AWellIsKeptTogetherWhateverItsImagesAreCalled) {
+  for (const std::string column : {"site", "field", "cell"}) {
+    const TempDir dir;
+    std::string rows;  // two images of each of eight wells
+    for (int i = 0; i < 16; ++i)
+      rows += fmt::format("{}.png,c{},P1,B{},{}\n", static_cast<char>('a' + i), i / 2 % 2, i / 2, i % 2);
+    write_sites(dir, "image,label,plate,well," + column + "\n" + rows);
+    TrainOptions options = options_for(dir.path());
+    options.group = column;
+    options.val_group = {"1"};
+    EXPECT_THAT(quiet_error(options),
+                HasSubstr("images of one well (B0 P1) would be trained on and held out"));
+  }
+  const TempDir dir;  // the name of a well alone may be that of another plate's
+  write_sites(dir, "image,label,batch,well\na.png,x,1,B1\nb.png,y,1,B2\nc.png,x,2,B1\nd.png,y,2,B2\n");
+  TrainOptions options = options_for(dir.path());
+  options.group = "batch";
+  options.val_group = {"1"};
+  EXPECT_THAT(load_training_data(options).validation, ElementsAre(0, 1));
+}
+
+TEST(TrainingData, GroupsAreThoseOfTheColumnGroupOrElseExperimentsOrPlates) {
+  for (const std::string columns : {"plate,experiment,group", "plate,experiment", "plate"}) {
+    const TempDir dir;
+    std::string rows;
+    for (int i = 0; i < 16; ++i)
+      rows += fmt::format("{}.png,c{}{}\n", static_cast<char>('a' + i), i % 2,
+                          columns == "plate"              ? fmt::format(",p{}", i / 4)
+                          : columns == "plate,experiment" ? fmt::format(",p0,e{}", i / 4)
+                                                          : fmt::format(",p0,e0,g{}", i / 4));
+    write_sites(dir, "image,label," + columns + "\n" + rows);
+    const TrainingData data = load_training_data(options_for(dir.path()));
+    EXPECT_EQ(data.group_column, columns.substr(columns.rfind(',') + 1));
+    EXPECT_THAT(data.held_out_groups, SizeIs(1)) << columns;
+  }
+}
+
+TEST(TrainingData, WhatLooksLikeAMistakeIsSaid) {
+  const TempDir train, val;
+  write_sites(train, "image,label,group\na.png,EMPTY,p1\nb.png,y,p1\nc.png,Empty ,p2\nd.png,y,p3\n");
+  write_sites(val, "image,label,group\ne.png,EMPTY,p1\nf.png,y,p9\n");
+  TrainOptions options = options_for(train.path());
+  options.val = val.path().string();
+  testing::internal::CaptureStderr();
+  load_training_data(options);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("the classes 'EMPTY' and 'Empty ' differ in blanks or upper case alone"));
+  EXPECT_THAT(
+      said, HasSubstr(val.path().string() +
+                      ": images of one group are in both train and val, which flatters the accuracy: p1\n"));
 }
 
 TEST(TrainingData, BesideAValidationFolderValidationImagesAreNotTrainedOn) {

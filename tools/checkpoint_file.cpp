@@ -16,6 +16,7 @@ constexpr const char* kFusionTables = "cytograd.fusion_tables";
 constexpr const char* kClassNames = "cytograd.class_names";
 constexpr const char* kValidation = "cytograd.validation";
 constexpr const char* kImages = "cytograd.images";
+constexpr const char* kSize = "cytograd.size";
 
 SafetensorsMetadata metadata(const CheckpointInfo& info) {
   SafetensorsMetadata data = info.evaluation;
@@ -25,6 +26,7 @@ SafetensorsMetadata metadata(const CheckpointInfo& info) {
   data["cytograd.classes"] = std::to_string(info.classes);
   data[kValidation] = info.validation;
   data[kImages] = info.images;
+  if (!info.size.empty()) data[kSize] = info.size;
   return data;
 }
 
@@ -51,6 +53,11 @@ void append(std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& m
 }
 
 }  // namespace
+
+std::string checkpoint_size(const SafetensorsFile& file) {
+  const auto found = file.metadata.find(kSize);
+  return found == file.metadata.end() ? "" : found->second;
+}
 
 const std::vector<std::string>& training_state_prefixes() {
   static const std::vector<std::string> prefixes{"optimizer.", "ema."};

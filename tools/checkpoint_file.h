@@ -35,6 +35,7 @@ struct CheckpointInfo {
   SafetensorsMetadata evaluation;  ///< evaluation_metadata of the run
   std::string validation;          ///< TrainingData::validation_fingerprint
   std::string images;              ///< TrainingData::images_fingerprint
+  std::string size;                ///< of the raw images, "64 x 64", where they are taken whole; else ""
 };
 
 /// What the weights mean nothing without, from config.toml, classes.csv and the tables of the fusion: fusion, shrink, crop, normalize, stem and
@@ -62,6 +63,9 @@ void read_last(const std::filesystem::path& file, TrainingState& state, const Ch
 /// convolution reads, or what the fusion takes. Throws Error where `file` (named `source`) has neither.
 int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& source,
                             const FusionTables& fusion);
+
+/// CheckpointInfo::size; "" where the file does not say.
+std::string checkpoint_size(const SafetensorsFile& file);
 
 /// How the names of tensors begin that last.safetensors holds beside the weights.
 const std::vector<std::string>& training_state_prefixes();

@@ -35,6 +35,7 @@ void evaluate(const EvalSettings& settings) {
 
   Dataset dataset = open_filtered(settings.data, settings.where);
   require_white(run, dataset);
+  warn_of_dim_images(dataset, options.white, false);
   const std::string label = options.label.empty() ? dataset.label_column : options.label;
   if (label.empty())
     fail("{}: the images have no labels to compare with; use 'cytograd predict'", settings.data);
@@ -58,11 +59,14 @@ void evaluate(const EvalSettings& settings) {
 
   const std::vector<std::string> domains = adaptation_keys(dataset, options);
   const auto data = load_images(std::move(dataset), options, Use::inference);
-  require_channels(run, data->store->reference().channels, settings.data);
+  require_alike(run, data->store->reference(), settings.data);
   std::vector<int64_t> samples;
   for (size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] >= 0) samples.push_back(static_cast<int64_t>(i));
   }
+  if (samples.size() < labels.size())
+    say(fmt::format("{}: {} of {} images have no {} and are left out", settings.data,
+                    labels.size() - samples.size(), labels.size(), label));
   samples = data->readable(samples);
   if (samples.empty()) fail("{}: no image with a label can be read", settings.data);
   std::vector<int64_t> known;
@@ -102,7 +106,8 @@ void add_eval(CLI::App& app) {
   take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR")->required();
   take_path(command->add_option("--json", settings->json, "Also write the figures there"), "FILE");
   command
-      ->add_option("--group", settings->group, "Column to report accuracy by; default: experiment or group")
+      ->add_option("--group", settings->group,
+                   "Column to report accuracy by; default: that of the layout, experiment or group")
       ->type_name("COLUMN");
   add_where(*command, settings->where);
   add_adabn(*command, settings->adabn, "auto: as the run was validated");

@@ -101,6 +101,7 @@ void fuse(FuseSettings settings) {
   data.max_missing = settings.max_missing;
   check_missing(data.dataset, settings.max_missing);
   report_missing(data.dataset);
+  warn_of_dim_images(data.dataset, settings.white);
   if (!settings.preview.empty()) draw_preview(settings, data.dataset);
   if (settings.out.empty()) return;
   fuse_images(settings, data);

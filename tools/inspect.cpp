@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/brightness.h"
 #include "data/natural_order.h"
 #include "data/pack.h"
 #include "data/stored_image.h"
@@ -36,20 +37,6 @@ std::optional<ImageInfo> first_image(const Dataset& dataset, std::string& reason
   return std::nullopt;
 }
 
-/// The greatest 16-bit value of the first image that can be read; nullopt where its values are of 8 bits.
-std::optional<int32_t> brightest_of_first(const Dataset& dataset) {
-  for (const Sample& sample : dataset.samples) {
-    try {
-      if (read_sample_info(sample).bits == 8) return std::nullopt;
-      int32_t brightest = 0;
-      for (const std::string& file : sample.files) brightest = std::max(brightest, brightest_value(file));
-      return brightest;
-    } catch (const Error&) {  // the next one, as first_image
-    }
-  }
-  return std::nullopt;
-}
-
 nlohmann::ordered_json to_json(const Dataset& dataset) {
   nlohmann::ordered_json json{{"data", dataset.root.string()},
                               {"layout", layout_name(dataset.layout)},
@@ -65,7 +52,12 @@ nlohmann::ordered_json to_json(const Dataset& dataset) {
     json["width"] = info->width;
     json["channels"] = info->channels;
     json["bits"] = info->bits;
-    if (const auto brightest = brightest_of_first(dataset)) json["brightest"] = *brightest;
+    if (const Brightness seen = look_at_brightness(dataset); seen.of_16_bits > 0) {
+      json["looked_at"] = seen.looked_at;
+      json["of_16_bits"] = seen.of_16_bits;
+      json["brightest"] = seen.brightest;
+      json["white"] = seen.white();
+    }
   }
   json["columns"] = nlohmann::ordered_json::object();
   for (size_t c = 0; c < dataset.columns.size(); ++c) {
@@ -123,9 +115,10 @@ void print(const Dataset& dataset) {
     fmt::print("; none can be read: {}", reason);
   }
   fmt::print("\n");
-  if (const auto brightest = brightest_of_first(dataset)) {
-    fmt::print("  16 bits; the brightest value of the first image is {}", *brightest);
-    if (*brightest > 0) fmt::print("; --white {} would show it as 255", *brightest);
+  if (const Brightness seen = look_at_brightness(dataset); seen.of_16_bits > 0) {
+    fmt::print("  {} of {} images looked at have 16 bits; their brightest value is {}", seen.of_16_bits,
+               seen.looked_at, seen.brightest);
+    if (seen.brightest > 0) fmt::print("; --white {} is of as many bits", seen.white());
     fmt::print("\n");
   }
   if (!dataset.label_column.empty()) fmt::print("  label column       {}\n", dataset.label_column);

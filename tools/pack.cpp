@@ -32,6 +32,7 @@ void pack(const PackSettings& settings) {
   const int32_t white = resolve_white(dataset, settings.white);
   check_missing(dataset, settings.max_missing);
   report_missing(dataset);
+  warn_of_dim_images(dataset, white);
   PackSummary summary;
   const auto start = std::chrono::steady_clock::now();
   {

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "data/brightness.h"
 #include "data/domains.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
@@ -43,6 +44,23 @@ int32_t resolve_white(const Dataset& dataset, int64_t given) {
   if (asked == ReadOptions().white) return *dataset.white;
   fail("{}: was packed with --white {}, which cannot become {}; pack it anew", dataset.root.string(),
        *dataset.white, asked);
+}
+
+void warn_of_dim_images(const Dataset& dataset, int64_t white, bool may_change_white) {
+  constexpr int64_t kDim = 8;
+  const Brightness seen = look_at_brightness(dataset);
+  if (seen.of_16_bits == 0) return;
+  if (seen.of_16_bits < seen.looked_at)
+    say(fmt::format(
+        "warning: {}: of {} images looked at, {} have 16 bits and the others 8; --white scales those of 16 alone",
+        dataset.root.string(), seen.looked_at, seen.of_16_bits));
+  if (seen.brightest * kDim > white) return;
+  const std::string advice = may_change_white ? fmt::format("--white {} keeps their contrast", seen.white())
+                                              : std::string("which is what the model was trained with");
+  say(fmt::format(
+      "warning: {}: the brightest 16-bit value of {} images looked at is {}, and --white {} makes it {} of 255; {}",
+      dataset.root.string(), seen.of_16_bits, seen.brightest, white,
+      (seen.brightest * int64_t{255} + white / 2) / white, advice));
 }
 
 void report_missing(const Dataset& dataset) {

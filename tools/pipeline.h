@@ -37,6 +37,10 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
 /// pack has another than the one given; the default gives way.
 int32_t resolve_white(const Dataset& dataset, int64_t given);
 
+/// Prints a warning where the images are of 16 bits and use less than an eighth of what --white spans, or not all are of
+/// 16 bits.
+void warn_of_dim_images(const Dataset& dataset, int64_t white, bool may_change_white = true);
+
 /// Prints how many of the images that the dataset names are not there, if any.
 void report_missing(const Dataset& dataset);
 

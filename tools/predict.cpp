@@ -8,6 +8,7 @@
 
 #include "data/csv.h"
 #include "data/domains.h"
+#include "data/list_some.h"
 #include "engine/atomic_file.h"
 #include "engine/file_status.h"
 #include "tools/commands.h"
@@ -67,7 +68,7 @@ Dataset gather(const PredictSettings& settings, const TrainedRun& run, const Tra
     all.missing.insert(all.missing.end(), dataset.missing.begin(), dataset.missing.end());
     all.tables.insert(all.tables.end(), dataset.tables.begin(), dataset.tables.end());
   }
-  all.root = fmt::format("{}", fmt::join(settings.inputs, ", "));
+  all.root = list_some(settings.inputs, 3);
   std::map<std::string, int64_t> names;
   for (const Sample& sample : all.samples) {
     if (++names[sample.name] > 1) fail("{}: is given twice; give each image once", sample.name);
@@ -172,11 +173,12 @@ void predict(const PredictSettings& settings) {
     require_no_run_file(run, output);
     require_no_input(output, dataset);
   }
+  warn_of_dim_images(dataset, options.white, false);
   std::optional<Submission> submission;
   if (!settings.submission.empty()) submission.emplace(dataset);
   const std::vector<std::string> domains = adaptation_keys(dataset, options);
   const auto data = load_images(std::move(dataset), options, Use::inference);
-  require_channels(run, data->store->reference().channels, data->dataset.root.string());
+  require_alike(run, data->store->reference(), data->dataset.root.string());
   std::vector<int64_t> samples;
   for (size_t i = 0; i < data->dataset.samples.size(); ++i) samples.push_back(static_cast<int64_t>(i));
   samples = data->readable(samples);

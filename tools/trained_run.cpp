@@ -46,6 +46,7 @@ TrainedRun load_trained_run(const std::string& path, Device device) {
   const SafetensorsFile file = read_safetensors(weights);
   require_metadata(file, weights.string(), evaluation_metadata(run.options, run.classes, run.fusion));
   run.channels = checkpoint_channels(file, weights.string(), run.fusion);
+  run.size = checkpoint_size(file);
   run.model = make_model(
       model_options(run.options, run.fusion, run.channels, static_cast<int64_t>(run.classes.size())));
   import_weights(*run.model, file, weights.string(), training_state_prefixes());
@@ -77,9 +78,14 @@ void require_white(const TrainedRun& run, const Dataset& dataset) {
        dataset.root.string(), *dataset.white, run.options.white);
 }
 
-void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder) {
-  if (channels == run.channels) return;
-  fail("{}: the images have {} channels but the model was trained on {}", folder, channels, run.channels);
+void require_alike(const TrainedRun& run, const ImageInfo& image, const std::string& folder) {
+  if (image.channels != run.channels)
+    fail("{}: the images have {} channels but the model was trained on {}", folder, image.channels,
+         run.channels);
+  if (run.size.empty() || size_text(image) == run.size) return;
+  say(fmt::format(
+      "note: {}: the images have {} pixels but the model was trained on {}; at another magnification it is worth less",
+      folder, size_text(image), run.size));
 }
 
 }  // namespace cytograd

@@ -23,6 +23,7 @@ struct TrainedRun {
   std::vector<std::string> classes;
   FusionTables fusion;
   int64_t channels = 0;  ///< of the raw images
+  std::string size;  ///< of the raw images, "64 x 64", where whole ones of one size were trained on; else ""
   std::unique_ptr<Model> model;
   std::vector<std::filesystem::path> files;  ///< of the run folder, there or not, and the weights
 };
@@ -40,7 +41,8 @@ void require_no_run_file(const TrainedRun& run, const std::string& output);
 /// Fails where a pack's 16-bit images were scaled in another way than the run's.
 void require_white(const TrainedRun& run, const Dataset& dataset);
 
-/// Fails where a dataset's images have other channels than the run's.
-void require_channels(const TrainedRun& run, int64_t channels, const std::string& folder);
+/// Fails where a dataset's images, which are as `image`, have other channels than the run's. Prints a note where they are of
+/// another size, and so, it may be, of another magnification.
+void require_alike(const TrainedRun& run, const ImageInfo& image, const std::string& folder);
 
 }  // namespace cytograd

@@ -120,12 +120,14 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, FusionTables f
 }
 
 CheckpointInfo Trainer::info() const {
+  const ImageInfo& image = data_.images->store->reference();
   return {options_.model,
-          data_.images->store->reference().channels,
+          image.channels,
           static_cast<int64_t>(data_.classes.size()),
           evaluation_metadata(options_, data_.classes, fusion_),
           data_.validation_fingerprint,
-          data_.images_fingerprint};
+          data_.images_fingerprint,
+          options_.crop == 0 ? size_text(image) : ""};
 }
 
 int64_t Trainer::parameter_count() const {

@@ -3,10 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 
 #include "data/domains.h"
+#include "data/list_some.h"
 #include "data/natural_order.h"
 #include "engine/check.h"
 #include "tools/checkpoint_file.h"
@@ -42,6 +44,9 @@ void keep_existing(Dataset& dataset, const std::string& column, bool (*is_wanted
 
 std::string label_column(const Dataset& dataset, const std::string& wanted) {
   const std::string name = wanted.empty() ? dataset.label_column : wanted;
+  if (name.empty() && dataset.layout == Layout::labels_csv)
+    fail("{}: labels.csv has no column 'label'; --label takes another of {}", dataset.root.string(),
+         list_some(dataset.columns));
   if (name.empty()) {
     fail("{}: images of this layout ({}) have no labels; see 'cytograd train --help' for the layouts that do",
          dataset.root.string(), layout_name(dataset.layout));
@@ -85,21 +90,35 @@ std::string validation_fingerprint(const Dataset& dataset, const std::string& gr
   return fingerprint(texts);
 }
 
-/// A dataset's own split may part a group's images, which flatters the accuracy; it is taken as it is, and this is said.
-void warn_of_straddling_groups(const Dataset& dataset, const std::string& column, const Split& split) {
-  constexpr size_t kNamed = 5;
-  const std::vector<std::string> train = group_names(dataset, column, split.train);
-  const std::set<std::string> trained(train.begin(), train.end());
+/// A dataset's own split, or the folder of --val, may part a group's images, which flatters the accuracy; it is taken as
+/// it is, and this is said.
+void warn_of_straddling_groups(const Dataset& dataset, const std::vector<int64_t>& train,
+                               const Dataset& validation_dataset, const std::vector<int64_t>& validation,
+                               const std::string& column) {
+  const std::vector<std::string> groups = group_names(dataset, column, train);
+  const std::set<std::string> trained(groups.begin(), groups.end());
   std::set<std::string, NaturalLess> both;
-  for (const std::string& group : group_names(dataset, column, split.validation)) {
+  for (const std::string& group : group_names(validation_dataset, column, validation)) {
     if (!group.empty() && trained.contains(group)) both.insert(group);
   }
   if (both.empty()) return;
-  std::vector<std::string> named(
-      both.begin(), std::next(both.begin(), static_cast<std::ptrdiff_t>(std::min(both.size(), kNamed))));
-  if (both.size() > kNamed) named.push_back(fmt::format("{} more", both.size() - kNamed));
   say(fmt::format("warning: {}: images of one {} are in both train and val, which flatters the accuracy: {}",
-                  dataset.root.string(), column, fmt::join(named, ", ")));
+                  validation_dataset.root.string(), column, list_some(both, 5)));
+}
+
+/// 'EMPTY' and 'Empty ' are one treatment to whoever typed them, and two classes.
+void warn_of_alike_classes(const Dataset& dataset, const std::vector<std::string>& classes) {
+  std::map<std::string, std::string> seen;
+  for (const std::string& name : classes) {
+    std::string plain;
+    for (const char c : name) {
+      if (c != ' ' && c != '\t') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    const auto [same, is_new] = seen.emplace(plain, name);
+    if (!is_new)
+      say(fmt::format("warning: {}: the classes '{}' and '{}' differ in blanks or upper case alone",
+                      dataset.root.string(), same->second, name));
+  }
 }
 
 Split split_by_own_column(const Dataset& dataset) {
@@ -161,7 +180,7 @@ void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
   }
   const size_t dropped = std::erase_if(train, is_validated);
   if (dropped == 0) return;
-  say(fmt::format("{}: {} training images are left out, since other sites of their wells are validated on",
+  say(fmt::format("{}: {} training images are left out, since other images of their wells are validated on",
                   dataset.root.string(), dropped));
 }
 
@@ -214,9 +233,11 @@ TrainingData load_training_data(const TrainOptions& asked) {
   apply_default_filters(dataset, options, result.label_column, true);
   result.group_column = group_column(dataset, options);
   check_missing(dataset, options.max_missing);  // before what is left of it is found to be too little
+  warn_of_dim_images(dataset, options.white);
   result.images_fingerprint = images_fingerprint(dataset, result.label_column);
   const Classes classes = index_classes(dataset, result.label_column);
   result.classes = classes.names;
+  warn_of_alike_classes(dataset, classes.names);
 
   Split split;
   if (options.val.empty()) {
@@ -237,7 +258,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.validation_fingerprint = validation_fingerprint(dataset, result.group_column, split);
   if (result.own_split) {
     drop_validated_wells(dataset, split.train, dataset, split.validation);
-    warn_of_straddling_groups(dataset, result.group_column, split);
+    warn_of_straddling_groups(dataset, split.train, dataset, split.validation, result.group_column);
   }
   std::vector<std::string> domains;  // of the validation images
   if (options.val.empty()) domains = adaptation_keys(dataset, options);
@@ -257,6 +278,9 @@ TrainingData load_training_data(const TrainOptions& asked) {
     }
     result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
     drop_validated_wells(result.images->dataset, split.train, validation, result.validation);
+    warn_of_straddling_groups(result.images->dataset, split.train, validation, result.validation,
+                              result.group_column);
+    warn_of_dim_images(validation, options.white);
     domains = adaptation_keys(validation, options);
     result.validation_images = load_images(std::move(validation), options, Use::training);
     result.validation = result.validation_images->readable(result.validation);
