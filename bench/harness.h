@@ -17,6 +17,8 @@ struct Work {
   int64_t operations = 0;     ///< additions and multiplications, where they could take longer than the bytes
   std::string library = {};   ///< with a call of its own for the same; "": none has
   std::function<void()> run_library = {};
+  std::function<std::string()> flaw =
+      {};  ///< what is wrong with the results on these inputs, "" where nothing is
 };
 
 struct Row {
@@ -28,7 +30,7 @@ struct Row {
   std::string variant = "production";
   std::function<Work()> make = nullptr;  ///< allocates and draws inputs; called when the row's turn has come
   std::function<std::string()> flaw =
-      nullptr;  ///< what is wrong with the results, "" where nothing is; asked before
+      nullptr;  ///< what is wrong with the variant's results, "" where nothing is; asked before, once for all its rows
 };
 
 /// A file's rows, for main.cpp. Each program is linked from the files whose rows it times.

@@ -18,6 +18,7 @@
 #include "bench/limits.h"
 #include "bench/timing.h"
 #include "engine/backend.h"
+#include "engine/check.h"
 
 namespace cytograd::bench {
 namespace {
@@ -47,6 +48,7 @@ class Session {
   }
 
   const Row& row() const { return row_; }
+  std::string flaw() const { return work_.flaw ? work_.flaw() : ""; }
 
   void measure(benchmark::State& state, const Limits& limits) {
     std::vector<double> ours, theirs, copies;
@@ -80,6 +82,15 @@ class Session {
 std::string name_of(const Row& row) {
   return fmt::format("{}/{}/{}/{}/{}/{}", row.family, row.shape, row.pass, dtype_name(row.dtype),
                      device_name(row.device), row.variant);
+}
+
+/// Two variants of one name would share a verdict, and one would be taken for the other.
+void require_own_names(const std::vector<Row>& rows) {
+  std::set<std::string> names;
+  for (const Row& row : rows) {
+    if (!names.insert(name_of(row)).second)
+      fail("two rows are called {}: give the variant a name of its own", name_of(row));
+  }
 }
 
 /// Leaves the first row of each kind, of all rows or of those of the emulator, which would take hours for the others.
@@ -128,17 +139,27 @@ void measure_row(const Row& row, bool smoke, benchmark::State& state) try {
   for (auto _ : state) {
     if (!session || &session->row() != &row) {
       session.reset();  // its memory goes before the next one's comes
-      const std::string& flaw = flaw_of(row);
+      std::string flaw = flaw_of(row);
+      const bool is_emulated = row.device == Device::cuda && cuda_is_emulated();
+      if (flaw.empty() && is_emulated) {
+        Stopwatch watch(row.device, false);
+        const Work work = row.make();
+        watch.seconds(watch.prepare(work.run));
+        flaw = work.flaw ? work.flaw() : "";
+        if (flaw.empty())
+          return state.SkipWithError(
+              row.flaw ? "right, but an emulator's times say nothing of a GPU"
+                       : "ran; the tests say whether it is right, and a GPU how fast it is");
+      }
+      if (flaw.empty()) {
+        session = std::make_unique<Session>(row, !smoke);
+        flaw = session->flaw();
+      }
       if (!flaw.empty()) {
+        session.reset();
         all_ran = false;
         return state.SkipWithError(("wrong: " + flaw).c_str());
       }
-      if (row.device == Device::cuda && cuda_is_emulated()) {
-        Stopwatch watch(row.device, false);
-        watch.seconds(watch.prepare(row.make().run));
-        return state.SkipWithError("right, but an emulator's times say nothing of a GPU");
-      }
-      session = std::make_unique<Session>(row, !smoke);
     }
     session->measure(state, limits_of(row.device, row.dtype, smoke));
   }
@@ -167,6 +188,7 @@ int run(int argc, char** argv) {
 
   std::vector<Row> rows;
   for (const auto& add : sources()) add(rows);
+  require_own_names(rows);
   keep_small(rows, smoke);
   for (const Row& row : rows) {
     benchmark::RegisterBenchmark(name_of(row).c_str(),

@@ -7,6 +7,7 @@ Benchmarks write such files with --benchmark_out=results.json --benchmark_out_fo
 """
 
 import argparse
+import os
 import sys
 
 from reporting.figures import duration, probability, times
@@ -25,7 +26,7 @@ pairs (Wilcoxon's signed ranks). Two files run one after the other (Mann-Whitney
 too. 9 repetitions in each are then the least that can tell one row among a thousand.
 
 Exit codes: 0 done, nothing slower; 1 wrong input, or scipy is missing; 2 wrong usage; 3 something is significantly
-slower.
+slower, or was run before and not after.
 """
 
 
@@ -50,6 +51,12 @@ def alpha(text):
     if not 1e-9 <= value <= 0.5:
         raise argparse.ArgumentTypeError(f"{text} is not from 1e-9 to 0.5")
     return value
+
+
+def require_no_input(out, paths):
+    for path in paths:
+        if out and os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise InputError(f"{out}: is an input, which would be lost; name another file to write")
 
 
 def report(paths, out):
@@ -87,7 +94,7 @@ def compare_files(paths, level, out):
     print_comparison(comparison, doubts)
     if out:
         write(out, comparison_page(sources, comparison, doubts))
-    return FOUND_SLOWER if comparison.count(SLOWER) else 0
+    return FOUND_SLOWER if comparison.count(SLOWER) or comparison.broken else 0
 
 
 def read_repetitions(root, source):
@@ -123,6 +130,7 @@ def print_comparison(comparison, doubts):
 def main(arguments=None):
     args = parse(arguments)
     try:
+        require_no_input(args.out, args.compare or args.results)
         if args.compare:
             return compare_files(args.compare, args.alpha, args.out)
         return report(args.results, args.out)

@@ -304,6 +304,15 @@ class WrongInput(Case):
         self.assertIn("report.html: No such file or directory", error)
         self.assertEqual(self.run_report(file, "--out", self.folder)[0], 1)
 
+    def test_no_input_is_overwritten(self):
+        file = self.file("results.json", benchmarks(repetitions([10])))
+        before = Path(file).read_text(encoding="utf-8")
+        for arguments in ((file,), ("--compare", file, file)):
+            code, _, error = self.run_report(*arguments, "--out", file)
+            self.assertEqual((code, error), (1, f"report.py: error: {file}: is an input, which would be lost; name another "
+                                                "file to write\n"))
+        self.assertEqual(Path(file).read_text(encoding="utf-8"), before)
+
     def test_any_value_in_any_place_gives_a_page_or_an_error(self):
         """Every value of valid files is replaced in turn; what the error does not name is a page."""
         counters = {"operations": 1e6, "bytes": 1e6, "share_of_limit": 0.9, "library_ratio": 1.2, "label": "oneDNN"}
@@ -330,6 +339,10 @@ class WrongInput(Case):
                     code, _, error = self.run_report(file, "--out", self.out)
                     self.assertIn(code, (0, 1))
                     self.assertEqual(error.count("\n"), code)
+
+
+ONE_AFTER_THE_OTHER = ("report.py: warning: the files were run one after the other: what the machine did meanwhile counts "
+                       "as a change; alternate.py runs two builds in turn\n")
 
 
 @unittest.skipUnless(importlib.util.find_spec("scipy"), "no scipy")
@@ -443,11 +456,11 @@ class Comparison(Case):
         self.assertEqual(code, 0)
         self.assertEqual(set(verdicts.values()), {"too few repetitions"})
         # The least p: 2 / 70 of 4 and 4, 2 / 252 of 5 and 5, 2 / 924 of 6 and 6, below 0.05 / 12 = 0.0042.
-        self.assertEqual(error, "report.py: warning: 12 of 12 rows have too few repetitions, 4 at the fewest, for any "
+        self.assertEqual(error, ONE_AFTER_THE_OTHER + "report.py: warning: 12 of 12 rows have too few repetitions, 4 at the fewest, for any "
                                 "verdict: alpha over 12 tests is 0.0042, which takes 6 in each file\n")
         slowed = self.measured(2, slowed=self.ROWS[:1], factor=3, count=6)
         code, verdicts, _, error = self.compare(self.measured(1, count=6), slowed)
-        self.assertEqual((code, verdicts[self.ROWS[0]], error), (3, "slower", ""))
+        self.assertEqual((code, verdicts[self.ROWS[0]], error), (3, "slower", ONE_AFTER_THE_OTHER))
 
     def test_alpha_is_a_choice(self):
         before, after = self.measured(1, count=5), self.measured(2, slowed=self.ROWS, factor=3, count=5)
@@ -463,7 +476,9 @@ class Comparison(Case):
         after = benchmarks(repetitions(range(10, 20)) + repetitions([1], name="new")
                            + repetitions([1], name="fails", error_occurred=True, error_message="no plan"))
         code, _, out, _ = self.compare(before, after, "--out", self.out)
-        self.assertEqual(code, 0)
+        self.assertEqual(code, 3)
+        self.assertIn("1 no difference; 1 that ran before did not run (", out)
+        self.assertEqual(self.compare(after, before)[0], 0, "what runs again is no loss")
         for line in ("only before: gone", "only after: new", "not run: fails: no plan"):
             self.assertIn(f"\n{line}\n", out)
         page = Page(self.out.read_text(encoding="utf-8"))
@@ -484,7 +499,17 @@ class Comparison(Case):
         before, after = self.measured(1), self.measured(2)
         after["context"]["device_cpu"] = "Another CPU"
         self.assertEqual(self.compare(before, after)[3],
-                         "report.py: warning: the files differ in device_cpu: Some CPU before, Another CPU after\n")
+                         "report.py: warning: the files differ in device_cpu: Some CPU before, Another CPU after\n"
+                         + ONE_AFTER_THE_OTHER)
+
+    def test_says_where_the_machine_changed(self):
+        before, after = self.measured(1), self.measured(2)
+        after["context"] |= {"limit_copy_GB/s_cpu": "25", "limit_read_GB/s_cpu": "22"}
+        warning = "report.py: warning: the machine changed: its limit cpu copy was 18.2 before, 25 after\n"
+        self.assertEqual(self.compare(before, after)[3], ONE_AFTER_THE_OTHER + warning)
+        for file in (before, after):
+            file["context"]["alternated"] = "one run"
+        self.assertEqual(self.compare(before, after)[3], "", "it met both builds")
 
     def test_refuses_what_cannot_be_compared(self):
         measured = self.measured(1)

@@ -1,23 +1,56 @@
 // What the rows of variants share.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/cases.h"
 #include "bench/lab/variant.h"
 #include "engine/backend_cuda.h"
+#include "tests/support/schedules.h"
 
 namespace cytograd::bench {
 
 inline CudaBackend& cuda() { return dynamic_cast<CudaBackend&>(backend(Device::cuda)); }
 
-/// "", or how far `actual` is from `expected` where that is more than the case allows for.
-inline std::string difference(const test::OpCase& op_case, const std::string& name, const Tensor& actual,
-                              const Tensor& expected, double tolerance) {
+/// "", or how far `actual` is from `expected` where that is more than is allowed.
+inline std::string difference(const std::string& name, const Tensor& actual, const Tensor& expected,
+                              double tolerance) {
   const double error = test::relative_error(test::values_of(actual), test::values_of(expected));
   if (error <= tolerance) return "";
-  return fmt::format("{} of {} is off by {:.2g}, and {:.2g} is allowed", name, op_case.name, error,
-                     tolerance);
+  return fmt::format("{} is off by {:.2g}, and {:.2g} is allowed", name, error, tolerance);
+}
+
+/// The same of means over the pixels of images [N, H, W, C], which are taken on the device: for results of any size.
+inline std::string difference_of_means(const std::string& name, const Tensor& actual,
+                                       const Tensor& expected) {
+  const double tolerance =
+      actual.dtype() == DType::f32 ? 1e-5 : 0x1p-7;  // they are rounded to the results' type
+  return difference("the mean of " + name, cuda().global_avg_pool(actual), cuda().global_avg_pool(expected),
+                    tolerance);
+}
+
+/// "", or that the results of `run` depend on the order in which threads and blocks run, or differ from one run to the
+/// next. An emulator reads what it knows of its memory after each kernel, and throws Error. The last results are left in
+/// `results`.
+inline std::string unsteadiness(const std::function<std::vector<Tensor>()>& run,
+                                std::vector<Tensor>& results) {
+  std::optional<std::vector<Tensor>> first;
+  std::string found;
+  test::under_schedules([&](const std::string& order) {
+    results.clear();
+    for (const Tensor& result : run()) results.push_back(result.to(Device::cpu));
+    if (!first) first = results;
+    for (size_t i = 0; i < results.size() && found.empty(); ++i) {
+      const auto bytes = [](const Tensor& x) { return static_cast<const char*>(x.raw()); };
+      const Tensor &one = (*first)[i], &other = results[i];
+      if (!std::equal(bytes(one), bytes(one) + one.bytes(), bytes(other)))
+        found = fmt::format("result {} has other bits in the order '{}'", i, order);
+    }
+  });
+  return found;
 }
 
 }  // namespace cytograd::bench

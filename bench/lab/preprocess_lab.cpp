@@ -63,9 +63,12 @@ std::string flaw(const Chosen& variant) {
     if (c.op != "preprocess") continue;
     const Tensor expected = result_of(c, DType::f32, nullptr);
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      const double tolerance = dtype == DType::f32 ? c.tolerance : c.bf16_tolerance;
-      const std::string found = difference(c, "y", result_of(c, dtype, &variant), expected, tolerance);
-      if (!found.empty()) return fmt::format("{} in {}", found, dtype_name(dtype));
+      std::vector<Tensor> results;
+      std::string found =
+          unsteadiness([&]() -> std::vector<Tensor> { return {result_of(c, dtype, &variant)}; }, results);
+      if (found.empty())
+        found = difference("y", results[0], expected, dtype == DType::f32 ? c.tolerance : c.bf16_tolerance);
+      if (!found.empty()) return fmt::format("{} in {}: {}", c.name, dtype_name(dtype), found);
     }
   }
   return "";
@@ -78,7 +81,14 @@ Work work(const PreprocessProblem& p, const Chosen& variant) {
                 cuda().preprocess_by(variant.launch, inputs->images, inputs->views, inputs->options,
                                      inputs->y);
               },
-          .bytes = least_bytes(p, *inputs)};
+          .bytes = least_bytes(p, *inputs),
+          .flaw =
+              [inputs, variant] {
+                Tensor actual = Tensor::empty(inputs->y.shape(), inputs->y.dtype(), Device::cuda);
+                cuda().preprocess_by(variant.launch, inputs->images, inputs->views, inputs->options, actual);
+                cuda().preprocess(inputs->images, inputs->views, inputs->options, inputs->y);
+                return difference_of_means("y", actual, inputs->y);
+              }};
 }
 
 void add(std::vector<Row>& rows) {

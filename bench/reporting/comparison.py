@@ -19,6 +19,7 @@ from .results import Row
 SURROUNDINGS = ("host_name", "device_cpu", "num_cpus", "device_cuda", "driver", "clocks", "compiler",
                 "library_build_type", "cpu_scaling_enabled")
 FASTER, SLOWER, SAME, TOO_FEW = "faster", "slower", "no difference", "too few repetitions"
+DRIFT = 1.1  # limits measured that far apart are of another machine, or of one with other work
 
 
 @dataclass
@@ -44,7 +45,13 @@ class Comparison:
     def summary(self):
         verdicts = (FASTER, SLOWER, SAME, *[TOO_FEW] * (self.count(TOO_FEW) > 0))
         counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in verdicts)
-        return f"{len(self.pairs)} rows in both files: {counts}"
+        broken = f"; {len(self.broken)} that ran before did not run" if self.broken else ""
+        return f"{len(self.pairs)} rows in both files: {counts}{broken}"
+
+    @property
+    def broken(self):
+        """Rows that were run before and have an error after, such as results that are wrong."""
+        return [after for before, after in self.not_run if not before.error]
 
     @property
     def warning(self):
@@ -66,7 +73,16 @@ def differences(before, after):
     """What makes a comparison of two sources doubtful, a line each. Clocks that change meet builds in turn alike."""
     keys = [key for key in SURROUNDINGS if key != "clocks" or not in_turn(before, after)]
     values = {key: [source.context.get(key) or "none" for source in (before, after)] for key in keys}
-    return [f"the files differ in {key}: {a} before, {b} after" for key, (a, b) in values.items() if a != b]
+    doubts = [f"the files differ in {key}: {a} before, {b} after" for key, (a, b) in values.items() if a != b]
+    if in_turn(before, after):
+        return doubts
+    doubts.append("the files were run one after the other: what the machine did meanwhile counts as a change; alternate.py "
+                  "runs two builds in turn")
+    for key in sorted(before.limits.keys() & after.limits.keys()):
+        a, b = before.limits[key], after.limits[key]
+        if max(a, b) > DRIFT * min(a, b):
+            doubts.append(f"the machine changed: its limit {' '.join(key)} was {a:.4g} before, {b:.4g} after")
+    return doubts
 
 
 def in_turn(before, after):
