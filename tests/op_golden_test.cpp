@@ -4,9 +4,11 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/golden_file.h"
 #include "tests/op_cases.h"
+#include "tests/support/temp_dir.h"
 
 namespace cytograd::test {
 namespace {
@@ -108,6 +110,26 @@ TEST(OpTable, NamesAreUnique) {
 }
 
 // golden/op_cases.json carries the table to the script. CYTOGRAD_WRITE_GOLDEN=1 rewrites it.
+TEST(OpTable, HasEveryOpThatATapeRecords) {
+  const std::filesystem::path folder = golden_folder() / "../../engine/ops";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "the sources are elsewhere";
+  std::set<std::string> in_table;
+  for (const OpCase& c : op_cases()) in_table.insert(c.op);
+  int found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string text = entry.path().extension() == ".cpp" ? read_file(entry.path()) : "";
+    constexpr std::string_view kCall = " record(";
+    for (size_t at = text.find(kCall); at != std::string::npos; at = text.find(kCall, at + 1)) {
+      const size_t open = text.find_first_not_of(" \n", at + kCall.size());
+      ASSERT_EQ(text[open], '"') << entry.path() << ": a name is expected first";
+      const std::string op = text.substr(open + 1, text.find('"', open + 1) - open - 1);
+      EXPECT_TRUE(in_table.contains(op)) << "op_cases.h has no rows of " << op << ", so nothing tests it";
+      ++found;
+    }
+  }
+  EXPECT_GE(found, 10);
+}
+
 TEST(OpTable, GoldenFilesAreOfThisTable) {
   const auto path = golden_folder() / "op_cases.json";
   if (std::getenv("CYTOGRAD_WRITE_GOLDEN") != nullptr) {
