@@ -76,7 +76,13 @@ std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside
   std::vector<size_t> columns;
   for (const std::string& name : well_columns(dataset, beside))
     columns.push_back(dataset.require_column(name));
-  return columns.empty() ? std::vector<std::string>{} : values_of(dataset, columns);
+  if (columns.empty()) return {};
+  std::vector<std::string> keys = values_of(dataset, columns);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const Sample& sample = dataset.samples[i];
+    if (sample.values[columns[0]].empty()) keys[i] = '\n' + sample.name;  // of no known well: one by itself
+  }
+  return keys;
 }
 
 bool may_share_wells(const Dataset& dataset, const Dataset* beside) {
@@ -87,7 +93,8 @@ bool may_share_wells(const Dataset& dataset, const Dataset* beside) {
     std::vector<size_t> columns{part->require_column("well")};
     if (have_column(dataset, beside, "site")) columns.push_back(part->require_column("site"));
     const std::vector<std::string> more = values_of(*part, columns);
-    sites.insert(sites.end(), more.begin(), more.end());
+    for (size_t i = 0; i < more.size(); ++i)
+      if (!part->samples[i].values[columns[0]].empty()) sites.push_back(more[i]);
   }
   std::sort(sites.begin(), sites.end());
   return std::adjacent_find(sites.begin(), sites.end()) != sites.end();

@@ -168,6 +168,13 @@ TEST(TrainingData, AWellIsKeptTogetherWhateverItsImagesAreCalled) {
     EXPECT_THAT(quiet_error(options),
                 HasSubstr("images of one well (B0 P1) would be trained on and held out"));
   }
+  const TempDir unknown;  // images without a well are of none, and not of one
+  write_sites(unknown,
+              "image,label,group,plate,well\na.png,x,1,P1,\nb.png,y,1,P1,\nc.png,x,2,P1,\nd.png,y,2,P1,\n");
+  TrainOptions grouped = options_for(unknown.path());
+  grouped.val_group = {"1"};
+  EXPECT_THAT(load_training_data(grouped).train, ElementsAre(2, 3));
+
   const TempDir dir;  // the name of a well alone may be that of another plate's
   write_sites(dir, "image,label,batch,well\na.png,x,1,B1\nb.png,y,1,B2\nc.png,x,2,B1\nd.png,y,2,B2\n");
   TrainOptions options = options_for(dir.path());
