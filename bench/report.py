@@ -26,7 +26,7 @@ pairs (Wilcoxon's signed ranks). Two files run one after the other (Mann-Whitney
 too. 9 repetitions in each are then the least that can tell one row among a thousand.
 
 Exit codes: 0 done, nothing slower; 1 wrong input, or scipy is missing; 2 wrong usage; 3 something is significantly
-slower, or was run before and not after.
+slower, or has an error that it had not before.
 """
 
 
@@ -88,7 +88,7 @@ def compare_files(paths, level, out):
     sources = [read_source(root, number) for number, root in enumerate(roots, start=1)]
     before, after = (read_repetitions(root, source) for root, source in zip(roots, sources))
     comparison = compare(before, after, level, Paired() if in_turn(*sources) else Unpaired())
-    if not comparison.pairs:
+    if not comparison.pairs and not comparison.broken:
         raise InputError(f"{sources[0].path} and {sources[1].path} have no row in common that was run")
     doubts = differences(*sources)
     print_comparison(comparison, doubts)

@@ -20,11 +20,15 @@ Brightness look_at_brightness(const Dataset& dataset, int64_t most) {
   for (int64_t i = 0; i < looked_at; ++i) {
     const Sample& sample = dataset.samples[static_cast<size_t>(i * count / looked_at)];
     try {
-      if (read_sample_info(sample).bits == 16) {
-        for (const std::string& file : sample.files)
+      bool has_16_bits = false;
+      if (sample.pack == nullptr) {
+        for (const std::string& file : sample.files) {
+          if (read_image_info(file).bits != 16) continue;
+          has_16_bits = true;
           result.brightest = std::max(result.brightest, brightest_value(file));
-        ++result.of_16_bits;
+        }
       }
+      result.of_16_bits += has_16_bits ? 1 : 0;
       ++result.looked_at;
     } catch (const Error&) {  // told where it is read
     }

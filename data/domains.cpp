@@ -20,14 +20,11 @@ std::vector<std::string> values_of(const Dataset& dataset, const std::vector<siz
   return values;
 }
 
-/// Whether the dataset, and the one beside it, have the column.
-bool have_column(const Dataset& dataset, const Dataset* beside, const std::string& name) {
-  return dataset.column(name) && (beside == nullptr || beside->column(name));
-}
-
 /// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the group.
 std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* beside) {
-  const auto has = [&](const std::string& name) { return have_column(dataset, beside, name); };
+  const auto has = [&](const std::string& name) {
+    return dataset.column(name) && (beside == nullptr || beside->column(name));
+  };
   if (!has("well")) return {};
   std::vector<std::string> columns{"well"};
   for (const char* name : {"experiment", "plate"}) {
@@ -35,6 +32,8 @@ std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* bes
   }
   const std::string& group = dataset.group_column;
   if (columns.size() == 1 && !group.empty() && group != "well" && has(group)) columns.push_back(group);
+  if (columns.size() == 1 && !has("site"))
+    return {};  // a name that may be of any plate's well, or of an image
   return columns;
 }
 
@@ -90,8 +89,7 @@ bool may_share_wells(const Dataset& dataset, const Dataset* beside) {
   std::vector<std::string> sites;
   for (const Dataset* part : {&dataset, beside}) {
     if (part == nullptr) continue;
-    std::vector<size_t> columns{part->require_column("well")};
-    if (have_column(dataset, beside, "site")) columns.push_back(part->require_column("site"));
+    const std::vector<size_t> columns{part->require_column("well"), part->require_column("site")};
     const std::vector<std::string> more = values_of(*part, columns);
     for (size_t i = 0; i < more.size(); ++i)
       if (!part->samples[i].values[columns[0]].empty()) sites.push_back(more[i]);

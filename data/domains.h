@@ -19,11 +19,10 @@ std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std
 
 /// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or without
 /// those its group, as far as the dataset, and one that lies `beside` it, have such columns. An image whose well is "" has one
-/// of its own. Empty without a column well.
+/// of its own. Empty without a column well, or where there is that alone and no site.
 std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside = nullptr);
 
-/// Whether wells of several plates may have one key: it is the well's name alone, and a site of a well is there twice, or
-/// without sites an image of it.
+/// Whether wells of several plates may have one key: it is the well's name alone, and a site of a well is there twice.
 bool may_share_wells(const Dataset& dataset, const Dataset* beside = nullptr);
 
 }  // namespace cytograd

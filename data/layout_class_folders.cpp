@@ -55,8 +55,11 @@ bool looks_like_plate(const fs::path& folder) {
 }
 
 /// Folders of plates in class folders recur in every class; so do class folders in folders of plates.
-void tell_of_recurring_folders(DatasetBuilder& builder, const fs::path& base,
-                               const std::map<std::string, std::set<std::string>, NaturalLess>& classes_of) {
+void tell_of_recurring_folders(DatasetBuilder& builder, const fs::path& root,
+                               const std::vector<Sample>& samples) {
+  std::map<std::string, std::set<std::string>, NaturalLess> classes_of;  // each folder in class folders
+  for (const Sample& sample : samples)
+    if (!sample.values[1].empty()) classes_of[sample.values[1]].insert(sample.values[0]);
   std::vector<std::string> recurring;
   std::set<std::string, NaturalLess> classes;
   for (const auto& [folder, in] : classes_of) {
@@ -67,7 +70,7 @@ void tell_of_recurring_folders(DatasetBuilder& builder, const fs::path& base,
   if (recurring.empty()) return;
   builder.warnings.push_back(fmt::format(
       "{}: the classes are {}; the folders {} in them are no classes, but the column 'folder', such as for --group",
-      base.string(), list_some(classes, 5), list_some(recurring, 5)));
+      root.string(), list_some(classes, 5), list_some(recurring, 5)));
 }
 
 /// Adds to `samples`, whose values are label, folder and, where there are splits, split.
@@ -81,20 +84,17 @@ void add_classes(DatasetBuilder& builder, std::vector<Sample>& samples, const fs
         "{}: images lie beside folders of images; expected one folder a class and no image outside, such as "
         "{}",
         base.string(), content.images[0]);
-  std::map<std::string, std::set<std::string>, NaturalLess> classes_of;  // each folder in class folders
   for (const std::string& name : content.folders) {
     const std::vector<ClassImage> images = images_of_class(base / name);
     if (images.empty())
       builder.warnings.push_back((base / name).string() +
                                  ": holds no PNG, JPEG, BMP or TIFF image, so there is no class of it");
     for (const ClassImage& image : images) {
-      if (!image.folder.empty()) classes_of[image.folder].insert(name);
       Sample sample{prefix + name + "/" + image.path(), {base / name / image.path()}, {name, image.folder}};
       if (!split.empty()) sample.values.push_back(split);
       samples.push_back(std::move(sample));
     }
   }
-  tell_of_recurring_folders(builder, base, classes_of);
 }
 
 }  // namespace
@@ -124,6 +124,7 @@ Dataset open_class_folders(const fs::path& root) {
   } else {
     add_classes(builder, samples, root, "");
   }
+  tell_of_recurring_folders(builder, root, samples);
   const bool has_folders = std::any_of(samples.begin(), samples.end(),
                                        [](const Sample& sample) { return !sample.values[1].empty(); });
   if (!has_folders) builder.columns.erase(builder.columns.begin() + 1);

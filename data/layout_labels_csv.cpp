@@ -1,6 +1,8 @@
 // Images beside a labels.csv with the columns image, label and any others; or folders train, val and test of
 // that form. `image` may name several grey files, one a channel, with ';' between them.
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "data/layouts.h"
 #include "engine/check.h"
@@ -40,6 +42,14 @@ std::string sorted_names(std::vector<std::string> files) {
   return fmt::format("{}", fmt::join(files, "\n"));
 }
 
+/// A file for two channels is a slip, unless it is for all of them: a grey one for a network that reads colours.
+void require_own_files(const std::vector<std::string>& files, const std::string& place,
+                       const std::string& image) {
+  const std::set<std::string_view> distinct(files.begin(), files.end());
+  if (distinct.size() < files.size() && distinct.size() > 1)
+    fail("{}: '{}' has one file for two of its channels, and others for the rest", place, image);
+}
+
 void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, const fs::path& folder) {
   const CsvTable& table = part.table;
   const size_t image = table.require_column("image");
@@ -67,11 +77,9 @@ void add_rows(DatasetBuilder& builder, FolderIndex& index, const Part& part, con
         sample.files.push_back(beside.string());
       else
         missing.emplace_back(in_images, "no such file");
-      std::string name = (missing.empty() ? sample.files.back() : in_images.string());
-      if (std::find(files.begin(), files.end(), name) != files.end())
-        fail("{}: '{}' has the file {} for two channels", table.place(row), fields[image], name);
-      files.push_back(std::move(name));
+      files.push_back(missing.empty() ? sample.files.back() : in_images.string());
     }
+    require_own_files(files, table.place(row), fields[image]);
     const auto [same, is_new] = rows.emplace(sorted_names(std::move(files)), row);
     if (!is_new)
       fail("{}: '{}' is there already, at {}", table.place(row), fields[image], table.place(same->second));
@@ -116,9 +124,11 @@ Dataset open_labels_csv(const fs::path& root) {
     for (const std::string& column : part.table.columns)
       if (!has(column)) builder.columns.push_back(column);
   }
-  if (has("label")) builder.label_column = "label";
-  for (const char* const name : {"group", "experiment", "plate"})
-    if (builder.group_column.empty() && has(name)) builder.group_column = name;
+  if (has("label")) {
+    builder.label_column = "label";
+    for (const Part& part : parts) part.table.require_columns({"label"});
+  }
+  if (has("group")) builder.group_column = "group";
   if (!parts[0].prefix.empty()) builder.columns.emplace_back("split");  // Last: add_rows fills it in.
 
   FolderIndex index;

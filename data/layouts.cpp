@@ -24,6 +24,15 @@ void for_each_entry(const fs::path& folder, const Visit& visit) {
   if (error) fail("{}: cannot be listed: {}", folder.string(), error.message());
 }
 
+/// A folder that may not be looked into, or a link in a circle, has no images for us: they are missing, as others are.
+bool is_enterable(const fs::path& folder) {
+  std::error_code error;
+  const fs::file_status status = fs::status(folder, error);
+  if (error == std::errc::permission_denied || error == std::errc::too_many_symbolic_link_levels)
+    return false;
+  return fs::status_known(status) ? fs::is_directory(status) : folder_exists(folder);  // else the reason is told
+}
+
 }  // namespace
 
 const FolderIndex::Listing& FolderIndex::list(const fs::path& folder) {
@@ -31,7 +40,7 @@ const FolderIndex::Listing& FolderIndex::list(const fs::path& folder) {
   Listing& listing = found->second;
   if (!is_new) return listing;
   const fs::path place = folder.empty() ? "." : folder;
-  listing.exists = folder_exists(place);
+  listing.exists = is_enterable(place);
   if (listing.exists)
     for_each_entry(place, [&](const fs::directory_entry& entry) {
       std::error_code error;

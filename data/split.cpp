@@ -186,8 +186,8 @@ Split split_by_fraction(const Dataset& dataset, const Classes& classes, const Fr
           classes.of_sample.size(), dataset.samples.size());
     const Indices validation = draw_images(dataset, classes, options);
     if (validation.empty())
-      fail("{}: {:g}% of {} images is none to hold out", dataset.root.string(), 100 * options.fraction,
-           dataset.samples.size());
+      fail("{}: {:g}% of {} images{} is none to hold out", dataset.root.string(), 100 * options.fraction,
+           dataset.samples.size(), well_keys(dataset).empty() ? "" : " in whole wells");
     return split_at(dataset, {}, validation);
   }
   const Groups groups = group_samples(dataset, options.column);

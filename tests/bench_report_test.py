@@ -479,6 +479,8 @@ class Comparison(Case):
         self.assertEqual(code, 3)
         self.assertIn("1 no difference; 1 that ran before did not run (", out)
         self.assertEqual(self.compare(after, before)[0], 0, "what runs again is no loss")
+        broken = benchmarks(repetitions([1], name="fails", error_occurred=True, error_message="no plan"))
+        self.assertEqual(self.compare(benchmarks(repetitions([1], name="fails")), broken)[0], 3, "and nothing else is there")
         for line in ("only before: gone", "only after: new", "not run: fails: no plan"):
             self.assertIn(f"\n{line}\n", out)
         page = Page(self.out.read_text(encoding="utf-8"))

@@ -204,7 +204,7 @@ TEST(CliData, SixteenBitPicturesAreReadWithTheirWhite) {
   }
   EXPECT_THAT(
       run_command({"eval", "--model", (dir / "train").string(), "--data", (dir / "data").string()}).err,
-      HasSubstr("--white 65535 makes it 8 of 255; which is what the model was trained with\n"));
+      HasSubstr("--white 65535 makes it 8 of 255; the model was trained with that\n"));
   write_png(dir / "data/i0.png", tiny_image({}, 0));
   EXPECT_THAT(train(dir / "data", dir / "mixed", {"--white", "2047"}).err,
               HasSubstr("of 8 images looked at, 7 have 16 bits and the others 8"));

@@ -183,20 +183,27 @@ TEST(TrainingData, AWellIsKeptTogetherWhateverItsImagesAreCalled) {
   EXPECT_THAT(load_training_data(options).validation, ElementsAre(0, 1));
 }
 
-TEST(TrainingData, GroupsAreThoseOfTheColumnGroupOrElseExperimentsOrPlates) {
-  for (const std::string columns : {"plate,experiment,group", "plate,experiment", "plate"}) {
-    const TempDir dir;
-    std::string rows;
-    for (int i = 0; i < 16; ++i)
-      rows += fmt::format("{}.png,c{}{}\n", static_cast<char>('a' + i), i % 2,
-                          columns == "plate"              ? fmt::format(",p{}", i / 4)
-                          : columns == "plate,experiment" ? fmt::format(",p0,e{}", i / 4)
-                                                          : fmt::format(",p0,e0,g{}", i / 4));
-    write_sites(dir, "image,label," + columns + "\n" + rows);
-    const TrainingData data = load_training_data(options_for(dir.path()));
-    EXPECT_EQ(data.group_column, columns.substr(columns.rfind(',') + 1));
-    EXPECT_THAT(data.held_out_groups, SizeIs(1)) << columns;
-  }
+TEST(TrainingData, NamesOfWellsAloneAreNoWells) {
+  const TempDir dir;  // cells of two wells, of who knows how many plates
+  std::string rows;
+  for (int i = 0; i < 16; ++i)
+    rows += fmt::format("{}.png,c{},B{}\n", static_cast<char>('a' + i), i % 2, i / 8);
+  write_sites(dir, "image,label,well\n" + rows);
+  EXPECT_THAT(load_training_data(options_for(dir.path())).validation, SizeIs(3));
+  // With plates they are: two wells, of which a quarter is none.
+  rows.clear();
+  for (int i = 0; i < 16; ++i)
+    rows += fmt::format("{}.png,c{},B{},P1\n", static_cast<char>('a' + i), i / 8, i / 8);
+  write_sites(dir, "image,label,well,plate\n" + rows);
+  EXPECT_THAT(quiet_error(options_for(dir.path())),
+              HasSubstr("20% of 16 images in whole wells is none to hold out"));
+  rows.clear();
+  for (int i = 0; i < 16; ++i)
+    rows += fmt::format("{}.png,c{},B{},P1,{}\n", static_cast<char>('a' + i), i / 8, i / 8,
+                        i % 2 == 0 ? "train" : "val");
+  write_sites(dir, "image,label,well,plate,split\n" + rows);
+  EXPECT_THAT(quiet_error(options_for(dir.path())),
+              HasSubstr("each training image is of a well that is validated on"));
 }
 
 TEST(TrainingData, WhatLooksLikeAMistakeIsSaid) {

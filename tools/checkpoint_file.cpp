@@ -91,9 +91,8 @@ void require_metadata(const SafetensorsFile& file, const std::string& source,
            source);
     if (key == kValidation)
       fail(
-          "{}: the run began with other validation images, of which some would now be trained on; --data "
-          "must have the "
-          "images that it began with",
+          "{}: the run began with other validation images, of which some would now be trained on; --data must have the "
+          "images that it began with, and an earlier version of cytograd may have drawn another split",
           source);
     if (key == kImages)
       fail(

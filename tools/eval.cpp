@@ -106,8 +106,9 @@ void add_eval(CLI::App& app) {
   take_path(command->add_option("--data", settings->data, "Folder of images"), "DIR")->required();
   take_path(command->add_option("--json", settings->json, "Also write the figures there"), "FILE");
   command
-      ->add_option("--group", settings->group,
-                   "Column to report accuracy by; default: that of the layout, experiment or group")
+      ->add_option(
+          "--group", settings->group,
+          "Column to report accuracy by; default: that of the layout: experiment, or group in labels.csv")
       ->type_name("COLUMN");
   add_where(*command, settings->where);
   add_adabn(*command, settings->adabn, "auto: as the run was validated");

@@ -54,9 +54,9 @@ void warn_of_dim_images(const Dataset& dataset, int64_t white, bool may_change_w
     say(fmt::format(
         "warning: {}: of {} images looked at, {} have 16 bits and the others 8; --white scales those of 16 alone",
         dataset.root.string(), seen.looked_at, seen.of_16_bits));
-  if (seen.brightest * kDim > white) return;
+  if (seen.brightest == 0 || seen.brightest * kDim > white) return;
   const std::string advice = may_change_white ? fmt::format("--white {} keeps their contrast", seen.white())
-                                              : std::string("which is what the model was trained with");
+                                              : std::string("the model was trained with that");
   say(fmt::format(
       "warning: {}: the brightest 16-bit value of {} images looked at is {}, and --white {} makes it {} of 255; {}",
       dataset.root.string(), seen.of_16_bits, seen.brightest, white,

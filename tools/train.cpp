@@ -135,7 +135,13 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
     constexpr size_t kNamed = 100;
     fmt::print("held out by {}: {}\n", data.group_column, list_some(data.held_out_groups, kNamed));
   } else if (options.val.empty() && !data.own_split && data.group_column.empty()) {
-    fmt::print("no groups: single images are held out\n");
+    const Dataset& dataset = data.images->dataset;
+    const char* const column = dataset.column("experiment") ? "experiment"
+                               : dataset.column("plate")    ? "plate"
+                                                            : "";
+    fmt::print(
+        "no groups: single images{} are held out{}\n", dataset.column("well") ? ", or wells," : "",
+        *column == '\0' ? "" : fmt::format("; --group {0} would hold out whole values of {0}", column));
   }
   if (options.adaptation() != "none")
     fmt::print("validation with --adabn {}: batch norm statistics of the images that are classified\n",

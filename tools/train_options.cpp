@@ -136,7 +136,10 @@ void declare_data(CLI::App& command, TrainOptions& o) {
   take_number_between(
       command.add_option("--val-fraction", o.val_fraction, "Fraction held out, in whole groups"), 0.0, 1.0)
       ->group(group);
-  command.add_option("--group", o.group, "Column of groups that stay together; default: experiment or group")
+  command
+      .add_option(
+          "--group", o.group,
+          "Column of groups that stay together; default: that of the layout: experiment, or group in labels.csv")
       ->group(group)
       ->type_name("COLUMN");
   add_max_missing(command, o.max_missing)->group(group);

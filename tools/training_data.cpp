@@ -112,8 +112,13 @@ void warn_of_alike_classes(const Dataset& dataset, const std::vector<std::string
   for (const std::string& name : classes) {
     std::string plain;
     for (const char c : name) {
-      if (c != ' ' && c != '\t') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      const bool is_blank = c == ' ' || c == '\t';
+      if (!is_blank)
+        plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      else if (!plain.empty() && plain.back() != ' ')
+        plain += ' ';
     }
+    if (plain.ends_with(' ')) plain.pop_back();
     const auto [same, is_new] = seen.emplace(plain, name);
     if (!is_new)
       say(fmt::format("warning: {}: the classes '{}' and '{}' differ in blanks or upper case alone",
@@ -180,6 +185,10 @@ void drop_validated_wells(const Dataset& dataset, std::vector<int64_t>& train,
   }
   const size_t dropped = std::erase_if(train, is_validated);
   if (dropped == 0) return;
+  if (train.empty())
+    fail(
+        "{}: each training image is of a well that is validated on; hold out whole wells, plates or experiments",
+        dataset.root.string());
   say(fmt::format("{}: {} training images are left out, since other images of their wells are validated on",
                   dataset.root.string(), dropped));
 }

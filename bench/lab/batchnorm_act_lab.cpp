@@ -149,8 +149,8 @@ Work work(const Shape& shape, DType dtype, const Chosen& variant) {
   const auto flaw_at_size = [=] {
     const auto actual = cuda().batchnorm_act_train_by(variant.launch, arguments, options);
     const auto expected = cuda().batchnorm_act_train(arguments, options);
-    const std::string found = difference("mean", actual.mean, expected.mean, 1e-5);
-    return found.empty() ? difference_of_means("y", actual.y, expected.y) : found;
+    const std::string found = difference("inv_std", actual.inv_std, expected.inv_std, 1e-5);
+    return found.empty() ? difference_on_device("y", actual.y, expected.y) : found;
   };
   return with_library({.run = [=] { cuda().batchnorm_act_train_by(variant.launch, arguments, options); },
                        .bytes = bytes_read_twice(x) + static_cast<int64_t>(x.bytes()) + x.elements() / 8,

@@ -1,12 +1,14 @@
 // What the rows of variants share.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/cases.h"
+#include "bench/lab/difference.h"
 #include "bench/lab/variant.h"
 #include "engine/backend_cuda.h"
 #include "tests/support/schedules.h"
@@ -23,13 +25,27 @@ inline std::string difference(const std::string& name, const Tensor& actual, con
   return fmt::format("{} is off by {:.2g}, and {:.2g} is allowed", name, error, tolerance);
 }
 
-/// The same of means over the pixels of images [N, H, W, C], which are taken on the device: for results of any size.
-inline std::string difference_of_means(const std::string& name, const Tensor& actual,
-                                       const Tensor& expected) {
+/// The same of production's result on the device, element by element, for results of any size.
+inline std::string difference_on_device(const std::string& name, const Tensor& actual,
+                                        const Tensor& expected) {
   const double tolerance =
-      actual.dtype() == DType::f32 ? 1e-5 : 0x1p-7;  // they are rounded to the results' type
-  return difference("the mean of " + name, cuda().global_avg_pool(actual), cuda().global_avg_pool(expected),
-                    tolerance);
+      actual.dtype() == DType::f32 ? 1e-5 : 0x1p-7;  // sums in another order, rounded once
+  Tensor apart = Tensor::zeros({kDifferenceThreads}, DType::f32, Device::cuda);
+  Tensor greatest = Tensor::zeros({kDifferenceThreads}, DType::f32, Device::cuda);
+  launch_difference({.a = actual.raw(),
+                     .b = expected.raw(),
+                     .count = actual.elements(),
+                     .type = element_type(actual.dtype()),
+                     .apart = apart.data<float>(),
+                     .greatest = greatest.data<float>()},
+                    cuda().stream());
+  const auto most = [](const Tensor& x) {
+    const std::vector<float> values = x.to_vector<float>();
+    return static_cast<double>(*std::max_element(values.begin(), values.end()));
+  };
+  const double error = most(apart) / most(greatest);
+  if (error <= tolerance) return "";
+  return fmt::format("{} is off from production's by {:.2g}, and {:.2g} is allowed", name, error, tolerance);
 }
 
 /// "", or that the results of `run` depend on the order in which threads and blocks run, or differ from one run to the

@@ -87,7 +87,7 @@ Work work(const PreprocessProblem& p, const Chosen& variant) {
                 Tensor actual = Tensor::empty(inputs->y.shape(), inputs->y.dtype(), Device::cuda);
                 cuda().preprocess_by(variant.launch, inputs->images, inputs->views, inputs->options, actual);
                 cuda().preprocess(inputs->images, inputs->views, inputs->options, inputs->y);
-                return difference_of_means("y", actual, inputs->y);
+                return difference_on_device("y", actual, inputs->y);
               }};
 }
 
