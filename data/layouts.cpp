@@ -30,7 +30,8 @@ bool is_enterable(const fs::path& folder) {
   const fs::file_status status = fs::status(folder, error);
   if (error == std::errc::permission_denied || error == std::errc::too_many_symbolic_link_levels)
     return false;
-  return fs::status_known(status) ? fs::is_directory(status) : folder_exists(folder);  // else the reason is told
+  return fs::status_known(status) ? fs::is_directory(status)
+                                  : folder_exists(folder);  // else the reason is told
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
 int32_t resolve_white(const Dataset& dataset, int64_t given);
 
 /// Prints a warning where the images are of 16 bits and use less than an eighth of what --white spans, or not all are of
-/// 16 bits.
+/// 16 bits; where --white may not change, it says so in place of proposing another.
 void warn_of_dim_images(const Dataset& dataset, int64_t white, bool may_change_white = true);
 
 /// Prints how many of the images that the dataset names are not there, if any.
