@@ -27,11 +27,10 @@ void for_each_entry(const fs::path& folder, const Visit& visit) {
 /// A folder that may not be looked into, or a link in a circle, has no images for us: they are missing, as others are.
 bool is_enterable(const fs::path& folder) {
   std::error_code error;
-  const fs::file_status status = fs::status(folder, error);
+  const bool is_folder = fs::is_directory(folder, error);
   if (error == std::errc::permission_denied || error == std::errc::too_many_symbolic_link_levels)
     return false;
-  return fs::status_known(status) ? fs::is_directory(status)
-                                  : folder_exists(folder);  // else the reason is told
+  return is_folder || folder_exists(folder);  // which tells of any other reason
 }
 
 }  // namespace

@@ -50,9 +50,8 @@ class OnednnPlans {
     Tensor bias{};  ///< f32 [N], or undefined
     DType result = DType::f32;
 
-    Shape result_shape() const {
-      return {a.dim(transpose_a ? 1 : 0), b.dim(transpose_b ? 0 : 1)};
-    }  ///< [M, N]
+    /// [M, N]
+    Shape result_shape() const { return {a.dim(transpose_a ? 1 : 0), b.dim(transpose_b ? 0 : 1)}; }
   };
   /// a b + bias -> [M, N] in the type asked for.
   Tensor matmul(const MatmulArguments& arguments);

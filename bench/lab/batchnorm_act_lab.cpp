@@ -129,8 +129,8 @@ std::string flaw_beside_production(const Chosen& variant) {
           found =
               flaw_beside(actual, expected, {.y = dtype == DType::f32 ? 1e-5 : 0x1p-7, .statistics = 1e-5});
         if (!found.empty())
-          return fmt::format("{} of {}{} in {}", found, shape_text(shape), residual ? " with a residual" : "",
-                             dtype_name(dtype));
+          return fmt::format("{}{} in {}: {}", shape_text(shape), residual ? " with a residual" : "",
+                             dtype_name(dtype), found);
       }
     }
   }

@@ -40,8 +40,8 @@ Work work(const ChannelSumsProblem& p, const Chosen& variant) {
           .library = "cuBLAS",
           .run_library = [=]() mutable { cuda().channel_sums_by(ChannelSumsMethod::gemm, x, sums); },
           .flaw = [=]() -> std::string {
-            Tensor actual = Tensor::zeros(sums.shape(), DType::i64, p.device),
-                   expected = actual.to(Device::cpu).to(p.device);
+            Tensor actual = Tensor::zeros(sums.shape(), DType::i64, p.device);
+            Tensor expected = Tensor::zeros(sums.shape(), DType::i64, p.device);
             cuda().channel_sums_by(variant.launch, x, actual);
             cuda().channel_sums_by(launch_channel_sums, x, expected);
             return actual.to_vector<int64_t>() == expected.to_vector<int64_t>()

@@ -16,8 +16,7 @@ struct DifferenceArguments {
   const void* b = nullptr;
   int64_t count = 0;
   ElementType type = ElementType::f32;
-  float* apart =
-      nullptr;  ///< [kDifferenceThreads]: greatest |a - b| that each thread saw; infinite where it is NaN
+  float* apart = nullptr;     ///< [kDifferenceThreads]: greatest |a - b| a thread saw; infinite for NaN
   float* greatest = nullptr;  ///< likewise, |b|
 };
 void launch_difference(const DifferenceArguments& arguments, device::Stream stream);
