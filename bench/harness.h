@@ -17,8 +17,7 @@ struct Work {
   int64_t operations = 0;     ///< additions and multiplications, where they could take longer than the bytes
   std::string library = {};   ///< with a call of its own for the same; "": none has
   std::function<void()> run_library = {};
-  std::function<std::string()> flaw =
-      {};  ///< what is wrong with the results on these inputs, "" where nothing is
+  std::function<std::string()> flaw = {};  ///< what is wrong with its results, "" where nothing is
 };
 
 struct Row {

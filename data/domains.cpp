@@ -23,7 +23,7 @@ std::vector<std::string> values_of(const Dataset& dataset, const std::vector<siz
 /// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the group.
 std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* beside) {
   const auto has = [&](const std::string& name) {
-    return dataset.column(name) && (beside == nullptr || beside->column(name));
+    return !name.empty() && dataset.column(name) && (beside == nullptr || beside->column(name));
   };
   if (!has("well")) return {};
   std::vector<std::string> columns{"well"};
@@ -31,7 +31,7 @@ std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* bes
     if (has(name)) columns.emplace_back(name);
   }
   const std::string& group = dataset.group_column;
-  if (columns.size() == 1 && !group.empty() && group != "well" && has(group)) columns.push_back(group);
+  if (columns.size() == 1 && group != "well" && has(group)) columns.push_back(group);
   if (columns.size() == 1 && !has("site"))
     return {};  // a name that may be of any plate's well, or of an image
   return columns;

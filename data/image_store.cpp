@@ -45,13 +45,12 @@ void ImageStore::check_size(int64_t sample, const ImageInfo& image) const {
   }
   const int64_t side = options_.crop_side;
   if (side == 0 && (image.height != reference_.height || image.width != reference_.width)) {
-    throw UnskippableError(fmt::format("{} is {} x {} pixels but {} is {} x {}; {}", file, image.width,
-                                       image.height, other, reference_.width, reference_.height,
-                                       options_.other_size_advice));
+    throw UnskippableError(fmt::format("{} is {} pixels but {} is {}; {}", file, size_text(image), other,
+                                       size_text(reference_), options_.other_size_advice));
   }
   if (image.height < side || image.width < side) {
-    throw UnskippableError(fmt::format("{} is {} x {} pixels, smaller than the crop of {}; {}", file,
-                                       image.width, image.height, side, options_.small_size_advice));
+    throw UnskippableError(fmt::format("{} is {} pixels, smaller than the crop of {}; {}", file,
+                                       size_text(image), side, options_.small_size_advice));
   }
 }
 

@@ -109,7 +109,7 @@ void print(const Dataset& dataset) {
     fmt::print(", {} of them without pixels, for they could not be read when packed", lost);
   std::string reason;
   if (const auto info = first_image(dataset, reason)) {
-    fmt::print("; the first has {} x {} pixels and {} channel{}", info->width, info->height, info->channels,
+    fmt::print("; the first has {} pixels and {} channel{}", size_text(*info), info->channels,
                info->channels == 1 ? "" : "s");
   } else if (!reason.empty()) {
     fmt::print("; none can be read: {}", reason);

@@ -174,8 +174,8 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
   data->store = std::make_unique<ImageStore>(data->dataset, store);
   const ImageInfo& image = data->store->reference();
   if (std::min(image.height, image.width) < options.shrink) {
-    fail("{}: images of {} x {} pixels are smaller than --shrink {} averages; {}",
-         data->dataset.root.string(), image.width, image.height, options.shrink,
+    fail("{}: images of {} pixels are smaller than --shrink {} averages; {}", data->dataset.root.string(),
+         size_text(image), options.shrink,
          use == Use::training ? "use a smaller one" : "the model was trained on larger ones");
   }
   std::vector<UnreadableImage> unreadable;

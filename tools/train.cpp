@@ -127,8 +127,8 @@ TrainOptions with_absolute_paths(TrainOptions options) {
 void describe(const TrainOptions& options, TrainingData& data, const FusionTables& fusion,
               const Trainer& trainer) {
   const ImageInfo& image = data.images->store->reference();
-  fmt::print("{} training and {} validation images of {} x {} pixels and {} channel{}; {} classes of {}\n",
-             data.train.size(), data.validation.size(), image.width, image.height, image.channels,
+  fmt::print("{} training and {} validation images of {} pixels and {} channel{}; {} classes of {}\n",
+             data.train.size(), data.validation.size(), size_text(image), image.channels,
              image.channels == 1 ? "" : "s", data.classes.size(), data.label_column);
   if (data.own_split) fmt::print("validation images: those of split val\n");
   if (!data.held_out_groups.empty()) {
