@@ -20,7 +20,8 @@ SHAPES = ("resnet18:64:64", "resnet18:128:64", "resnet50:224:16")
 DEFAULT = [f"{shape}:{dtype}" for shape in SHAPES for dtype in ("f32", "bf16")]
 COMPILED = {"cpu": ["default"], "cuda": ["default", "reduce-overhead"]}
 # What a run keeps of each round's figures: their medians.
-FIGURES = ("peak_mib", "peak_resident_mib", "share_of_limit", "train_images_per_second", "system_allocations")
+FIGURES = ("peak_mib", "peak_resident_mib", "share_of_limit", "train_images_per_second", "system_allocations",
+           "inference_images_per_second")
 
 
 def parse_config(text):
@@ -48,8 +49,8 @@ class Engine:
         if not self.error:
             self.results.append(result)
 
-    def rates(self):
-        return [result["images_per_second"] for result in self.results]
+    def rates(self, work=""):
+        return [result[work + "images_per_second"] for result in self.results]
 
     def summary(self, ours):
         run = {"engine": self.name, "images_per_second": self.rates()}
@@ -84,22 +85,29 @@ def spread(values, digits):
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def beside(engine, ours, work=""):
+    """Rates, and how many times as fast ours are."""
+    text = f"{spread(engine.rates(work), 1)} images/s"
+    if engine is not ours and ours.results:
+        ratios = [a / b for a, b in zip(ours.rates(work), engine.rates(work))]
+        text += f", cytograd is {spread(ratios, 2)} times as fast"
+    return text
+
+
 def report(engine, ours):
     """A line on an engine, beside ours."""
     line = f"  {engine.name}: "
     if engine.results:
-        line += f"{spread(engine.rates(), 1)} images/s"
-        if engine is not ours and ours.results:
-            ratios = [a / b for a, b in zip(ours.rates(), engine.rates())]
-            line += f"; cytograd is {spread(ratios, 2)} times as fast"
-            if ours.results[0]["parameters"] != engine.results[0]["parameters"]:
-                line += "; NOT the same network: it has other parameters"
+        line += f"training {beside(engine, ours)}"
+        if engine is ours:
+            run = engine.summary(ours)
+            phases = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in run["phases"].items())
+            line += f", {run['share_of_limit']:.0%} of the matrix product's rate, {run['peak_mib']:.0f} MiB; ms: {phases}"
+        line += f"; inference {beside(engine, ours, 'inference_')}"
+        if ours.results and ours.results[0]["parameters"] != engine.results[0]["parameters"]:
+            line += "; NOT the same network: it has other parameters"
     if engine.error:
         line += f"{'; then ' if engine.results else ''}failed: {engine.error}"
-    if engine is ours and engine.results:
-        run = engine.summary(ours)
-        phases = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in run["phases"].items())
-        line += f", {run['share_of_limit']:.0%} of the matrix product's rate, {run['peak_mib']:.0f} MiB; ms: {phases}"
     return line
 
 

@@ -205,6 +205,16 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
   const int64_t new_allocations = pool.statistics().system_allocations - allocations;
   const double step = median(seconds);
 
+  training.infer();  // a warm-up
+  backend(c.device).synchronize();
+  std::vector<double> inference_seconds;
+  repeat(settings.steps / queued, settings.seconds, [&] {
+    const auto start = Clock::now();
+    for (int64_t i = 0; i < queued; ++i) training.infer();
+    backend(c.device).synchronize();
+    inference_seconds.push_back(seconds_since(start) / static_cast<double>(queued));
+  });
+
   std::vector<Phase> phases = inputs.phases();
   for (const Phase& phase : training.phases()) phases.push_back(phase);
   const PhaseTimes times = time_phases(phases, c.device, settings);
@@ -226,6 +236,7 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
       {"median_seconds", step},
       {"min_seconds", *std::min_element(seconds.begin(), seconds.end())},
       {"images_per_second", static_cast<double>(c.batch) / step},
+      {"inference_images_per_second", static_cast<double>(c.batch) / median(std::move(inference_seconds))},
       {"gflop_per_image", operations / 1e9 / static_cast<double>(c.batch)},
       {"matmul_gflops", limit / 1e9},
       {"share_of_limit", operations / limit / step},

@@ -73,6 +73,11 @@ std::vector<Phase> Training::phases() {
   return phases;
 }
 
+void Training::infer() {
+  const NoGrad no_grad;
+  model_->forward(x_, {});
+}
+
 double Training::operations() {
   double total = 0.0;
   const auto count = [&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {

@@ -52,6 +52,7 @@ TEST(TrainStepBench, MeasuresAStepAndItsPhases) {
     EXPECT_NEAR(line["images_per_second"].get<double>(), 4 / step, 1e-6 / step);
     EXPECT_TRUE(line["last_loss"].is_number()) << "what a phase leaves to the next was overwritten";
     EXPECT_GT(line["train_images_per_second"].get<double>(), 0.0);
+    EXPECT_GT(line["inference_images_per_second"].get<double>(), 0.0);
     EXPECT_GT(line["peak_mib"].get<double>() + line["peak_resident_mib"].get<double>(), 0.0);
 
     const Json& phases = line["phases"];

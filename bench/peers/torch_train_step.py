@@ -70,6 +70,24 @@ class Training:
             self.update()
         return self.loss.item()  # waits for the device
 
+    def compile_for_inference(self, mode):
+        """With the weights as constants, which folds batch norms into convolutions."""
+        import torch._inductor.config
+
+        torch._inductor.config.freezing = True
+        torch._dynamo.reset()
+        self.model = torch.compile(self.model._orig_mod, mode=mode)
+
+    def infer(self):
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=self.half or torch.bfloat16,
+                                             enabled=self.half is not None):
+            self.model(self.x)
+
+    def infer_several(self, count):
+        for _ in range(count):
+            self.infer()
+        self.synchronize()
+
     def synchronize(self):
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -126,6 +144,12 @@ def main():
 
     repeat(args.steps, args.seconds, step_by_phases)
     median = statistics.median(seconds)
+    training.model.eval()
+    if args.compile:
+        training.compile_for_inference(args.compile)
+    training.infer_several(2)  # the first may compile
+    inference_seconds = []
+    repeat(args.steps // queued, args.seconds, lambda: timed(lambda: training.infer_several(queued), inference_seconds))
     result = {
         "torch": torch.__version__,
         **vars(args),
@@ -135,6 +159,7 @@ def main():
         "median_seconds": median,
         "min_seconds": min(seconds),
         "images_per_second": args.batch / median,
+        "inference_images_per_second": args.batch * queued / statistics.median(inference_seconds),
         "phases": {name: statistics.median(times) for name, times in phases.items()},
         "peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
