@@ -314,6 +314,20 @@ TEST_F(CliFuse, ADatasetIsNotWrittenInto) {
   EXPECT_THAT(listing(data), ElementsAre("images", "labels.csv"));
 }
 
+// What the system cannot look at may be a record of pictures, or pictures, of other settings.
+TEST_F(CliFuse, WhatCannotBeLookedAtIsNotTakenForAbsent) {
+  write_sites(data, {"a", "b"});
+  for (const char* name : {"fuse.json", "images"}) {
+    SCOPED_TRACE(name);
+    expect_ok(fuse(out));
+    fs::remove_all(out / name);
+    fs::create_symlink(name, out / name);  // to itself
+    expect_error(fuse(out, {"--method", "pca"}), kFailed, {name, "cannot be looked at"});
+    EXPECT_TRUE(fs::is_symlink(out / name));
+    fs::remove_all(out);
+  }
+}
+
 // A file of each kind of folder that is somebody else's.
 TEST_F(CliFuse, AFolderOfOtherFilesIsRefusedAndLeftAsItIs) {
   write_sites(data, {"a", "b"});

@@ -41,6 +41,7 @@ inline void add_batchnorm_act_cases(std::vector<OpCase>& cases) {
   both("residual", {1, 6, 5, 9}, Residual::added, {});
   both("residual_relu", {2, 5, 3, 33}, Residual::added, relu);
   both("matrix", {10, 6}, Residual::none, {.epsilon = 1e-3f, .momentum = 0.25f});
+  both("odd_rows", {3, 7, 5, 16}, Residual::added, relu);  // of no block of rows a multiple, in whole vectors
   cases.push_back(batchnorm_act_case("two_values", {2, 1, 1, 5}, Residual::none, {.epsilon = 0.125f}));
   cases.back().step = 0x1p-6f;  // far from linear
   cases.push_back(batchnorm_act_case("far_from_zero", {2, 7, 5, 4}, Residual::none, {}));

@@ -109,7 +109,6 @@ TEST(OpTable, NamesAreUnique) {
   for (const OpCase& c : op_cases()) EXPECT_EQ(++count[test_name(c)], 1) << c.name;
 }
 
-// golden/op_cases.json carries the table to the script. CYTOGRAD_WRITE_GOLDEN=1 rewrites it.
 TEST(OpTable, HasEveryOpThatATapeRecords) {
   const std::filesystem::path folder = golden_folder() / "../../engine/ops";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "the sources are elsewhere";
@@ -130,6 +129,7 @@ TEST(OpTable, HasEveryOpThatATapeRecords) {
   EXPECT_GE(found, 10);
 }
 
+// golden/op_cases.json carries the table to the script. CYTOGRAD_WRITE_GOLDEN=1 rewrites it.
 TEST(OpTable, GoldenFilesAreOfThisTable) {
   const auto path = golden_folder() / "op_cases.json";
   if (std::getenv("CYTOGRAD_WRITE_GOLDEN") != nullptr) {
@@ -144,6 +144,16 @@ TEST(OpTable, GoldenFilesAreOfThisTable) {
   ASSERT_TRUE(in.good()) << path;
   EXPECT_EQ(nlohmann::ordered_json::parse(in), table_as_json())
       << "the table has changed: see tests/README.md on golden files";
+}
+
+TEST(OpTable, GoldenResultsAreOfItsRows) {
+  std::set<std::string> rows;
+  for (const OpCase& c : op_cases()) rows.insert(c.name);
+  for (const auto& [name, tensor] : golden().tensors) {
+    const std::string row = name.substr(0, name.find('|'));
+    EXPECT_TRUE(rows.contains(row)) << row
+                                    << " is in no row of the table: see tests/README.md on golden files";
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "data/text_file.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/file_status.h"
 #include "engine/folder_lock.h"
 
 namespace cytograd {
@@ -19,9 +20,9 @@ using Json = nlohmann::ordered_json;
 }  // namespace
 
 void FuseFolder::require_own(const fs::path& preview) const {
-  if (read_record()) return;
+  if (read_record() || !folder_exists(path_)) return;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path_, ignored)) {
+  for (const auto& entry : fs::directory_iterator(path_)) {
     const std::string name = entry.path().filename().string();
     // fuse.json is written first, so a command that was killed before has left nothing but a part of it.
     if (name.starts_with("fuse.json.tmp.") || fs::equivalent(entry.path(), preview, ignored)) continue;
@@ -52,16 +53,15 @@ void FuseFolder::begin(const FuseRecord& record) const {
 }
 
 bool FuseFolder::has_pictures() const {
-  std::error_code ignored;
-  const fs::recursive_directory_iterator entries(images(), ignored);
+  if (!folder_exists(images())) return false;
+  const fs::recursive_directory_iterator entries(images());
   return std::any_of(fs::begin(entries), fs::end(entries), [](const fs::directory_entry& entry) {
     return entry.path().extension() == ".png" && !entry.is_directory();
   });
 }
 
 std::optional<FuseRecord> FuseFolder::read_record() const {
-  std::error_code ignored;
-  if (!fs::is_regular_file(record(), ignored)) return std::nullopt;
+  if (!file_exists(record())) return std::nullopt;
   const Json json = Json::parse(read_text_file(record()), nullptr, false);
   if (json.is_discarded())
     fail(

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "data/domains.h"
 #include "data/list_some.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
@@ -140,7 +141,7 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
                                : dataset.column("plate")    ? "plate"
                                                             : "";
     fmt::print(
-        "no groups: single images{} are held out{}\n", dataset.column("well") ? ", or wells," : "",
+        "no groups: single images{} are held out{}\n", well_keys(dataset).empty() ? "" : ", or wells,",
         *column == '\0' ? "" : fmt::format("; --group {0} would hold out whole values of {0}", column));
   }
   if (options.adaptation() != "none")
