@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "data/csv.h"
 #include "engine/safetensors.h"
 #include "tests/support/tiny_data.h"
 #include "tools/run_folder.h"
@@ -371,6 +372,40 @@ TEST_F(CliRun, EvalNeedsLabelsThatTheModelKnows) {
   fs::copy_file(data / "i0.png", data / "new.png");
   expect_error(run_command(eval_words()), kFailed,
                {"image new.png has the label 'new', which is no class of the model"});
+}
+
+TEST_F(CliRun, EvalTellsWhatEachClassIsTakenFor) {
+  const fs::path json = dir / "figures.json";
+  std::string table_text = read_file(data / "labels.csv");
+  table_text.replace(table_text.find(",c0"), 3, ",c1");  // a network that errs
+  dir.write("data/labels.csv", table_text);
+  const CommandResult eval = run_command(eval_words() + Words{"--json", json.string()});
+  expect_ok(eval);
+  expect_ok(run_command(predict_words()));
+  std::map<std::string, std::string> labels;  // of file names
+  const CsvTable truth = read_csv(data / "labels.csv");
+  for (const auto& row : truth.rows)
+    labels[fs::path(row.at(truth.require_column("image"))).filename().string()] =
+        row.at(truth.require_column("label"));
+  std::map<std::string, std::map<std::string, int64_t>> expected;
+  const CsvTable table = read_csv(dir / "p.csv");
+  for (const auto& row : table.rows)
+    ++expected[labels.at(fs::path(row.at(table.require_column("image"))).filename().string())]
+              [row.at(table.require_column("label"))];
+  int64_t errors = 0;
+  const nlohmann::json figures = nlohmann::json::parse(read_file(json));
+  ASSERT_EQ(figures["per_class"].size(), 2u);
+  for (const nlohmann::json& of_class : figures["per_class"]) {
+    const std::string name = of_class["class"];
+    const auto predicted = of_class["predicted"].get<std::map<std::string, int64_t>>();
+    EXPECT_EQ(predicted, expected[name]) << name;
+    for (const auto& [as, count] : predicted) {
+      if (as == name) continue;
+      EXPECT_THAT(eval.out, HasSubstr(fmt::format(", {} taken for {}\n", count, as)));
+      ++errors;
+    }
+  }
+  EXPECT_GT(errors, 0);
 }
 
 TEST_F(CliRun, PredictNeedsImagesOfTheModelsKind) {

@@ -9,6 +9,7 @@ namespace cytograd {
 namespace {
 
 using testing::ElementsAre;
+using testing::IsEmpty;
 
 Predictions predictions_of(int64_t classes, const std::vector<float>& probabilities) {
   Predictions predictions;
@@ -48,6 +49,24 @@ TEST(Metrics, MacroAccuracyIsTheMeanOverClassesThatOccur) {
   EXPECT_DOUBLE_EQ(evaluate_predictions(predictions, {}).macro_accuracy, 1.0);
   predictions.labels = {0, 0, 0, 1};  // class 0: two of three; class 1: none of one
   EXPECT_DOUBLE_EQ(evaluate_predictions(predictions, {}).macro_accuracy, (2.0 / 3.0 + 0.0) / 2.0);
+}
+
+TEST(Metrics, TellsWhatEachClassWasTakenFor) {
+  const std::vector<float> as_0{0.8f, 0.1f, 0.1f}, as_1{0.1f, 0.8f, 0.1f}, as_2{0.1f, 0.1f, 0.8f};
+  std::vector<float> probabilities;
+  for (const auto& row : {as_2, as_1, as_2, as_0, as_1, as_2, as_0})
+    probabilities.insert(probabilities.end(), row.begin(), row.end());
+  Predictions predictions = predictions_of(3, probabilities);
+  predictions.labels = {0, 0, 0, 0, 0, 2, -1};
+  predictions.samples = {0, 1, 2, 3, 4, 5, 6};
+  const auto predicted = evaluate_predictions(predictions, {}).predicted;
+  std::vector<std::vector<std::pair<int32_t, int64_t>>> rows;
+  for (const auto& row : predicted) {
+    auto& pairs = rows.emplace_back();
+    for (const ClassCount& c : row) pairs.emplace_back(c.index, c.count);
+  }
+  EXPECT_THAT(rows, ElementsAre(ElementsAre(std::pair(1, 2), std::pair(2, 2), std::pair(0, 1)), IsEmpty(),
+                                ElementsAre(std::pair(2, 1))));
 }
 
 TEST(Metrics, GroupsAreTalliedInNaturalOrder) {

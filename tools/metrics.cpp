@@ -51,6 +51,8 @@ Evaluation evaluate_predictions(const Predictions& predictions, const std::vecto
   Evaluation result;
   result.per_class.resize(static_cast<size_t>(predictions.classes));
   std::map<std::string, Tally, NaturalLess> by_group;
+  std::vector<std::map<int32_t, int64_t>> predicted(result.per_class.size());
+  result.predicted.resize(result.per_class.size());
   int64_t correct = 0;
   int64_t correct_top5 = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -65,6 +67,7 @@ Evaluation evaluate_predictions(const Predictions& predictions, const std::vecto
     Tally& of_class = result.per_class[static_cast<size_t>(label)];
     ++of_class.count;
     of_class.correct += hit;
+    ++predicted[static_cast<size_t>(label)][top.front().index];
     if (!groups.empty()) {
       Tally& of_group = by_group[groups[i]];
       ++of_group.count;
@@ -84,6 +87,12 @@ Evaluation evaluate_predictions(const Predictions& predictions, const std::vecto
   }
   result.macro_accuracy = sum / static_cast<double>(present);
   result.per_group.assign(by_group.begin(), by_group.end());
+  for (size_t i = 0; i < predicted.size(); ++i) {
+    std::vector<ClassCount>& row = result.predicted[i];
+    for (const auto& [index, times] : predicted[i]) row.push_back({index, times});
+    std::stable_sort(row.begin(), row.end(),
+                     [](const ClassCount& a, const ClassCount& b) { return a.count > b.count; });
+  }
   return result;
 }
 

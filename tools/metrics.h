@@ -38,6 +38,11 @@ struct Tally {
   }
 };
 
+struct ClassCount {
+  int32_t index = 0;
+  int64_t count = 0;
+};
+
 struct Evaluation {
   std::string adabn = "none";  ///< what the batch norm's statistics were of: TrainOptions::adaptation()
   int64_t count = 0;
@@ -46,6 +51,8 @@ struct Evaluation {
   double macro_accuracy = 0.0;  ///< mean over the classes that occur of their accuracy (balanced accuracy)
   double top5_accuracy = 0.0;   ///< the label is among the five most probable classes (or all, if fewer)
   std::vector<Tally> per_class;
+  /// The confusion matrix: of each class, what its images were taken for, most often first, of equals the lower index.
+  std::vector<std::vector<ClassCount>> predicted;
   std::vector<std::pair<std::string, Tally>> per_group;  ///< natural order; empty without groups
 };
 

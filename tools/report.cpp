@@ -49,7 +49,13 @@ std::string format_evaluation(const Evaluation& evaluation, const std::vector<st
   for (const size_t i : order) width = std::max(width, classes[i].size());
   text += "  worst classes\n";
   for (const size_t i : order) {
-    text += fmt::format("    {:<{}}  {}\n", classes[i], width, percent(evaluation.per_class[i]));
+    text += fmt::format("    {:<{}}  {}", classes[i], width, percent(evaluation.per_class[i]));
+    const auto& row = evaluation.predicted[i];
+    const auto other = std::find_if(row.begin(), row.end(),
+                                    [&](const ClassCount& c) { return static_cast<size_t>(c.index) != i; });
+    if (other != row.end())
+      text += fmt::format(", {} taken for {}", other->count, classes[static_cast<size_t>(other->index)]);
+    text += '\n';
   }
   return text;
 }
@@ -68,8 +74,13 @@ std::string evaluation_json(const Evaluation& evaluation, const std::vector<std:
                               {"per_group", nlohmann::ordered_json::array()}};
   for (size_t i = 0; i < evaluation.per_class.size(); ++i) {
     const Tally& tally = evaluation.per_class[i];
-    json["per_class"].push_back(
-        {{"class", classes[i]}, {"count", tally.count}, {"accuracy", accuracy(tally)}});
+    auto predicted = nlohmann::ordered_json::object();
+    for (const ClassCount& c : evaluation.predicted[i])
+      predicted[classes[static_cast<size_t>(c.index)]] = c.count;
+    json["per_class"].push_back({{"class", classes[i]},
+                                 {"count", tally.count},
+                                 {"accuracy", accuracy(tally)},
+                                 {"predicted", predicted}});
   }
   for (const auto& [group, tally] : evaluation.per_group) {
     json["per_group"].push_back({{"group", group}, {"count", tally.count}, {"accuracy", accuracy(tally)}});
