@@ -53,6 +53,9 @@ std::string bmp_flaw(Bytes bytes) {
   const int64_t height = core ? static_cast<int64_t>(little_endian(bytes, 20, 2))
                               : static_cast<int32_t>(little_endian(bytes, 22, 4));  // negative: top row first
   const uint64_t bits = little_endian(bytes, core ? 24 : 28, 2);
+  // stb_image knows compressed pixels by 1 and 2, and takes what is a negative number to it for none.
+  if (!core && bytes.size() >= 34 && little_endian(bytes, 30, 4) > INT32_MAX)
+    return "is corrupted (a BMP of no known compression)";
   const uint64_t stride = (width * bits + 31) / 32 * 4;
   const uint64_t rows = static_cast<uint64_t>(std::abs(height));
   if (offset > bytes.size() || (stride > 0 && rows > (bytes.size() - offset) / stride)) return truncated;

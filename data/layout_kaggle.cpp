@@ -43,7 +43,7 @@ void add_wells(DatasetBuilder& builder, FolderIndex& index, const fs::path& root
 
 bool is_kaggle(const fs::path& root) {
   for (const char* file : {"train.csv", "test.csv"})
-    if (resembles(columns_if_file(root / file), {"id_code", "experiment", "plate", "well"})) return true;
+    if (is_table_of(root / file, {"id_code", "experiment", "plate", "well"})) return true;
   return false;
 }
 

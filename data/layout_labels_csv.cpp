@@ -7,6 +7,7 @@
 #include "data/layouts.h"
 #include "engine/check.h"
 #include "engine/file_status.h"
+#include "engine/op_options.h"
 
 namespace cytograd::layouts {
 
@@ -21,6 +22,10 @@ struct Part {
 
 /// The files that the field `image` names, relative to the folder of images.
 std::vector<fs::path> image_files(const CsvTable& table, size_t row, const std::string& image) {
+  const auto count = 1 + std::count(image.begin(), image.end(), ';');
+  if (count > PreprocessOptions::kMaxChannels)
+    fail("{}: an image of {} files, one a channel; up to {} can be", table.place(row), count,
+         PreprocessOptions::kMaxChannels);
   std::vector<fs::path> files;
   for (size_t start = 0; start <= image.size();) {
     const size_t end = std::min(image.find(';', start), image.size());

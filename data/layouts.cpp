@@ -5,6 +5,7 @@
 
 #include "data/image.h"
 #include "data/natural_order.h"
+#include "data/text_file.h"
 #include "engine/check.h"
 #include "engine/file_status.h"
 
@@ -110,15 +111,23 @@ bool is_split_folder(std::string_view name) {
   return is_split(name, "train") || is_split(name, "val") || is_split(name, "test");
 }
 
-std::vector<std::string> columns_if_file(const fs::path& file) {
-  if (!file_exists(file)) return {};
-  return read_csv_columns(file);
-}
-
-bool resembles(const std::vector<std::string>& columns, std::initializer_list<std::string_view> names) {
-  return std::count_if(names.begin(), names.end(), [&](std::string_view name) {
-           return std::find(columns.begin(), columns.end(), name) != columns.end();
-         }) >= 2;
+bool is_table_of(const fs::path& file, std::initializer_list<std::string_view> names) {
+  constexpr size_t kHead = 4096;
+  if (!file_exists(file)) return false;
+  const auto holds_two = [&](const auto& holds) {
+    return std::count_if(names.begin(), names.end(), holds) >= 2;
+  };
+  std::string head = read_text_file(file, kHead);
+  try {
+    const std::vector<std::string> columns = read_csv_columns(file);
+    return holds_two([&](std::string_view name) {
+      return std::find(columns.begin(), columns.end(), name) != columns.end();
+    });
+  } catch (const Error&) {
+    std::erase(head, '\0');  // of UTF-16
+    if (holds_two([&](std::string_view name) { return head.find(name) != std::string::npos; })) throw;
+    return false;
+  }
 }
 
 }  // namespace cytograd::layouts

@@ -7,6 +7,7 @@
 
 #include "data/checksum.h"
 #include "data/csv.h"
+#include "data/json_values.h"
 #include "data/raw_image.h"
 #include "data/text_file.h"
 #include "engine/atomic_file.h"
@@ -62,9 +63,9 @@ Json read_description(const fs::path& file) {
           file.string(), text.size(), crc);
     if (json.at("format").get<std::string>() != kFormat)
       fail("{}: is not the description of a pack", file.string());
-    if (json.at("version").get<int>() != kVersion)
+    if (json.at("version") != kVersion)
       fail("{}: is of version {}, and this program reads version {}", file.string(),
-           json.at("version").get<int>(), kVersion);
+           json.at("version").dump(), kVersion);
   } catch (const Json::parse_error& error) {
     fail("{}: is not JSON at byte {}; the file is damaged, pack the dataset again", file.string(),
          error.byte);
@@ -81,7 +82,8 @@ std::string read_checked(const PackFiles& files, const Json& entry) {
     fail("{}: '{}' is no file of the pack", files.description().string(), inside.string());
   const fs::path file = files.folder / inside;
   std::string text = read_whole(file);
-  const auto bytes = entry.at("bytes").get<uint64_t>();
+  const auto bytes =
+      static_cast<uint64_t>(whole_number(entry.at("bytes"), files.description().string(), 0, INT64_MAX));
   if (text.size() != bytes)
     fail("{}: has {} bytes, but {} when it was packed; it ends at byte {} where {} is due", file.string(),
          text.size(), bytes, text.size(), bytes);
@@ -104,12 +106,11 @@ uint64_t number(const CsvTable& table, size_t row, std::string_view column, uint
   return value;
 }
 
-uint32_t checksum(const CsvTable& table, size_t row) {
-  const std::string& text = table.rows[row][table.require_column("crc32")];
+uint32_t checksum(const std::string& text, const std::string& place) {
   uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
   if (error != std::errc() || end != text.data() + text.size())
-    fail("{}: crc32 is '{}', not eight hexadecimal digits", table.place(row), text);
+    fail("{}: crc32 is '{}', not eight hexadecimal digits", place, text);
   return value;
 }
 
@@ -131,18 +132,21 @@ PackedImage packed_image(const CsvTable& table, size_t row) {
   if (image.height < 1 || image.width < 1 || image.channels < 1 || image.height > kMostPixels / image.width)
     fail("{}: {} x {} pixels of {} channels are no image", table.place(row), image.width, image.height,
          image.channels);
-  image.crc32 = checksum(table, row);
+  image.crc32 = checksum(table.rows[row][table.require_column("crc32")], table.place(row));
   return image;
 }
 
 std::vector<PackShard> shards_of(const PackFiles& files, const Json& description) {
   std::vector<PackShard> shards;
+  const std::string place = files.description().string();
+  const auto bytes = [&](const Json& json) {
+    return static_cast<uint64_t>(whole_number(json, place, 0, INT64_MAX));
+  };
   for (const Json& shard : description.at("shards")) {
     shards.push_back({.file = shard.at("file").get<std::string>(),
-                      .bytes = shard.at("bytes").get<uint64_t>(),
-                      .header_crc32 = static_cast<uint32_t>(
-                          std::stoul(shard.at("header_crc32").get<std::string>(), nullptr, 16)),
-                      .header_bytes = shard.at("header_bytes").get<uint64_t>()});
+                      .bytes = bytes(shard.at("bytes")),
+                      .header_crc32 = checksum(shard.at("header_crc32").get<std::string>(), place),
+                      .header_bytes = bytes(shard.at("header_bytes"))});
     if (shards.back().header_bytes > shards.back().bytes || fs::path(shards.back().file).has_parent_path())
       fail("{}: '{}' is no shard", files.description().string(), shards.back().file);
   }
@@ -161,7 +165,7 @@ Dataset dataset_of(const PackFiles& files, const Json& description) {
   dataset.group_column = description.at("group_column").get<std::string>();
   dataset.tables.push_back(files.description());
   if (const Json white = description.value("white", Json()); !white.is_null())
-    dataset.white = white.get<int32_t>();
+    dataset.white = static_cast<int32_t>(whole_number(white, files.description().string(), 1, 65535));
 
   std::map<std::string, std::string> contents;
   for (const Json& entry : description.at("files")) {
@@ -311,8 +315,6 @@ Dataset open_pack(const fs::path& folder) {
   try {
     return dataset_of(files, description);
   } catch (const Json::exception&) {
-    fail("{}: is not the description of a pack; pack the dataset again", files.description().string());
-  } catch (const std::logic_error&) {  // of std::stoul
     fail("{}: is not the description of a pack; pack the dataset again", files.description().string());
   }
 }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/json_values.h"
 #include "data/text_file.h"
 #include "engine/check.h"
 #include "engine/file_status.h"
@@ -36,33 +37,44 @@ Json fit_json(const PcaFit& fit) {
       {"ranges", ranges}};
 }
 
-template <typename T>
-std::vector<T> list(const ReadJson& json, size_t size) {
-  auto values = json.get<std::vector<T>>();
-  if (values.size() != size) fail("a list has {} numbers where {} are due", values.size(), size);
+void require_size(size_t size, size_t due) {
+  if (size != due) fail("a list has {} numbers where {} are due", size, due);
+}
+
+std::vector<int64_t> whole_numbers(const ReadJson& json, std::string_view name) {
+  std::vector<int64_t> values;
+  for (const ReadJson& value : json) values.push_back(whole_number(value, name, 0, INT64_MAX));
+  return values;
+}
+
+std::vector<double> list(const ReadJson& json, size_t size) {
+  auto values = json.get<std::vector<double>>();
+  require_size(values.size(), size);
   return values;
 }
 
 PcaFit fit_of(const ReadJson& json) {
-  const auto sums = json.at("sums").get<std::vector<int64_t>>();
+  const std::vector<int64_t> sums = whole_numbers(json.at("sums"), "sums");
   const size_t channels = sums.size();
   if (channels < 1 || channels > size_t{PreprocessOptions::kMaxChannels})
     fail("there are {} channels", channels);
   std::vector<int64_t> products;
   if (json.at("products").size() != channels) fail("products has {} rows", json.at("products").size());
   for (const ReadJson& row : json.at("products")) {
-    const auto values = list<int64_t>(row, channels);
+    const std::vector<int64_t> values = whole_numbers(row, "products");
+    require_size(values.size(), channels);
     products.insert(products.end(), values.begin(), values.end());
   }
-  PcaFit fit{.sums = ChannelSums(json.at("pixels").get<int64_t>(), sums, products), .pca = {}};
-  fit.pca.mean = list<double>(json.at("mean"), channels);
-  for (const ReadJson& row : json.at("components")) fit.pca.components.push_back(list<double>(row, channels));
+  PcaFit fit{.sums = ChannelSums(whole_number(json.at("pixels"), "pixels", 0, INT64_MAX), sums, products),
+             .pca = {}};
+  fit.pca.mean = list(json.at("mean"), channels);
+  for (const ReadJson& row : json.at("components")) fit.pca.components.push_back(list(row, channels));
   const size_t count = fit.pca.components.size();
   if (count < 1 || count > channels) fail("there are {} components of {} channels", count, channels);
-  fit.pca.explained_variance = list<double>(json.at("explained_variance"), count);
-  fit.pca.explained_variance_ratio = list<double>(json.at("explained_variance_ratio"), count);
+  fit.pca.explained_variance = list(json.at("explained_variance"), count);
+  fit.pca.explained_variance_ratio = list(json.at("explained_variance_ratio"), count);
   for (const ReadJson& range : json.at("ranges")) {
-    const auto ends = list<double>(range, 2);
+    const auto ends = list(range, 2);
     if (!(ends[1] > ends[0])) fail("a range goes from {} to {}", ends[0], ends[1]);
     fit.ranges.push_back({ends[0], ends[1]});
   }
@@ -79,7 +91,7 @@ std::string format_pca(const PcaFile& file) {
                   {"scope", file.scope},
                   {"fingerprint", file.fingerprint},
                   {"fits", std::move(fits)}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(1) + "\n";
 }
 
 PcaFile read_pca(const std::filesystem::path& file) {

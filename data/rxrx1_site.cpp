@@ -59,7 +59,7 @@ void RxRx1Site::find_channels(const fs::path& images, FolderIndex& index, Sample
 }
 
 bool has_rxrx1_metadata(const fs::path& root) {
-  return resembles(columns_if_file(root / "metadata.csv"), {"experiment", "plate", "well"});
+  return is_table_of(root / "metadata.csv", {"experiment", "plate", "well"});
 }
 
 Dataset open_rxrx1_metadata(DatasetBuilder builder, const fs::path& root, const FinishRow& finish_row) {

@@ -250,11 +250,19 @@ class TiffFile {
     const auto [x, y, plane] = at;
     const auto column = static_cast<uint32_t>(x), row = static_cast<uint32_t>(y);
     const auto sample = static_cast<uint16_t>(plane);
+    TIFF* const tiff = tiff_.get();
+    const uint32_t block =
+        tiled ? TIFFComputeTile(tiff, column, row, 0, sample) : TIFFComputeStrip(tiff, row, sample);
+    // libtiff reads uncompressed pixels from wherever the directory says: at 0, the header's bytes; and past the count.
+    const uint64_t stored = TIFFGetStrileByteCount(tiff, block);
+    const bool is_plain = field<uint16_t>(TIFFTAG_COMPRESSION) == COMPRESSION_NONE;
+    const bool is_short = is_plain && !counts_are_guessed_ && stored < static_cast<uint64_t>(bytes);
+    if (TIFFGetStrileOffset(tiff, block) == 0 || stored == 0 || is_short)
+      fail("{}: is corrupted or truncated ({} {} of its pixels is not in the file)", name_,
+           tiled ? "tile" : "strip", block);
     warning_.clear();
     const tmsize_t got =
-        tiled ? TIFFReadEncodedTile(tiff_.get(), TIFFComputeTile(tiff_.get(), column, row, 0, sample), to,
-                                    bytes)
-              : TIFFReadEncodedStrip(tiff_.get(), TIFFComputeStrip(tiff_.get(), row, sample), to, bytes);
+        tiled ? TIFFReadEncodedTile(tiff, block, to, bytes) : TIFFReadEncodedStrip(tiff, block, to, bytes);
     if (got < bytes) fail_corrupted();
     // libjpeg fills what is missing with grey, and warns.
     if (!strict || warning_.empty()) return;
@@ -293,7 +301,11 @@ class TiffFile {
     return 1;  // not printed
   }
   static int keep_warning(TIFF*, void* self, const char*, const char* format, va_list values) {
-    keep(static_cast<TiffFile*>(self)->warning_, format, values);
+    auto& file = *static_cast<TiffFile*>(self);
+    // As libtiff puts it of sizes that are absent or wrong, as some programs write them.
+    if (std::string_view(format).find("calculating from imagelength") != std::string_view::npos)
+      file.counts_are_guessed_ = true;
+    keep(file.warning_, format, values);
     return 1;
   }
 
@@ -319,6 +331,7 @@ class TiffFile {
   uint64_t position_ = 0;
   std::string error_;
   std::string warning_;
+  bool counts_are_guessed_ = false;        // of the bytes of strips and tiles
   std::unique_ptr<TIFF, CloseTiff> tiff_;  // last: it calls the functions above until it is closed
 };
 

@@ -43,8 +43,9 @@ const Tensor& require(std::span<const NamedTensor> tensors, const std::string& n
 }
 
 int64_t require_count(std::span<const NamedTensor> tensors, const std::string& name) {
+  constexpr int64_t kMost = int64_t{1} << 53;  // of steps: more than any run has, and f64 counts them all
   const int64_t count = require(tensors, name, {}, DType::i64).to_vector<int64_t>().front();
-  if (count < 0) fail("the saved count '{}' is {}", name, count);
+  if (count < 0 || count > kMost) fail("the saved count '{}' is {}", name, count);
   return count;
 }
 

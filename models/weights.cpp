@@ -1,6 +1,7 @@
 #include "models/weights.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/checkpoint.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 constexpr std::string_view kStem = "conv1.weight";
 constexpr std::string_view kBatchesTracked = ".num_batches_tracked";
+constexpr std::string_view kRunningVar = ".running_var";
 
 /// One of the model's tensors and the value a file has for it, in our layout.
 struct Assignment {
@@ -27,13 +29,18 @@ std::vector<Assignment> targets(Model& model) {
   return result;
 }
 
-/// Fails where `value` cannot stand for the target.
-void require_fit(const Assignment& assignment, const Tensor& value, const std::string& source) {
-  const Tensor& target = *assignment.target;
-  if (value.shape() == target.shape() && value.dtype() == target.dtype()) return;
+/// The target's shape in a file.
+Shape shape_in_file(const Assignment& assignment) {
+  const Shape& shape = assignment.target->shape();
+  return shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
+}
+
+/// Fails where `found`, as the file has it, cannot stand for the target.
+void require_fit(const Assignment& assignment, const Tensor& found, const std::string& source) {
+  const DType due = assignment.target->dtype();
+  if (found.shape() == shape_in_file(assignment) && found.dtype() == due) return;
   fail("{}: tensor '{}' is {} {} but the model needs {} {}; the file is for another model", source,
-       assignment.name, dtype_name(value.dtype()), to_torch_layout(value).shape(), dtype_name(target.dtype()),
-       to_torch_layout(target).shape());
+       assignment.name, dtype_name(found.dtype()), found.shape(), dtype_name(due), shape_in_file(assignment));
 }
 
 [[noreturn]] void fail_absent(const std::string& source, const std::string& name) {
@@ -61,7 +68,23 @@ bool starts_with_any(const std::string& name, const std::vector<std::string>& pr
   return std::any_of(prefixes.begin(), prefixes.end(), [&](const auto& p) { return name.starts_with(p); });
 }
 
-void assign(std::vector<Assignment>& assignments) {
+/// Fails where a value is no number a network can compute with.
+void require_finite(const Assignment& assignment, const std::string& source) {
+  if (assignment.value.dtype() != DType::f32) return;
+  const float* values = assignment.value.data<float>();
+  const float least = assignment.name.ends_with(kRunningVar) ? 0.0f : -std::numeric_limits<float>::max();
+  const int64_t count = assignment.value.elements();
+  const float* const bad = std::find_if_not(
+      values, values + count, [&](float v) { return v >= least && v <= std::numeric_limits<float>::max(); });
+  if (bad != values + count)
+    fail("{}: tensor '{}' holds {}; its network has diverged, or the file is damaged", source,
+         assignment.name, *bad);
+}
+
+void assign(std::vector<Assignment>& assignments, const std::string& source) {
+  for (const Assignment& assignment : assignments) {
+    if (assignment.value.defined()) require_finite(assignment, source);
+  }
   for (Assignment& assignment : assignments) {
     if (assignment.value.defined()) assignment.target->copy_from(assignment.value);
   }
@@ -86,12 +109,12 @@ void import_weights(Model& model, const SafetensorsFile& file, const std::string
       if (assignment.name.ends_with(kBatchesTracked)) continue;  // absent in files of PyTorch before 0.4.1
       fail_absent(source, assignment.name);
     }
+    require_fit(assignment, *found, source);
     assignment.value = from_torch_layout(*found);
-    require_fit(assignment, assignment.value, source);
   }
   require_no_more(assignments, file, source,
                   [&](const std::string& name) { return starts_with_any(name, also_there); });
-  assign(assignments);
+  assign(assignments, source);
 }
 
 std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& file,
@@ -109,23 +132,21 @@ std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& 
       left.push_back(assignment.name);
       continue;
     }
-    Tensor value = *found;
-    const Tensor& target = *assignment.target;
-    if (assignment.name == kStem && value.rank() == 4 && value.dim(1) == 3) {
-      value = inflate_stem(value, target.dim(3));
-    }
-    value = from_torch_layout(value);
-    if (head && value.shape() != target.shape()) {
+    const Shape due = shape_in_file(assignment);
+    if (head && found->shape() != due) {
       left.push_back(assignment.name);
       continue;
     }
-    require_fit(assignment, value, source);
-    assignment.value = value;
+    // Of a stem for colours all but the channels are due.
+    const bool is_inflated = assignment.name == kStem && found->dtype() == DType::f32 &&
+                             found->shape() == Shape{due[0], 3, due[2], due[3]};
+    if (!is_inflated) require_fit(assignment, *found, source);
+    assignment.value = from_torch_layout(is_inflated ? inflate_stem(*found, due[1]) : *found);
   }
   require_no_more(assignments, file, source, [&](const std::string& name) {
     return name.starts_with("fc.") || name.ends_with(kBatchesTracked) || starts_with_any(name, also_there);
   });
-  assign(assignments);
+  assign(assignments, source);
   return left;
 }
 

@@ -130,7 +130,73 @@ TEST_F(CliRun, WeightsThatAreNoNumbersAreRefused) {
     item.tensor = Tensor::full(item.tensor.shape(), std::numeric_limits<float>::quiet_NaN(), DType::f32);
   }
   write_safetensors(run / "best.safetensors", file.tensors, file.metadata);
+  expect_error(run_command(eval_words()), kFailed, {"best.safetensors: tensor 'fc.bias' holds nan"});
+  for (NamedTensor& item : file.tensors) {
+    const float value = item.name.ends_with(".running_var") ? -1.0f : 0.0f;
+    item.tensor = item.tensor.dtype() == DType::f32 ? Tensor::full(item.tensor.shape(), value) : item.tensor;
+  }
+  write_safetensors(run / "best.safetensors", file.tensors, file.metadata);
+  expect_error(run_command(eval_words()), kFailed,
+               {"best.safetensors: tensor 'bn", ".running_var' holds -1"});
+}
+
+TEST_F(CliRun, AnswersThatAreNoNumbersAreRefused) {
+  SafetensorsFile file = read_safetensors(run / "best.safetensors");
+  for (NamedTensor& item : file.tensors) {
+    if (item.name == "fc.weight" || item.name == "bn4.weight" || item.name == "bn4.bias")
+      item.tensor = Tensor::full(item.tensor.shape(), 3e38f, DType::f32);
+  }
+  write_safetensors(run / "best.safetensors", file.tensors, file.metadata);
   expect_error(run_command(eval_words()), kFailed, {"no numbers", "lower --lr"});
+}
+
+// Of a few bytes, which claim 2^59 windows of nothing.
+TEST_F(CliRun, WeightsOfAbsurdShapesAreRefusedAtOnce) {
+  const fs::path weights = dir.write(
+      "w.safetensors",
+      safetensors(
+          R"({"conv1.weight":{"dtype":"F32","shape":[576460752303423488,0,1,1],"data_offsets":[0,0]}})", ""));
+  const fs::path stem =
+      dir.write("s.safetensors",
+                safetensors(R"({"conv1.weight":{"dtype":"U8","shape":[32,3,3,3],"data_offsets":[0,864]}})",
+                            std::string(864, 'x')));
+  const CommandOptions soon{.limit = std::chrono::seconds(20)};
+  expect_error(
+      train(data, dir / "new", {"--init-weights", weights.string()}, soon), kFailed,
+      {"w.safetensors: tensor 'conv1.weight' is f32 [576460752303423488, 0, 1, 1] but the model needs"});
+  expect_error(train(data, dir / "new", {"--init-weights", stem.string()}, soon), kFailed,
+               {"s.safetensors: tensor 'conv1.weight' is u8 [32, 3, 3, 3] but the model needs"});
+  fs::copy_file(weights, run / "best.safetensors", fs::copy_options::overwrite_existing);
+  expect_error(run_command(eval_words(), soon), kFailed,
+               {"best.safetensors: the model is for images of 0 channels"});
+}
+
+TEST_F(CliRun, ACheckpointAgreesWithItself) {
+  const SafetensorsFile whole = read_safetensors(run / "last.safetensors");
+  const std::tuple<const char*, const char*, const char*> changes[] = {
+      {"cytograd.best_accuracy", "nan", "the best accuracy is nan, not from 0 to 1"},
+      {"cytograd.best_accuracy", "inf", "the best accuracy is inf"},
+      {"cytograd.best_accuracy", "-0.5", "the best accuracy is -0.5"},
+      {"cytograd.best_epoch", "0", "the best epoch is 0 of 1"},
+      {"cytograd.best_epoch", "2", "the best epoch is 2 of 1"}};
+  const auto resumed = [&](const SafetensorsFile& file) {
+    write_safetensors(run / "last.safetensors", file.tensors, file.metadata);
+    return train(data, run, {"--resume", "--epochs", "2"});
+  };
+  for (const auto& [key, value, reason] : changes) {
+    SafetensorsFile file = whole;
+    file.metadata[key] = value;
+    expect_error(resumed(file), kFailed, {"last.safetensors: ", reason});
+  }
+  SafetensorsFile file = whole;
+  file.metadata["cytograd.metrics"] = format_metrics({});
+  expect_error(resumed(file), kFailed, {"last.safetensors: the metrics have no epoch"});
+  file = whole;
+  for (NamedTensor& item : file.tensors) {
+    if (item.name == "optimizer.step") item.tensor = Tensor::from(std::vector<int64_t>{INT64_MAX}, {});
+  }
+  expect_error(resumed(file), kFailed, {"last.safetensors: the saved count 'optimizer.step' is "});
+  expect_ok(resumed(whole));
 }
 
 TEST_F(CliRun, BrokenSettingsAreRefused) {

@@ -129,9 +129,21 @@ TEST(LabelsCsv, RowsThatNameNoImageOrOneTwiceAreErrors) {
               HasSubstr("labels.csv:1: a semicolon or tab behind a closing quote"));
   EXPECT_THAT(error_of_table("image,label\na;b;./a,x\n"),
               HasSubstr("labels.csv:2: 'a;b;./a' has one file for two of its channels"));
+  EXPECT_THAT(error_of_table("image,label\na;b;c;d;e;f;g;h;i,x\n"),
+              HasSubstr("labels.csv:2: an image of 9 files, one a channel; up to 8 can be"));
   EXPECT_THAT(error_of_table("image,label\na;b,x\nb;a,x\n"),
               HasSubstr("labels.csv:3: 'b;a' is there already"));
   EXPECT_THAT(error_of_table("image,label\n"), HasSubstr("its tables name no image"));
+}
+
+TEST(ClassFolders, ATableOfAnotherKindBesideThemIsNobodysMatter) {
+  const TempDir dir;
+  dir.write("a/1.png");
+  dir.write("b/2.png");
+  for (const char* table : {"note,note\n", "", "\xFF\xFEn\0o\0", "a\"b,c\n", "\0\1\2"}) {
+    for (const char* name : {"metadata.csv", "train.csv"}) dir.write(name, table);
+    EXPECT_EQ(open_dataset(dir.path()).layout, Layout::class_folders) << table;
+  }
 }
 
 TEST(ClassFolders, AFolderIsAClass) {

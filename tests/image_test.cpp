@@ -322,6 +322,15 @@ TEST(ReadImage, AJpegOfAnySamplingIsRead) {
   EXPECT_EQ(read_image_info(dir / "a.jpg").width, 8);
 }
 
+TEST(ReadImage, ABmpOfUnknownCompressionIsRefused) {
+  const TempDir dir;
+  std::string bmp = tiny_bmp();
+  EXPECT_EQ(error_of(dir.write("a.bmp", bmp)), "");
+  bmp[33] = '\x80';
+  EXPECT_THAT(error_of(dir.write("a.bmp", bmp)),
+              HasSubstr("a.bmp: is corrupted (a BMP of no known compression)"));
+}
+
 TEST(ReadImage, ABmpMayBeginWithItsTopRow) {
   const TempDir dir;
   std::string bmp = tiny_bmp();

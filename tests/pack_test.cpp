@@ -383,6 +383,28 @@ TEST_F(HostileIndex, IsReadWithCare) {
   }
 }
 
+TEST_F(HostileIndex, NumbersOfItsDescriptionAreWholeAndFit) {
+  pack();
+  const std::string json = read_file(out / "pack.json");
+  const std::pair<std::string, std::string> changes[] = {
+      {R"("white": \d+)", R"("white": -5)"},
+      {R"("white": \d+)", R"("white": 65536)"},
+      {R"("white": \d+)", R"("white": 1099511631871)"},
+      {R"("white": \d+)", R"("white": 1e+99)"},
+      {R"("white": \d+)", R"("white": true)"},
+      {R"("header_bytes": \d+)", R"("header_bytes": 1e+30)"},
+      {R"("header_bytes": \d+)", R"("header_bytes": 18446744073709551615)"},
+      {R"("header_crc32": "[^"]+")", R"("header_crc32": "-1")"}};
+  for (const auto& [pattern, with] : changes) {
+    dir.write(out / "pack.json", std::regex_replace(json, std::regex(R"("white": null)"), R"("white": 255)"));
+    const std::string found = with_description(pattern, with);
+    EXPECT_THAT(found, HasSubstr("pack.json: ")) << with;
+    EXPECT_THAT(found, AnyOf(HasSubstr("is not a whole number from "),
+                             HasSubstr("crc32 is '-1', not eight hexadecimal digits")))
+        << with;
+  }
+}
+
 TEST_F(HostileIndex, NoFileOutsideOfThePackIsRead) {
   pack();
   const std::string json = read_file(out / "pack.json");

@@ -221,6 +221,15 @@ TEST_F(PcaScopes, UnreadableImagesAreLeftOut) {
   EXPECT_THAT(fit("image"), SizeIs(5));
 }
 
+// In a file two of them would become one.
+TEST_F(PcaScopes, ANameThatIsNotUtf8IsRefused) {
+  for (Sample& sample : dataset.samples) {
+    for (std::string& value : sample.values) value += "\xB5";
+  }
+  EXPECT_THAT(message_of<Error>([&] { fit("plate"); }),
+              HasSubstr("is not UTF-8 text, as names in pca.json are; rename it"));
+}
+
 TEST_F(PcaScopes, AColumnThatIsNotThereIsNamed) {
   dataset.columns = {"a", "b"};
   dataset.group_column = "";
@@ -264,6 +273,10 @@ TEST_F(PcaScopes, AFileThatIsNoneIsAnError) {
         j["fits"]["p0"]["ranges"][0] = {2, 1};
       },
       [](Json& j) { j["fits"]["p0"]["sums"] = Json::array(); },
+      [](Json& j) { j["fits"]["p0"]["sums"][1] = 1e99; },
+      [](Json& j) { j["fits"]["p0"]["sums"][1] = 1.5; },
+      [](Json& j) { j["fits"]["p0"]["products"][1][1] = UINT64_MAX; },
+      [](Json& j) { j["fits"]["p0"]["pixels"] = -1; },
   };
   for (const auto& change : changes)
     EXPECT_THAT(error(change), HasSubstr("pca.json: holds no principal components"));

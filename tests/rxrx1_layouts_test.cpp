@@ -131,6 +131,17 @@ TEST(RxrxAi, ReadsMetadataWithOneRowASite) {
   EXPECT_THAT(values(dataset, dataset.label_column), ElementsAre("s21721", "EMPTY"));
 }
 
+TEST(RxrxAi, AHeaderThatCannotBeReadIsNamed) {
+  const TempDir dir;
+  const std::string header = "site_id,experiment,plate,plate\n";
+  dir.write("metadata.csv", header);
+  EXPECT_THAT(error_of(dir), HasSubstr("metadata.csv:1: two columns are named 'plate'"));
+  std::string utf16 = "\xFF\xFE";
+  for (const char c : header) utf16 += {c, '\0'};
+  dir.write("metadata.csv", utf16);
+  EXPECT_THAT(error_of(dir), HasSubstr("metadata.csv: is UTF-16 text; save it as UTF-8"));
+}
+
 TEST(Wilds, IsToldByItsImagesAndHasAFourthSplit) {
   const TempDir dir;
   dir.write("metadata.csv",

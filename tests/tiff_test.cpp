@@ -321,6 +321,50 @@ TEST(ReadTiff, MissingPixelsAreAnErrorWhereTheDirectoryIsWhole) {
   }
 }
 
+/// Element `i` of a tag whose values lie elsewhere, in a little-endian TIFF of one page.
+std::string patched_element(std::string tiff, uint16_t tag, size_t i, uint32_t value) {
+  uint32_t at = 0;
+  std::memcpy(&at, tiff.data() + value_at(tiff, tag), sizeof at);
+  const size_t size = tiff[value_at(tiff, tag) - 6] == TIFF_SHORT ? 2 : 4;
+  std::memcpy(tiff.data() + at + i * size, &value, size);
+  return tiff;
+}
+
+// A camera's program that was stopped leaves such; libtiff would read what lies at the offset all the same.
+TEST(ReadTiff, StripsAndTilesThatAreNotInTheFileAreAnError) {
+  const TempDir dir;
+  for (const uint16_t compression : {uint16_t{COMPRESSION_NONE}, uint16_t{COMPRESSION_LZW}}) {
+    const std::string strips = test::read_file(write(dir, {.compression = compression, .mode = "wl"}));
+    const std::string tiles =
+        test::read_file(write(dir, {.compression = compression, .tile = 16, .mode = "wl"}));
+    for (const uint32_t block : {0U, 2U}) {
+      const auto strip = patched_element(strips, TIFFTAG_STRIPOFFSETS, block, 0);
+      EXPECT_THAT(error_of(dir.write("s.tif", strip)),
+                  HasSubstr(fmt::format("(strip {} of its pixels is not in the file)", block)));
+      const auto tile = patched_element(tiles, TIFFTAG_TILEOFFSETS, block, 0);
+      EXPECT_THAT(error_of(dir.write("t.tif", tile)),
+                  HasSubstr(fmt::format("(tile {} of its pixels is not in the file)", block)));
+      EXPECT_THAT(error_of(dir.write("t.tif", patched_element(tiles, TIFFTAG_TILEBYTECOUNTS, block, 0))),
+                  HasSubstr(fmt::format("(tile {} of its pixels is not in the file)", block)));
+    }
+    EXPECT_THAT(error_of(dir.write("s.tif", patched(strips, TIFFTAG_IMAGELENGTH, 33))),
+                HasSubstr("is corrupted"))
+        << "the last of five strips is of one row, not five";
+    EXPECT_THAT(error_of(dir.write("s.tif", patched(strips, TIFFTAG_IMAGELENGTH, 36))),
+                HasSubstr("is corrupted"))
+        << "there is no sixth strip";
+  }
+}
+
+// Some programs write such, and libtiff guesses.
+TEST(ReadTiff, StripsOfWrongSizesAreReadWhereTheirPixelsAreThere) {
+  const TempDir dir;
+  const std::string strips = test::read_file(write(dir, {.mode = "wl"}));
+  const std::vector<uint8_t> pixels = read_image(dir / "a.tif").pixels;
+  const fs::path wrong = dir.write("s.tif", patched_element(strips, TIFFTAG_STRIPBYTECOUNTS, 1, 200));
+  EXPECT_EQ(read_image(wrong).pixels, pixels);
+}
+
 TEST(ReadTiff, ATruncatedFileIsAnError) {
   const TempDir dir;
   for (const TiffKind& kind : kHostile) {

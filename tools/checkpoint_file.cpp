@@ -165,6 +165,12 @@ void read_last(const std::filesystem::path& file, TrainingState& state, const Ch
     if (progress.history[i].epoch != static_cast<int64_t>(i) + 1)
       fail("{}: the metrics lack an epoch", source);
   }
+  const auto epochs = static_cast<int64_t>(progress.history.size());
+  if (epochs < 1) fail("{}: the metrics have no epoch", source);
+  if (progress.best_epoch < 1 || progress.best_epoch > epochs)
+    fail("{}: the best epoch is {} of {}", source, progress.best_epoch, epochs);
+  if (!(progress.best_accuracy >= 0.0 && progress.best_accuracy <= 1.0))
+    fail("{}: the best accuracy is {}, not from 0 to 1", source, progress.best_accuracy);
   import_weights(state.model, saved, source, training_state_prefixes());
   try {
     state.optimizer.load_state(saved.tensors);
