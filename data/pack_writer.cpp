@@ -63,6 +63,7 @@ class PackWriter {
     require_own_folder();
     lock_.emplace(files_.folder, "packing into this folder");
     remove_leftovers(files_.folder, [](const std::string& name) { return is_own(name); });
+    remove_leftover_tables();
     check_shard_count();
     if (file_exists(files_.description())) {
       if (const auto there = whole()) return *there;
@@ -80,6 +81,15 @@ class PackWriter {
   static bool is_own(const std::string& name) {
     return (name.starts_with("shard-") && name.ends_with(".safetensors")) || name == "index.csv" ||
            name == "missing.csv" || name == "pack.json" || name == "tables";
+  }
+
+  void remove_leftover_tables() const {
+    const auto is_table = [](const std::string& name) { return name.ends_with(".csv"); };
+    remove_leftovers(files_.tables(), is_table);
+    std::error_code error;
+    for (const auto& entry : fs::recursive_directory_iterator(files_.tables(), error)) {
+      if (entry.is_directory(error)) remove_leftovers(entry.path(), is_table);
+    }
   }
 
   /// A tensor is called as its image: what cannot be a name is said before hours of work.

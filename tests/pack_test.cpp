@@ -152,10 +152,14 @@ TEST_F(PackTest, GoesOnFromTheShardsThatAreWhole) {
   for (const char* name : {"pack.json", "index.csv", "shard-00004.safetensors", "shard-00005.safetensors"})
     fs::remove(out / name);
   dir.write("pack/shard-00004.safetensors.tmp.77", "half");
+  dir.write("pack/tables/labels.csv.tmp.77", "half");
+  dir.write("pack/tables/train/labels.csv.tmp.77", "half");
   EXPECT_THAT(message_of<Error>([&] { open_dataset(out); }), HasSubstr("not finished; run 'cytograd pack'"));
   EXPECT_EQ(pack().resumed, 16);
   for (const auto& [name, content] : bytes) EXPECT_EQ(read_file(out / name), content) << name;
-  EXPECT_FALSE(fs::exists(out / "shard-00004.safetensors.tmp.77"));
+  for (const char* left :
+       {"shard-00004.safetensors.tmp.77", "tables/labels.csv.tmp.77", "tables/train/labels.csv.tmp.77"})
+    EXPECT_FALSE(fs::exists(out / left)) << left;
   EXPECT_THAT(notes, IsEmpty());
 }
 

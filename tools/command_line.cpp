@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -59,6 +60,10 @@ void end_for_lack_of_a_page(int) {
   constexpr std::string_view kMessage =
       "cytograd: error: a file that is in use was cut short, or its disk cannot be read; are packs and weights "
       "as they were?\n";
+  static std::atomic_flag is_said;
+  if (is_said.test_and_set()) {
+    while (true) pause();  // another thread says it, and ends all
+  }
   (void)!write(STDERR_FILENO, kMessage.data(), kMessage.size());
   _exit(kFailed);
 }

@@ -3,13 +3,16 @@
 //   d loss / d z_c = ((1 - s) w_t (p_c - [c = t]) + s / K (p_c sum_k w_k - w_c)) / W
 // Without class weights w = 1. As torch.nn.functional.cross_entropy. Sums are f64, the batch's in row order.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "engine/backend_cpu.h"
+#include "engine/ops/lanes_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -41,6 +44,30 @@ float exp_of_nonpositive(float x) {
   return p * power(half) * power(exponent - half);
 }
 
+/// NaN passed over. In lanes, for compilers do not reorder a maximum of floats unless told to assume that there is no NaN.
+template <typename T>
+float largest(const T* z, int64_t count) {
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  const auto larger = [](auto a, auto b) { return a > b ? a : b; };
+  std::array<float, kLanes> tops;
+  tops.fill(kLeast);
+  Lanes top = load(tops.data());
+  float rest = kLeast;
+  in_lanes(count, [&]<typename V>(std::type_identity<V>, auto vectors, int64_t i) {
+    for (int64_t k = 0; k < vectors; ++k, i += LaneTraits<V>::kCount) {
+      const V v = LaneTraits<V>::load(z + i);
+      if constexpr (std::is_same_v<V, Lanes>) {
+        top = larger(v, top);
+      } else {
+        rest = larger(v, rest);
+      }
+    }
+  });
+  store(tops.data(), top);
+  for (const float lane : tops) rest = larger(lane, rest);
+  return rest;
+}
+
 /// p = softmax(z) with p[c] left as exp(z_c - max); returns max and the sum of exponentials.
 struct RowSum {
   float max;
@@ -48,9 +75,7 @@ struct RowSum {
 };
 template <typename T>
 RowSum exponentials(const T* z, int64_t classes, float* p) {
-  float max = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : max)
-  for (int64_t c = 0; c < classes; ++c) max = std::max(max, static_cast<float>(z[c]));
+  const float max = largest(z, classes);
   double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t c = 0; c < classes; ++c) {
