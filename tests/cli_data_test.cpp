@@ -79,6 +79,16 @@ TEST(CliData, LabelsAndGroupsMustBeThere) {
   expect_refused(dir, {"1 of 25 images have no label, such as i99.png"});
 }
 
+TEST(CliData, AClassThatIsOnlyValidatedOnIsNamed) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  write_png(dir / "data/i24.png", tiny_image({}, 24));
+  append_row(dir, "i24.png,c2,g3");
+  const CommandResult result = train(dir / "data", dir / "run", {"--val-group", "g3"});
+  expect_ok(result);
+  EXPECT_THAT(result.err, HasSubstr("warning: no training image has the class 'c2'"));
+}
+
 TEST(CliData, GroupsCannotBeHeldOutOfDataWithoutGroups) {
   const TempDir dir;
   write_tiny_data(dir / "data", {.groups = 0});

@@ -177,6 +177,39 @@ TEST_F(CliFuse, PicturesOfOtherSettingsAreNotMixed) {
                {"made with other settings"});
 }
 
+TEST_F(CliFuse, PicturesOfAnotherWhiteAreNotMixed) {
+  write_sites(data, {"a", "b"});
+  expect_ok(fuse(out));
+  expect_error(fuse(out, {"--white", "4095"}), kFailed, {"made with other settings", "name another --out"});
+}
+
+TEST_F(CliFuse, TheRangeOfComponentsIsThatWhichIsAskedFor) {
+  write_sites(data, {"a", "b", "c", "d"});
+  expect_ok(fuse(dir / "percentile", {"--method", "pca"}));
+  expect_ok(fuse(dir / "deviations", {"--method", "pca", "--pca-range", "deviations"}));
+  EXPECT_NE(read_file(dir / "percentile/images/a_w1.png"), read_file(dir / "deviations/images/a_w1.png"));
+}
+
+TEST_F(CliFuse, KeepsEveryColumn) {
+  write_tiny_data(data, {.images = 2, .channels = 6});
+  const std::string table = read_file(data / "labels.csv");
+  dir.write("data/labels.csv", std::regex_replace(std::regex_replace(table, std::regex("(c[0-9])"), "$1,p"),
+                                                  std::regex("label"), "label,dose"));
+  expect_ok(fuse(out));
+  EXPECT_THAT(read_file(out / "labels.csv"),
+              testing::StartsWith("image,label,group,dose\ni0_w1.png,c0,g0,p\n"));
+}
+
+TEST_F(CliFuse, MissingImagesAloneMayBeTooMany) {
+  write_sites(data, {"a", "b", "c", "d"});
+  fs::remove(data / "a_w3.png");
+  expect_error(fuse(out, {"--max-missing", "0.2"}), kFailed, {"1 of 4 samples (25.0%) are missing"});
+  EXPECT_FALSE(fs::exists(out));
+  expect_error(run_command({"pack", "--data", data.string(), "--out", (dir / "pack").string()}), kFailed,
+               {"1 of 4 samples (25.0%) are missing"});
+  EXPECT_FALSE(fs::exists(dir / "pack"));
+}
+
 TEST_F(CliFuse, AnotherSelectionDoesNotTakeTheTablesPlace) {
   write_tiny_data(data, {.images = 8, .channels = 3});
   const Words pca{"--method", "pca", "--pca-scope", "image"};

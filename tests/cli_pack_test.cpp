@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/pack.h"
+#include "tests/support/png_chunks.h"
 #include "tests/support/same_run.h"
 #include "tests/support/tiny_data.h"
 
@@ -38,6 +39,38 @@ TEST(CliPack, ARunOnFilesGoesOnFromAPack) {
   trained_run(dir / "data", dir / "run", {"--epochs", "1", "--schedule", "constant"});
   expect_ok(train(dir / "pack", dir / "run", {"--resume", "--epochs", "3"}));
   expect_same_run(whole, RunFolder(dir / "run"));
+}
+
+TEST(CliPack, TheWhiteOfAPackIsThatOfItsRuns) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 8});
+  for (int i = 0; i < 8; ++i) {
+    std::string rows;
+    for (int y = 0; y < 16; ++y) {
+      rows += '\0';
+      for (int x = 0; x < 16; ++x) rows += {static_cast<char>(i), static_cast<char>(16 * x)};
+    }
+    dir.write(fmt::format("data/i{}.png", i), make_png({.width = 16, .height = 16, .depth = 16}, rows));
+  }
+  expect_ok(pack(dir / "data", dir / "pack", {"--white", "4095"}));
+  expect_ok(pack(dir / "pack", dir / "again"));
+  for (const char* name : {"pack", "again"}) {
+    const fs::path run = dir / (std::string("run_") + name);
+    trained_run(dir / name, run);
+    EXPECT_THAT(read_file(run / "config.toml"), HasSubstr("white=4095\n"));
+    expect_error(train(dir / name, dir / "other", {"--white", "2047"}), kFailed,
+                 {"was packed with --white 4095, which cannot become 2047"});
+  }
+  const std::string run = trained_run(dir / "data", dir / "run", {"--white", "2047"}).string();
+  const Words told{"pack: was packed with --white 4095, but the model was trained with 2047"};
+  expect_error(run_command({"eval", "--model", run, "--data", (dir / "pack").string()}), kFailed, told);
+  expect_error(
+      run_command({"predict", "--model", run, "--out", (dir / "p.csv").string(), (dir / "pack").string()}),
+      kFailed, told);
+  expect_error(train(dir / "data", dir / "other", {"--white", "2047", "--val", (dir / "pack").string()}),
+               kFailed, {"was packed with --white 4095, but the training images have 2047"});
+  expect_ok(pack(write_tiny_data(dir / "eight"), dir / "of_8_bits", {"--white", "4095"}));
+  expect_ok(run_command({"eval", "--model", run, "--data", (dir / "of_8_bits").string()}));
 }
 
 TEST(CliPack, KilledAtAnyMomentItGoesOn) {

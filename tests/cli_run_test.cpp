@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <set>
 
 #include "data/csv.h"
 #include "engine/safetensors.h"
@@ -490,6 +491,87 @@ TEST_F(CliRun, PredictNeedsImagesOfTheModelsKind) {
   expect_ok(run_command({"predict", "--model", run.string(), "--out", (dir / "p.csv").string(), "--where",
                          "group=g1", data.string()}));
   EXPECT_THAT(read_file(dir / "p.csv"), HasSubstr("image,label,probability,label_2,probability_2\ni2.png,"));
+}
+
+TEST_F(CliRun, EvalIsOfTheRunsLabelAndOfTheTreatmentsOfEverySplit) {
+  std::string table = "image,sirna,well_type,split\n";
+  for (int i = 0; i < 24; ++i) {
+    const std::string kind = i < 20 ? fmt::format("s{},treatment", i % 2) : std::string("none,control");
+    table += fmt::format("i{}.png,{},{}\n", i, kind, i % 3 == 0 ? "test" : i % 3 == 1 ? "val" : "train");
+  }
+  dir.write("data/labels.csv", table);
+  fs::remove_all(run);
+  trained_run(data, run, {"--label", "sirna"});
+  const CommandResult result = run_command(eval_words());
+  expect_ok(result);
+  EXPECT_THAT(result.out, HasSubstr(", label sirna\n  images          20\n"));
+}
+
+TEST_F(CliRun, EvalReportsByTheGroupThatIsAskedFor) {
+  EXPECT_THAT(run_command(eval_words()).out, HasSubstr("accuracy by group\n    g0 "));
+  EXPECT_THAT(run_command(eval_words() + Words{"--group", "label"}).out,
+              HasSubstr("accuracy by group\n    c0 "));
+}
+
+TEST_F(CliRun, EvalNeedsImagesOfTheModelsKind) {
+  const fs::path rgb = write_tiny_data(dir / "rgb", {.channels = 3});
+  expect_error(run_command({"eval", "--model", run.string(), "--data", rgb.string()}), kFailed,
+               {"rgb: the images have 3 channels but the model was trained on 1"});
+}
+
+// Without a cache, an image is found to be unreadable when it is classified.
+TEST_F(CliRun, EvalAndPredictCountImagesThatAreLost) {
+  fs::remove_all(run);
+  trained_run(data, run, {"--cache-gib", "0"});
+  for (const char* image : {"i5.png", "i6.png"}) dir.write(fs::path("data") / image, "no picture");
+  for (const Words& words : {eval_words(), predict_words()}) {
+    expect_error(run_command(words), kFailed, {"2 of 24 images are missing or unreadable"});
+    const CommandResult allowed = run_command(words + Words{"--max-missing", "0.1"});
+    expect_ok(allowed);
+    EXPECT_THAT(allowed.err, HasSubstr("unreadable, skipped: "));
+    EXPECT_THAT(allowed.err, HasSubstr("i6.png"));
+  }
+  for (const char* image : {"i5.png", "i6.png"}) fs::remove(data / image);
+  const Words both{data.string(), write_tiny_data(dir / "more", {.images = 4}).string()};
+  const Words predict{"predict", "--model", run.string(), "--out", (dir / "q.csv").string()};
+  expect_error(run_command(predict + both), kFailed, {"2 of 28 samples (7.1%) are missing"});
+  expect_ok(run_command(predict + both + Words{"--max-missing", "0.1"}));
+}
+
+TEST_F(CliRun, PredictNamesAsManyClassesAsItIsAskedFor) {
+  const fs::path many = write_tiny_data(dir / "many", {.images = 28, .classes = 7, .groups = 0});
+  dir.write("many/labels.csv",
+            std::regex_replace(read_file(many / "labels.csv"), std::regex(",c6"), ",\"c6, a\"\"b\""));
+  trained_run(many, dir / "run7");
+  const Words words{"predict",    "--model", (dir / "run7").string(), "--out", (dir / "p.csv").string(),
+                    many.string()};
+  for (const size_t top : {1, 5, 6, 7}) {
+    expect_ok(run_command(words + Words{"--top", std::to_string(top)}));
+    const CsvTable table = read_csv(dir / "p.csv");
+    ASSERT_EQ(table.columns.size(), 1 + 2 * top);
+    std::set<std::string> labels;
+    for (size_t k = 0; k < top; ++k) labels.insert(table.rows[0][1 + 2 * k]);
+    EXPECT_EQ(labels.size(), top);
+    if (top == 7) {
+      EXPECT_TRUE(labels.contains("c6, a\"b"));
+    }
+  }
+  expect_error(run_command(words + Words{"--where", "label=c1", (many / "i1.png").string()}), kFailed,
+               {"--where chooses from a dataset"});
+}
+
+// A run is resumed from whatever folder.
+TEST_F(CliRun, TheSettingsHaveAbsolutePaths) {
+  write_tiny_data(dir / "val");
+  fs::copy_file(run / "best.safetensors", dir / "start.safetensors");
+  expect_ok(
+      run_command(train_words("data", "relative", {"--val", "val", "--init-weights", "start.safetensors"}),
+                  {.folder = dir.path()}));
+  const std::string settings = read_file(dir / "relative/config.toml"),
+                    root = fs::canonical(dir.path()).string();
+  EXPECT_THAT(settings, HasSubstr("data=\"" + root + "/data\"\n"));
+  EXPECT_THAT(settings, HasSubstr("\nval=\"" + root + "/val\"\n"));
+  EXPECT_THAT(settings, HasSubstr("\ninit-weights=\"" + root + "/start.safetensors\"\n"));
 }
 
 TEST_F(CliRun, EvalOfTheTrainingImagesSaysSo) {

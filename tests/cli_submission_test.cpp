@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "data/csv.h"
 #include "tests/support/tiny_data.h"
 
 namespace cytograd::test {
@@ -71,6 +74,48 @@ TEST_F(CliSubmission, HasTheWellsOfTestCsvAndNeitherControlsNorTrainingWells) {
   EXPECT_EQ(wells(), "RPE-09_1_D04 RPE-09_1_D03 RPE-09_1_D02 ");
   EXPECT_THAT(read_file(dir / "p.csv"), HasSubstr("RPE-09_1_B02_s1,")) << "predictions are of all images";
   EXPECT_THAT(result.err, Not(HasSubstr("left out")));
+}
+
+TEST_F(CliSubmission, AWellHasTheClassOfHighestMeanOverItsSites) {
+  const auto paint = [&](const std::string& plate, const std::string& well, int site, int level) {
+    for (int c = 1; c <= 6; ++c)
+      write_png(dir / "data" / plate / fmt::format("{}_s{}_w{}.png", well, site, c),
+                {16, 16, 1, std::vector<uint8_t>(256, static_cast<uint8_t>(level))});
+  };
+  for (int i = 0; i < 8; ++i) {
+    for (const int site : {1, 2})
+      paint(fmt::format("train/RPE-0{}/Plate1", i % 4 + 1), fmt::format("C{:02}", i + 2), site,
+            i % 2 == 0 ? 40 : 200);
+  }
+  std::string table = "id_code,experiment,plate,well\n";
+  for (int i = 0; i < 12; ++i) {  // a dark site and one ever brighter
+    const std::string well = fmt::format("E{:02}", i + 2);
+    table += add_well("test", "RPE-09", well) + "\n";
+    paint("test/RPE-09/Plate1", well, 1, 40);
+    paint("test/RPE-09/Plate1", well, 2, 60 + 12 * i);
+  }
+  dir.write("data/test.csv", table);
+  fs::remove_all(dir / "run");
+  trained_run(dir / "data", dir / "run", {"--normalize", "unit", "--epochs", "8", "--lr", "0.02"});
+  expect_ok(run_command({"predict", "--model", (dir / "run/last.safetensors").string(), "--out",
+                         (dir / "p.csv").string(), "--submission", (dir / "s.csv").string(),
+                         (dir / "data").string()}));
+  std::map<std::string, std::map<std::string, double>> sums;
+  std::map<std::string, std::string> of_last_site;
+  for (const auto& row : read_csv(dir / "p.csv").rows) {
+    const std::string well = row[0].substr(0, row[0].rfind("_s"));
+    sums[well][row[1]] += std::stod(row[2]);
+    sums[well][row[3]] += std::stod(row[4]);
+    of_last_site[well] = row[1];
+  }
+  int otherwise = 0;
+  for (const auto& row : read_csv(dir / "s.csv").rows) {
+    const auto best = std::max_element(sums[row[0]].begin(), sums[row[0]].end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    EXPECT_EQ(row[1], best->first) << row[0];
+    otherwise += best->first == of_last_site[row[0]] ? 0 : 1;
+  }
+  EXPECT_GT(otherwise, 0) << "no well shows that its sites are averaged";
 }
 
 TEST_F(CliSubmission, WellsWithoutAnImageAreLeftOutAndCounted) {

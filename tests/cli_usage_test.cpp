@@ -45,6 +45,7 @@ TEST(CliUsage, WhatIsMissingOrUnknownIsNamedWithTheHelpToRead) {
       {{"eval", "--data", "d"}, {"--model is required", "see 'cytograd eval --help'"}},
       {{"predict", "--model", "r", "--out", "f"}, {"INPUT is required"}},
       {{"inspect"}, {"--data is required"}},
+      {{"train", "--resume", "--out", "r", "--config", "c"}, {"--config", "has its own settings"}},
       {{"synth"}, {"--out is required"}},
   };
   for (const auto& [words, parts] : commands) expect_error(run_command(words), kWrongUsage, parts);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <numeric>
 
@@ -119,6 +120,27 @@ TEST_F(Evaluator, ADomainIsClassifiedByItsImagesStatisticsBesideTheModels) {
   EXPECT_LT(difference, 1e-6);
   EXPECT_GT(effect, 1e-3) << "statistics that change nothing show nothing";
   EXPECT_EQ(statistics(), own) << "the model is as it was";
+}
+
+TEST_F(Evaluator, TheLossIsTheCrossEntropyOfTheImagesThatHaveALabel) {
+  open();
+  EvaluationImages labelled = images({3, 4, 5, 6});
+  labelled.labels = {0, 1, -1, 0};
+  const Predictions predictions = run_model(*model, labelled, options, nullptr).predictions;
+  EXPECT_THAT(predictions.labels, ElementsAre(0, 1, -1, 0));
+  const auto loss = [&](size_t i) { return -std::log(static_cast<double>(probability(predictions, i))); };
+  const double of_second = -std::log(1.0 - static_cast<double>(probability(predictions, 1)));
+  EXPECT_NEAR(predictions.loss_sum, loss(0) + of_second + loss(3), 1e-4);
+}
+
+TEST_F(Evaluator, NothingIsDroppedOut) {
+  open();
+  model = make_model({.name = "small", .channels = 1, .classes = 2, .seed = 3});
+  const Predictions plain = evaluated(all_samples()).predictions;
+  model = make_model({.name = "small", .channels = 1, .classes = 2, .dropout = 0.5f, .seed = 3});
+  const Predictions dropping = evaluated(all_samples()).predictions;
+  for (size_t i = 0; i < plain.samples.size(); ++i)
+    EXPECT_EQ(probability(dropping, i), probability(plain, i)) << i;
 }
 
 TEST_F(Evaluator, WithoutDomainsTheModelsOwnStatisticsDecide) {

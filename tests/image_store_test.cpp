@@ -89,6 +89,16 @@ TEST_F(ImageStoreTest, AnImageThatDoesNotFitStopsThePreload) {
               HasSubstr("smaller than the crop of 5"));
 }
 
+TEST_F(ImageStoreTest, ACropFitsIntoBothSides) {
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{3, 6}, {6, 3}}) {
+    write_png(dir / "i3.png", {height, width, 1, std::vector<uint8_t>(18)});
+    ImageStore cropped(dataset, {.crop_side = 4});
+    EXPECT_THAT(
+        message_of<UnskippableError>([&] { cropped.preload(2, {}); }),
+        HasSubstr(fmt::format("i3.png is {} x {} pixels, smaller than the crop of 4", width, height)));
+  }
+}
+
 TEST_F(ImageStoreTest, GreyAndColourDoNotMix) {
   add("colour.png", 4, 3, 0);
   ImageStore store(dataset, {});

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <system_error>
 
+#include "data/brightness.h"
 #include "data/white_table.h"
 #include "engine/check.h"
 #include "tests/support/png_chunks.h"
@@ -417,6 +418,18 @@ TEST(ReadPlanes, ReadsARealSite) {
   EXPECT_EQ(image.height, 512);
   EXPECT_EQ(image.width, 512);
   EXPECT_EQ(image.channels, 6);
+}
+
+TEST(Brightness, ProposesTheWhiteOfAsManyBits) {
+  for (const auto& [brightest, white] : {std::pair{0, 1},
+                                         {1, 1},
+                                         {2, 3},
+                                         {1023, 1023},
+                                         {1024, 2047},
+                                         {4095, 4095},
+                                         {4096, 8191},
+                                         {65535, 65535}})
+    EXPECT_EQ((Brightness{.brightest = brightest}.white()), white) << brightest;
 }
 
 }  // namespace

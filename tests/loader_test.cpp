@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 #include <set>
 
@@ -206,6 +207,46 @@ TEST(Loader, WithoutAugmentationTheCentreIsCut) {
   EXPECT_EQ(epoch.pixels[0].size(), 25U);
   EXPECT_EQ(epoch.pixels[0][0], 0);  // not the marked corner
   EXPECT_EQ(epoch.views[0].quarter_turns, 0);
+}
+
+/// Makes of the first image one whose pixels are 16 * row + column.
+void number_pixels(const Images& images, int64_t height, int64_t width) {
+  Image image{height, width, 1, {}};
+  for (int64_t row = 0; row < height; ++row)
+    for (int64_t column = 0; column < width; ++column)
+      image.pixels.push_back(static_cast<uint8_t>(16 * row + column));
+  write_png(images.dir / "i0.png", image);
+}
+
+TEST(Loader, TheCentreIsThatOfBothSides) {
+  Images images(1);
+  number_pixels(images, 8, 12);
+  EXPECT_EQ(load(images, {.batch = 1, .crop = 3}).pixels[0][0], 16 * 2 + 4);
+  EXPECT_EQ(load(images, {.batch = 1, .crop = 3, .shrink = 2}).pixels[0][0], 16 * 1 + 3);
+}
+
+TEST(Loader, EveryPlaceTurnAndBrightnessIsDrawn) {
+  Images images(1);
+  number_pixels(images, 5, 6);
+  std::set<int> corners;
+  std::set<std::pair<bool, int32_t>> turns;
+  float least = 1.0f, most = 1.0f, lowest = 0.0f, highest = 0.0f;
+  for (int64_t epoch = 1; epoch <= 200; ++epoch) {
+    const Epoch drawn = load(images, {.batch = 1, .crop = 3, .augmentation = kAll}, epoch);
+    const View& view = drawn.views[0];
+    corners.insert(drawn.pixels[0][0]);
+    turns.emplace(view.mirror, view.quarter_turns);
+    least = std::min(least, view.gain[0]);
+    most = std::max(most, view.gain[0]);
+    lowest = std::min(lowest, view.offset[0]);
+    highest = std::max(highest, view.offset[0]);
+  }
+  EXPECT_THAT(corners, ElementsAre(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35));
+  EXPECT_EQ(turns.size(), 8U);
+  EXPECT_NEAR(least, std::exp(-0.3f), 0.02f);
+  EXPECT_NEAR(most, std::exp(0.3f), 0.02f);
+  EXPECT_NEAR(lowest, -0.3f, 0.02f);
+  EXPECT_NEAR(highest, 0.3f, 0.02f);
 }
 
 TEST(Loader, WholeImagesThatAreNotSquareAreTurnedByHalvesOnly) {

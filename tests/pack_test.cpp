@@ -248,6 +248,15 @@ TEST_F(PackTest, AnImageThatTurnsUpAndAColumnOfAnotherNameMakeAnotherDataset) {
   EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("of one that has changed since"));
 }
 
+TEST_F(PackTest, AnotherLabelOrWhiteMakesAnotherPack) {
+  pack();
+  const std::string labels = read_file(dir / "data/labels.csv");
+  dir.write("data/labels.csv", std::regex_replace(labels, std::regex("i5.png,c1"), "i5.png,c0"));
+  EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("of one that has changed since"));
+  dir.write("data/labels.csv", labels);
+  EXPECT_THAT(message_of<Error>([&] { pack({.read = {.white = 4095}}); }), HasSubstr("of another --white"));
+}
+
 TEST_F(PackTest, AFinishedPackIsNoneOnceAShardOfItIsReplaced) {
   pack();
   flip(out / "shard-00001.safetensors", 1000);
@@ -375,6 +384,7 @@ TEST_F(HostileIndex, IsReadWithCare) {
       {"(i3.png,0),[0-9]+,", "$1,0,"},                  // in the header
       {"(i3.png,0),[0-9]+,", "$1,99999999999999999,"},  // behind the end
       {"(i3.png,0,[0-9]+),17,", "$1,268435456,"},       // huge
+      {"(i3.png,0,[0-9]+),17,", "$1,18,"},              // reaches behind the end
       {"(i3.png,0,[0-9]+),17,", "$1,0,"},               // empty
       {"(i3.png,0,[0-9]+,17,17),3,", "$1,9,"},          // too many channels
       {"i3.png,0,", "i2.png,0,"},                       // twice
@@ -407,6 +417,12 @@ TEST_F(HostileIndex, NumbersOfItsDescriptionAreWholeAndFit) {
                              HasSubstr("crc32 is '-1', not eight hexadecimal digits")))
         << with;
   }
+}
+
+TEST_F(HostileIndex, AnotherVersionIsNotRead) {
+  pack();
+  EXPECT_THAT(with_description(R"("version": 1)", R"("version": 2)"),
+              HasSubstr("pack.json: is of version 2, and this program reads version 1"));
 }
 
 TEST_F(HostileIndex, NoFileOutsideOfThePackIsRead) {

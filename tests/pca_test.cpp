@@ -142,6 +142,29 @@ TEST(FitPca, IsScikitLearnsOnRealSites) {
   }
 }
 
+TEST(PercentileRanges, AreInterpolatedAndNeverEmpty) {
+  const Pca line{
+      .mean = {0.0}, .components = {{1.0}}, .explained_variance = {1.0}, .explained_variance_ratio = {1.0}};
+  std::vector<uint8_t> pixels(101);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(2 * i);
+  const auto range = percentile_ranges(line, pixels).at(0);  // at 0.5 and 99.5 of 100 steps
+  EXPECT_NEAR(range.low, 1.0, 1e-12);
+  EXPECT_NEAR(range.high, 199.0, 1e-12);
+  const auto flat = percentile_ranges(line, std::vector<uint8_t>(5, 9)).at(0);
+  EXPECT_LT(flat.low, flat.high);
+  const std::vector<ValueRange> ranges{flat};
+  EXPECT_THAT(pca_to_rgb({1, 1, 1, {9}}, line, ranges).pixels, Each(0));
+}
+
+// An image darkens downwards, and images get brighter: the first rows, or the first images, are not like the rest.
+TEST(PercentileRanges, AreOfPixelsFromAllOfAnImage) {
+  std::vector<uint8_t> pixels;
+  for (int row = 0; row < 256; ++row) pixels.insert(pixels.end(), 1024, static_cast<uint8_t>(255 - row));
+  const PcaFit fit = fit_pca_image(stored(256, 1024, 1, pixels), {.components = 1});
+  ASSERT_EQ(fit.ranges.size(), 1U);
+  EXPECT_NEAR(fit.ranges[0].high - fit.ranges[0].low, 253.0, 2.0);
+}
+
 TEST(PcaToRgb, StretchesEachComponentOverItsRange) {
   Pca pca{.mean = {10.0, 20.0},
           .components = {{0.6, 0.8}, {0.8, -0.6}},

@@ -140,7 +140,7 @@ std::vector<View> all_views(int64_t top, int64_t left, bool square) {
       if (!square && turns % 2 == 1) continue;
       View view{.top = top, .left = left, .mirror = mirror, .quarter_turns = turns};
       for (size_t c = 0; c < view.gain.size(); ++c) {
-        view.gain[c] = 0.5f + 0.25f * static_cast<float>(c);
+        view.gain[c] = 0.5f + 0.25f * static_cast<float>(c) + 0.05f * static_cast<float>(turns);
         view.offset[c] = -0.3f * static_cast<float>(c) + 0.1f * static_cast<float>(turns);
       }
       views.push_back(view);

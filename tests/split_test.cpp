@@ -143,6 +143,17 @@ TEST(SplitByFraction, SharesOfSmallClassesAddUpAndLeaveOneToTrainOn) {
   EXPECT_THAT(trained, SizeIs(10));
 }
 
+TEST(SplitByFraction, TheLargestRemaindersAreRoundedUp) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& [label, count] : {std::pair{"a", 11}, {"b", 14}, {"c", 13}})  // shares of 2.2, 2.8 and 2.6
+    all.insert(all.end(), static_cast<size_t>(count), {label, ""});
+  const Dataset dataset = make(all);
+  const Split split = split_by_fraction(dataset, index_classes(dataset, "label"), {.fraction = 0.2});
+  std::map<std::string, int> held_out;
+  for (const int64_t i : split.validation) ++held_out[dataset.samples[static_cast<size_t>(i)].values[0]];
+  EXPECT_THAT(held_out, ElementsAre(std::pair{"a", 2}, std::pair{"b", 3}, std::pair{"c", 3}));
+}
+
 TEST(SplitByFraction, DependsOnTheSeedAndNotOnTheOrderOfSamples) {
   const Dataset dataset = make_many(4, 50, 10);
   Dataset reversed = dataset;

@@ -100,6 +100,20 @@ class Training {
   std::unique_ptr<TrainStep> step_;
 };
 
+TEST(TrainStep, EachStepAndEachSeedHasADropoutOfItsOwn) {
+  const auto losses = [](uint64_t seed) {
+    const auto model =
+        make_model({.name = "small", .channels = kChannels, .classes = kClasses, .dropout = 0.5f, .seed = 7});
+    Optimizer optimizer(model->state().parameters, {});
+    TrainStep step(*model, optimizer, nullptr, {.seed = seed, .batch = kBatch});
+    const float first = step.run(draw_batch(kBatch, 0), 0.0f)().loss;
+    return std::pair(first, step.run(draw_batch(kBatch, 0), 0.0f)().loss);
+  };
+  EXPECT_NE(losses(3).first, losses(3).second);
+  EXPECT_EQ(losses(3), losses(3));
+  EXPECT_NE(losses(4).first, losses(3).first);
+}
+
 std::vector<Setting> settings() {
   std::vector<Setting> all;
   for (const Device device : test::devices()) {

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <map>
 
 #include "engine/safetensors.h"
+#include "models/weights.h"
 #include "tests/support/tiny_data.h"
 #include "tests/support/values.h"
 #include "tools/trained_run.h"
@@ -99,6 +102,19 @@ TEST_F(TrainerTest, TheLearningRateOfTheConstantScheduleIsTheOptions) {
   for (const EpochMetrics& row : train("run")) EXPECT_NEAR(row.learning_rate, 0.03, 1e-8);
 }
 
+TEST_F(TrainerTest, TheScheduleIsLaidOutOverTheStepsOfAllEpochs) {
+  options.lr = 0.05;
+  options.warmup = 1.0;
+  for (const char* name : {"one_cycle", "cosine"}) {
+    options.schedule = name;
+    const std::vector<EpochMetrics> rows = train(name);
+    const ScheduleOptions schedule{
+        .kind = parse_schedule(name), .peak = 0.05, .steps = 3 * 5, .warmup_steps = 5};  // 18 images in fours
+    for (int64_t i = 0; i < 3; ++i)
+      EXPECT_NEAR(rows[static_cast<size_t>(i)].learning_rate, learning_rate(schedule, 5 * i + 4), 1e-8);
+  }
+}
+
 TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   options.ema = 0.9;
   options.epochs = 1;
@@ -112,8 +128,71 @@ TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   const std::string mean = "bn1.running_mean", count = "bn1.num_batches_tracked";
   EXPECT_EQ(best.find(mean)->to_vector<float>(), last.find("ema." + mean)->to_vector<float>());
   EXPECT_NE(best.find(mean)->to_vector<float>(), last.find(mean)->to_vector<float>());
-  EXPECT_NE(best.find(mean)->to_vector<float>(), std::vector<float>(64, 0.0f)) << "as it was at first";
+  EXPECT_NE(best.find(mean)->to_vector<float>(), std::vector<float>(32, 0.0f)) << "as it was at first";
   EXPECT_EQ(best.find(count)->to_vector<int64_t>(), last.find(count)->to_vector<int64_t>());
+}
+
+TEST_F(TrainerTest, AveragesLeaveTheTrainingAsItIs) {
+  const std::vector<EpochMetrics> plain = train("plain");
+  options.ema = 0.5;
+  const std::vector<EpochMetrics> averaged = train("averaged");
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(plain[i].train_loss, averaged[i].train_loss);
+  const SafetensorsFile last = read_safetensors(dir / "plain/last.safetensors");
+  const SafetensorsFile other = read_safetensors(dir / "averaged/last.safetensors");
+  for (const NamedTensor& saved : last.tensors) {
+    const Tensor& x = saved.tensor;
+    EXPECT_EQ(std::memcmp(x.raw(), other.find(saved.name)->raw(), x.bytes()), 0) << saved.name;
+  }
+}
+
+TEST_F(TrainerTest, AveragesFollowTheWeightsStepByStep) {
+  options.schedule = "constant";
+  options.warmup = 0.0;
+  options.batch = 18;  // all of the training images: one step an epoch
+  options.ema = 0.9;
+  const auto biases = [&](int64_t epochs, const std::string& name) {
+    options.epochs = epochs;
+    train("run");
+    return read_safetensors(dir / "run/last.safetensors").find(name)->to_vector<float>();
+  };
+  options.lr = 1e-12;
+  std::vector<float> average = biases(1, "fc.bias");  // as they are at first
+  options.lr = 0.1;
+  for (const int64_t step : {1, 2, 3}) {
+    const std::vector<float> weights = biases(step, "fc.bias"), averages = biases(step, "ema.fc.bias");
+    const float decay = (1.0f + static_cast<float>(step)) / (10.0f + static_cast<float>(step));
+    for (size_t i = 0; i < average.size(); ++i) {
+      average[i] = decay * average[i] + (1.0f - decay) * weights[i];
+      EXPECT_NEAR(averages[i], average[i], 1e-6) << step;
+    }
+  }
+}
+
+// A batch norm's statistics, and so the loss, depend on which images make up a batch, and on how they are turned.
+TEST_F(TrainerTest, EachEpochHasAnOrderAndChangesOfItsOwn) {
+  options.lr = 1e-12;
+  options.weight_decay = 0.0;
+  options.mirror = options.quarter_turns = false;
+  const std::vector<EpochMetrics> ordered = train("ordered");
+  EXPECT_GT(std::abs(ordered[0].train_loss - ordered[1].train_loss), 1e-5);
+  options.batch = 18;  // all of the training images, in whatever order
+  const std::vector<EpochMetrics> whole = train("whole");
+  EXPECT_NEAR(whole[0].train_loss, whole[1].train_loss, 1e-5);
+  options.quarter_turns = true;
+  const std::vector<EpochMetrics> turned = train("turned");
+  EXPECT_GT(std::abs(turned[0].train_loss - turned[1].train_loss), 1e-5);
+}
+
+TEST_F(TrainerTest, TheTrainingLossIsTheMeanOverImagesWhateverTheirBatches) {
+  const auto model = make_model({.name = "small", .channels = 1, .classes = 2});
+  for (const Parameter& p : model->state().parameters) {
+    if (p.name.starts_with("fc.")) p.variable->mutable_value().copy_from(Tensor::zeros(p.variable->shape()));
+  }
+  write_safetensors(dir / "even.safetensors", export_weights(*model));  // both classes are as likely
+  options.init_weights = (dir / "even.safetensors").string();
+  options.lr = 1e-12;
+  options.batch = 4;  // of 18 images, so that the last batch has two
+  EXPECT_NEAR(train("run").front().train_loss, std::log(2.0), 1e-5);
 }
 
 // Another run may be in the folder that has taken its place.
@@ -177,6 +256,43 @@ TEST_F(TrainerTest, OneSeedIsOneRun) {
   EXPECT_NE(train("c").back().train_loss, loss);
 }
 
+// What an option is for is tested where that is; here, that none is lost on its way there.
+TEST_F(TrainerTest, EveryOptionOfTheTrainingChangesTheRun) {
+  options.data = test::write_tiny_data(dir / "uneven", {.images = 23}).string();
+  options.epochs = 1;
+  const TrainOptions plain = options;
+  std::map<std::vector<float>, std::string> runs;  // by the weights that they end with
+  const auto expect_another = [&](const std::string& name, const auto& change) {
+    options = plain;
+    change(options);
+    train(name);
+    const SafetensorsFile last = read_safetensors(dir / name / "last.safetensors");
+    const auto [same, is_new] = runs.emplace(last.find("fc.weight")->to_vector<float>(), name);
+    EXPECT_TRUE(is_new) << name << " is as " << same->second;
+  };
+  expect_another("plain", [](TrainOptions&) {});
+  expect_another("mirror", [](TrainOptions& o) { o.mirror = false; });
+  expect_another("quarter-turns", [](TrainOptions& o) { o.quarter_turns = false; });
+  expect_another("brightness", [](TrainOptions& o) { o.brightness = 0.5; });
+  expect_another("normalize", [](TrainOptions& o) { o.normalize = "unit"; });
+  expect_another("shrink", [](TrainOptions& o) { o.shrink = 2; });
+  expect_another("crop", [](TrainOptions& o) { o.crop = 12; });
+  expect_another("dropout", [](TrainOptions& o) { o.dropout = 0.5; });
+  expect_another("batch", [](TrainOptions& o) { o.batch = 5; });
+  expect_another("sampler", [](TrainOptions& o) { o.sampler = "group"; });
+  expect_another("optimizer", [](TrainOptions& o) { o.optimizer = "adamw"; });
+  expect_another("lr", [](TrainOptions& o) { o.lr = 0.03; });
+  expect_another("momentum", [](TrainOptions& o) { o.momentum = 0.5; });
+  expect_another("nesterov", [](TrainOptions& o) { o.nesterov = true; });
+  expect_another("weight-decay", [](TrainOptions& o) { o.weight_decay = 0.5; });
+  expect_another("schedule", [](TrainOptions& o) { o.schedule = "constant"; });
+  expect_another("warmup", [](TrainOptions& o) { o.schedule = "constant", o.warmup = 0.0; });
+  expect_another("label-smoothing", [](TrainOptions& o) { o.label_smoothing = 0.0; });
+  expect_another("class-weights", [](TrainOptions& o) { o.class_weights = "balanced"; });
+  expect_another("clip-norm", [](TrainOptions& o) { o.clip_norm = 0.01; });
+  expect_another("seed", [](TrainOptions& o) { o.seed = 1; });
+}
+
 TEST_F(TrainerTest, WeightsOfAnotherRunAreAStart) {
   options.epochs = 1;
   train("first");
@@ -216,6 +332,43 @@ TEST_F(TrainerTest, ResumingAnotherRunIsRefused) {
   Trainer trainer(other, data, {}, RunFolder(dir / "run"));
   EXPECT_THAT(message_of<Error>([&] { trainer.resume(); }),
               AllOf(HasSubstr("last.safetensors"), HasSubstr("small"), HasSubstr("resnet18")));
+}
+
+TEST(LoaderOptionsOfARun, AreItsSettings) {
+  TrainOptions options;
+  options.batch = 7;
+  options.crop = 9;
+  options.shrink = 2;
+  options.workers = 3;
+  options.seed = 11;
+  const LoaderOptions loader = evaluation_loader_options(options, Device::cpu);
+  EXPECT_EQ(loader.batch, 7);
+  EXPECT_EQ(loader.crop, 9);
+  EXPECT_EQ(loader.shrink, 2);
+  EXPECT_EQ(loader.workers, 3);
+  EXPECT_EQ(loader.seed, 11U);
+  EXPECT_FALSE(loader.shuffle);
+  EXPECT_FALSE(loader.augmentation);
+}
+
+TEST(ModelOptionsOfARun, AreItsSettings) {
+  TrainOptions options;
+  options.model = "resnet34";
+  options.stem = "3x3";
+  options.zero_init_last = true;
+  options.dropout = 0.25;
+  options.fusion = "learned";
+  options.components = 4;
+  options.seed = 9;
+  const ModelOptions model = model_options(options, {}, 6, 5);
+  EXPECT_EQ(model.name, "resnet34");
+  EXPECT_EQ(model.channels, 6);
+  EXPECT_EQ(model.classes, 5);
+  EXPECT_EQ(model.learned_fusion, 4);
+  EXPECT_EQ(model.stem, Stem::conv3x3);
+  EXPECT_TRUE(model.zero_init_last);
+  EXPECT_EQ(model.dropout, 0.25f);
+  EXPECT_EQ(model.seed, 9U);
 }
 
 TEST(ResolveStem, TheSmallStemIsForSmallImages) {

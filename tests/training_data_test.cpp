@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/check.h"
+#include "tests/support/png_chunks.h"
 #include "tests/support/tiny_data.h"
 
 namespace cytograd {
@@ -84,6 +85,19 @@ TEST(TrainingData, AWellOfTheOwnSplitIsOnOneSide) {
 TEST(TrainingData, AWellOfTheValidationFolderIsNotTrainedOn) {
   const TempDir train, val;
   write_sites(train, "image,label,well,site\na.png,x,B1,1\nb.png,y,B2,1\nc.png,x,B3,1\nd.png,y,B4,1\n");
+  write_sites(val, "image,label,well,site\na.png,x,B1,2\nb.png,y,B9,2\n");
+  TrainOptions options = options_for(train.path());
+  options.val = val.path().string();
+  testing::internal::CaptureStderr();
+  const TrainingData data = load_training_data(options);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("1 training images are left out"));
+  EXPECT_THAT(data.train, ElementsAre(1, 2, 3));
+}
+
+TEST(TrainingData, WellsAreComparedByWhatBothFoldersKnowOfThem) {
+  const TempDir train, val;
+  write_sites(
+      train, "image,label,well,site,plate\na.png,x,B1,1,P1\nb.png,y,,1,P1\nc.png,x,,1,P1\nd.png,y,B4,1,P1\n");
   write_sites(val, "image,label,well,site\na.png,x,B1,2\nb.png,y,B9,2\n");
   TrainOptions options = options_for(train.path());
   options.val = val.path().string();
@@ -295,6 +309,27 @@ TEST(TrainingData, NamedGroupsAreHeldOut) {
   EXPECT_THAT(values_of(data.images->dataset, "group", data.train), ElementsAre("g0", "g2"));
 }
 
+TEST(TrainingData, NamedGroupsComeBeforeTheOwnSplit) {
+  const TempDir dir;
+  write_sites(
+      dir, "image,label,group,split\na.png,x,p1,train\nb.png,y,p1,train\nc.png,x,p2,val\nd.png,y,p2,train\n");
+  TrainOptions options = options_for(dir.path());
+  EXPECT_TRUE(load_training_data(options).own_split);
+  options.val_group = {"p1"};
+  const TrainingData data = load_training_data(options);
+  EXPECT_FALSE(data.own_split);
+  EXPECT_THAT(data.validation, ElementsAre(0, 1));
+}
+
+TEST(TrainingData, AnotherSeedDrawsAnotherSplit) {
+  const TempDir dir;
+  TrainOptions options = options_for(write_tiny_data(dir.path(), {.groups = 0}));
+  const std::vector<int64_t> drawn = load_training_data(options).validation;
+  EXPECT_EQ(load_training_data(options).validation, drawn);
+  options.seed = 1;
+  EXPECT_NE(load_training_data(options).validation, drawn);
+}
+
 TEST(TrainingData, AnotherColumnMayBeTheLabelOrTheGroup) {
   const TempDir dir;
   write_tiny_data(dir.path());
@@ -428,6 +463,56 @@ TEST(TrainingData, AValidationFolderHasTheClassesOfTheTrainingFolder) {
   EXPECT_THAT(quiet_error(options), HasSubstr("rgb: images of 3 channels, but"));
   options.val_group = {"g1"};
   EXPECT_THAT(quiet_error(options), HasSubstr("--val and --val-group"));
+}
+
+TEST(TrainingData, AValidationFolderHasDomainsOfItsOwn) {
+  const TempDir dir;
+  TrainOptions options = options_for(write_tiny_data(dir / "train"));
+  options.val = write_tiny_data(dir / "val", {.images = 6, .groups = 2}).string();
+  options.sampler = "group";
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(load_training_data(options).validation_domains, ElementsAre(0, 0, 1, 1, 0, 0));
+  options.adabn = "none";
+  EXPECT_THAT(load_training_data(options).validation_domains, IsEmpty());
+  testing::internal::GetCapturedStderr();
+}
+
+TEST(TrainingData, TheControlsOfAValidationFolderAreNotValidatedOn) {
+  const TempDir train, val;
+  const std::string rows = "image,sirna,well_type\na.png,x,treatment\nb.png,y,treatment\n";
+  write_sites(train, rows);
+  write_sites(val, rows + "c.png,EMPTY,negative_control\n");
+  TrainOptions options = options_for(train.path());
+  options.val = val.path().string();
+  options.label = "sirna";
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(load_training_data(options).validation, ElementsAre(0, 1));
+  testing::internal::GetCapturedStderr();
+}
+
+TEST(TrainingData, SixteenBitImagesAreReadWithTheirWhite) {
+  const TempDir dir;
+  TrainOptions options = options_for(write_tiny_data(dir.path()));
+  std::string rows;
+  for (int y = 0; y < 16; ++y) rows += '\0' + std::string(32, '\x07');  // levels of 0x0707
+  for (int i = 0; i < 24; ++i)
+    dir.write(fmt::format("i{}.png", i), test::make_png({.width = 16, .height = 16, .depth = 16}, rows));
+  testing::internal::CaptureStderr();
+  for (const auto& [white, value] : {std::pair{65535, 7}, {4095, 112}, {1000, 255}}) {
+    options.white = white;
+    EXPECT_EQ(load_training_data(options).images->store->get(3).pixels[5], value) << white;
+  }
+  testing::internal::GetCapturedStderr();
+}
+
+TEST(TrainingData, ACropIsOfShrunkPixels) {
+  const TempDir dir;
+  TrainOptions options = options_for(write_tiny_data(dir.path()));
+  options.crop = 8;
+  options.shrink = 2;
+  EXPECT_EQ(quiet_error(options), "");
+  options.crop = 9;
+  EXPECT_THAT(quiet_error(options), HasSubstr("is 16 x 16 pixels, smaller than the crop of 18"));
 }
 
 TEST(TrainingData, UnreadableImagesAreOnNeitherSide) {
