@@ -16,7 +16,6 @@ using test::message_of;
 using test::TempDir;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using Indices = std::vector<int64_t>;
 
 /// Images on disk; every pixel of image i is i, but for the top left one, which is 200.
