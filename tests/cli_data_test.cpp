@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/support/png_chunks.h"
 #include "tests/support/tiny_data.h"
 
@@ -60,6 +62,35 @@ TEST(CliData, APipeInPlaceOfATableDoesNotBlock) {
   const CommandResult result = train(dir / "data", dir / "run", {}, {.limit = std::chrono::seconds(20)});
   EXPECT_FALSE(result.timed_out);
   expect_error(result, kFailed, {"labels.csv: is not a regular file"});
+}
+
+TEST(CliData, InspectCountsWhatIsThereAndWhatIsMissing) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 30, .channels = 2});
+  std::string rows = "image,label,dose\n";  // one image each of the doses 0 to 13, and 16 of 14
+  for (int i = 0; i < 30; ++i)
+    rows += fmt::format("i{0}_w1.png;i{0}_w2.png,c{1},{2}\n", i, i % 2, std::min(i, 14));
+  dir.write("data/labels.csv", rows);
+  for (int i = 20; i < 27; ++i) {
+    for (const char* channel : {"w1", "w2"})
+      std::filesystem::remove(dir / fmt::format("data/i{}_{}.png", i, channel));
+  }
+  const Words inspect{"inspect", "--data", (dir / "data").string()};
+  const CommandResult told = run_command(inspect);
+  expect_ok(told);
+  for (const char* part :
+       {"  23 of 30 named images are there; the first has 16 x 16 pixels and 2 channels\n",
+        "  label              2 values: c0 (11), c1 (12)\n",
+        "  dose               15 values: 0 to 14, 1 to 9 images each\n", "  7 images lack files\n",
+        "    no such file: 14\n", "    and 2 more; --json lists all\n"})
+    EXPECT_THAT(told.out, HasSubstr(part));
+  const auto json = nlohmann::json::parse(run_command(inspect + Words{"--json"}).out);
+  EXPECT_EQ(json.at("named"), 30);
+  EXPECT_EQ(json.at("images"), 23);
+  EXPECT_EQ(json.at("incomplete"), 7);
+  EXPECT_EQ(json.at("missing").size(), 14U);
+  EXPECT_EQ(json.at("columns").at("label"), nlohmann::json({{"c0", 11}, {"c1", 12}}));
+  EXPECT_EQ(json.at("columns").at("dose").at("14"), 9);
 }
 
 TEST(CliData, LabelsAndGroupsMustBeThere) {
@@ -195,6 +226,12 @@ TEST(CliData, SixteenBitPicturesAreReadWithTheirWhite) {
       inspected.out,
       HasSubstr(
           "  8 of 8 images looked at have 16 bits; their brightest value is 2032; --white 2047 is of as many bits\n"));
+  const auto json =
+      nlohmann::json::parse(run_command({"inspect", "--json", "--data", (dir / "data").string()}).out);
+  EXPECT_EQ(json.at("looked_at"), 8);
+  EXPECT_EQ(json.at("of_16_bits"), 8);
+  EXPECT_EQ(json.at("brightest"), 2032);
+  EXPECT_EQ(json.at("white"), 2047);
   for (const char* command : {"train", "pack", "fuse"}) {
     const Words words{command, "--data", (dir / "data").string(), "--out", (dir / command).string()};
     const Words more = std::string(command) == "train"

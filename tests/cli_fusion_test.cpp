@@ -46,21 +46,44 @@ TEST_F(CliFusion, ComponentsAreThoseOfTheTrainingImagesAlone) {
   expect_ok(eval(run));
 }
 
+TEST_F(CliFusion, WhatTheComponentsAreNotOfIsCountedBeforeTheTraining) {
+  for (const char* name : {"i1", "i2", "i11"}) dir.write(fmt::format("data/{}_w1.png", name), "text");
+  const Words options{"--fusion", "pca", "--cache-gib", "0", "--val-group", "g2"};
+  const CommandResult refused = train(data, run, options);
+  expect_error(refused, kFailed,
+               {"3 of 32 images are missing or unreadable, more than --max-missing 0.05 allows"});
+  EXPECT_FALSE(fs::exists(run));
+  const CommandResult allowed = train(data, run, options + Words{"--max-missing", "0.1"});
+  expect_ok(allowed);
+  const std::string line = "unreadable, skipped: " + (data / "i11_w1.png").string();
+  EXPECT_THAT(allowed.err, HasSubstr(line));
+  EXPECT_EQ(allowed.err.find(line), allowed.err.rfind(line)) << "once";
+}
+
 TEST_F(CliFusion, ARunGoesOnWithTheComponentsItBeganWith) {
-  const Words options{"--fusion", "pca", "--schedule", "constant"};
+  const Words options{"--fusion", "pca", "--schedule", "constant", "--val-group", "g1"};
   const RunFolder whole(trained_run(data, dir / "whole", options + Words{"--epochs", "3"}));
   trained_run(data, run, options + Words{"--epochs", "1"});
   expect_ok(train(data, run, {"--resume", "--epochs", "3"}));
   expect_same_run(whole, RunFolder(run));
+  // Also where an image is lost meanwhile, which would be missing from components that are fitted again.
+  const std::string components = read_file(run / "pca.json");
+  fs::remove(data / "i0_w1.png");
+  expect_ok(train(data, run, {"--resume", "--epochs", "4"}));
+  EXPECT_EQ(read_file(run / "pca.json"), components);
 }
 
 TEST_F(CliFusion, WeightsAreNotUsedWithOtherComponents) {
   trained_run(data, run, {"--fusion", "pca"});
   const std::string good = read_file(run / "pca.json");
-  PcaFile file = read_pca(run / "pca.json");
-  file.fits.begin()->second.pca.components[0][1] += 1e-9;
-  dir.write("run/pca.json", format_pca(file));
-  expect_error(eval(run), kFailed, {"best.safetensors", "other colours or principal components"});
+  const PcaFile whole = read_pca(run / "pca.json");
+  for (const bool of_mean : {false, true}) {
+    PcaFile file = whole;
+    Pca& pca = file.fits.begin()->second.pca;
+    (of_mean ? pca.mean[1] : pca.components[0][1]) += 1e-9;
+    dir.write("run/pca.json", format_pca(file));
+    expect_error(eval(run), kFailed, {"best.safetensors", "other colours or principal components"});
+  }
   dir.write("run/pca.json", good.substr(0, 100));
   expect_error(eval(run), kFailed, {"pca.json: is not JSON"});
   fs::remove(run / "pca.json");

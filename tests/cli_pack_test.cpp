@@ -89,6 +89,9 @@ TEST(CliPack, KilledAtAnyMomentItGoesOn) {
   expect_ok(pack(dir / "data", dir / "pack", {"--shard-mib", "1"}));
   const Words names = listing(dir / "whole");
   EXPECT_EQ(listing(dir / "pack"), names);
+  EXPECT_EQ(std::count_if(names.begin(), names.end(), [](auto& name) { return name.starts_with("shard-"); }),
+            10)
+      << "each ends with the sixth image, which passes a MiB";
   for (const std::string& name : names) {
     if (name == "tables") continue;
     EXPECT_EQ(read_file(dir / "pack" / name), read_file(dir / "whole" / name)) << name;

@@ -94,6 +94,8 @@ TEST(Csv, ReadsTheColumnsOfAFileAlone) {
 
 TEST(Csv, WrittenFieldsReadBack) {
   EXPECT_EQ(csv_field("plain field"), "plain field");
+  EXPECT_EQ(csv_field(" a"), "\" a\"") << "a blank at an end is part of it";
+  EXPECT_EQ(csv_field("a "), "\"a \"");
   EXPECT_EQ(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
   const std::vector<Row> rows{{"a", "b"}, {"x,y", "say \"hi\""}, {"1\r\n2", " blank "}, {"", ""}};
   std::string text;

@@ -100,6 +100,14 @@ TEST(LabelsCsv, TrainValAndTestFoldersGiveASplit) {
   EXPECT_THAT(dataset.samples[1].values, ElementsAre("a.png", "x", "g", "train"));
 }
 
+TEST(LabelsCsv, AFolderOfASplitHasNoColumnOfSplits) {
+  const TempDir dir;
+  dir.write("train/labels.csv", "image,label,split\na.png,x,test\n");
+  dir.write("train/a.png");
+  EXPECT_THAT(error_of(dir),
+              HasSubstr("train/labels.csv: has a column split, but its folder tells the split"));
+}
+
 TEST(LabelsCsv, ImagesOutsideOfTheDatasetAreErrors) {
   for (const char* image : {"/etc/passwd", "../a.png", "sub/../../a.png", "a.png;../b.png"}) {
     const TempDir dir;

@@ -158,6 +158,18 @@ TEST_F(Evaluator, TheModelsOwnStatisticsStandForADomainOfOneImage) {
   EXPECT_EQ(probability(adapted, 1), own);
 }
 
+// Of one pixel, it would have no variance at all.
+TEST_F(Evaluator, AnImageThatFillsNoBatchHasNoStatistics) {
+  open();
+  options.preprocess.shrink = 16;
+  EvaluationImages three = images({1, 4, 7}, {0, 0, 0});
+  three.loader.batch = 2;
+  three.loader.shrink = 16;
+  const Predictions predictions = run_model(*model, three, options, nullptr).predictions;
+  ASSERT_EQ(predictions.samples.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(std::isfinite(probability(predictions, i))) << i;
+}
+
 // Of images in the order of their classes, a batch would hold one class alone.
 TEST_F(Evaluator, StatisticsDoNotDependOnTheOrderOfTheClasses) {
   open();

@@ -432,5 +432,18 @@ TEST(Brightness, ProposesTheWhiteOfAsManyBits) {
     EXPECT_EQ((Brightness{.brightest = brightest}.white()), white) << brightest;
 }
 
+TEST(Brightness, IsOfImagesFromAllOfTheDataset) {
+  const TempDir dir;
+  Dataset dataset;
+  for (const char* level : {"1", "2", "3", "4"}) {
+    const std::string row = std::string(1, '\0') + level + "0";
+    const auto file = dir.write(std::string(level) + ".png", make_png({1, 1, 16, 0}, row));
+    dataset.samples.push_back({level, {file.string()}, {}});
+  }
+  EXPECT_EQ(look_at_brightness(dataset, 2).brightest, '3' * 256 + '0');
+  EXPECT_EQ(look_at_brightness(dataset, 9).brightest, '4' * 256 + '0');
+  EXPECT_EQ(look_at_brightness(dataset, 9).looked_at, 4);
+}
+
 }  // namespace
 }  // namespace cytograd

@@ -7,7 +7,9 @@
 #include <limits>
 
 #include "engine/backend.h"
+#include "engine/check.h"
 #include "engine/philox.h"
+#include "kernels/step_scalars.h"
 #include "tests/support/values.h"
 
 namespace cytograd {
@@ -216,6 +218,41 @@ TEST(Optimizer, RefusesAStateThatDoesNotFitAndStaysAsItWas) {
   EXPECT_EQ(fresh.state()[1].tensor.to_vector<float>(), std::vector<float>(3, 0.0f));
   fresh.load_state(good);
   EXPECT_EQ(fresh.steps(), 1);
+}
+
+TEST(LossScale, GrowsAfterSteadyStepsAndShrinksWithAnOverflow) {
+  const test::Threads threads(1);
+  const StepState state(Device::cpu);
+  Tensor(state.loss_scale).copy_from(Tensor::full({}, 1024.0f));
+  const auto scale_after = [&](int64_t steps, float gradient) {
+    const std::vector<Tensor> gradients{Tensor::full({1}, gradient)};
+    for (int64_t i = 0; i < steps; ++i)
+      backend(Device::cpu).begin_step(gradients, state, {.dynamic_loss_scale = true});
+    return state.loss_scale.item();
+  };
+  EXPECT_EQ(scale_after(kLossScaleInterval - 1, 1.0f), 1024.0f);
+  EXPECT_EQ(scale_after(1, 1.0f), 2048.0f);
+  EXPECT_EQ(scale_after(kLossScaleInterval - 1, 1.0f), 2048.0f);
+  EXPECT_EQ(scale_after(1, std::numeric_limits<float>::infinity()), 1024.0f);
+  EXPECT_EQ(scale_after(kLossScaleInterval - 1, 1.0f), 1024.0f) << "counted from the overflow";
+  EXPECT_EQ(scale_after(1, 1.0f), 2048.0f);
+}
+
+TEST(LossScale, ASavedOneMustBeANumberAboveNoneAndCountsNotBelow) {
+  Model model;
+  Optimizer sgd(model.parameters(), {.dynamic_loss_scale = true});
+  const auto load = [&](const std::string& name, const Tensor& value) {
+    std::vector<NamedTensor> saved;
+    for (const NamedTensor& item : sgd.state())
+      saved.push_back({item.name, item.name == name ? value : item.tensor.clone()});
+    sgd.load_state(saved);
+  };
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float scale : {0.0f, -1.0f, infinity, std::nanf("")})
+    EXPECT_THROW(load("optimizer.loss_scale", Tensor::full({}, scale)), Error) << scale;
+  EXPECT_THROW(load("optimizer.steady", Tensor::from(std::vector<int64_t>{-1}, {})), Error);
+  load("optimizer.loss_scale", Tensor::full({}, 8.0f));
+  EXPECT_EQ(sgd.loss_scale().item(), 8.0f);
 }
 
 TEST(ClipNorm, IsTheNormOfAllGradientsAndDoesNotDependOnThreads) {

@@ -241,6 +241,28 @@ TEST_F(PcaScopes, UnreadableImagesAreLeftOut) {
   ASSERT_THAT(unreadable, SizeIs(1));
   EXPECT_EQ(unreadable[0].sample, 2);
   EXPECT_THAT(fit("image"), SizeIs(5));
+  ImageStore store(dataset, {});
+  const PcaFits some = fit_pca_scopes(store, {1, 2, 4}, {"a", "a", "a"}, {});
+  ASSERT_THAT(some.unreadable, SizeIs(1));
+  EXPECT_EQ(some.unreadable[0].sample, 2);
+}
+
+// More images than pixels are taken of, each brighter than the last.
+TEST_F(PcaScopes, PercentilesAreOfImagesFromAllOfAScope) {
+  constexpr int64_t kCount = 200;
+  static_assert(kCount > kRangeImages);
+  dataset.samples.clear();
+  samples.clear();
+  for (int64_t i = 0; i < kCount; ++i) {
+    const std::string file = (dir / fmt::format("b{}.png", i)).string();
+    write_png(file, {1, 2, 1, std::vector<uint8_t>(2, static_cast<uint8_t>(i))});
+    dataset.samples.push_back({fmt::format("b{}", i), {file}, {"HUVEC-01", "p0"}});
+    samples.push_back(i);
+  }
+  const PcaFit all = fit("dataset").at("dataset");
+  ASSERT_THAT(all.ranges, SizeIs(1));
+  EXPECT_NEAR(all.ranges[0].low, -99.5, 4.0);
+  EXPECT_NEAR(all.ranges[0].high, 99.5, 4.0);
 }
 
 // In a file two of them would become one.
@@ -294,6 +316,7 @@ TEST_F(PcaScopes, AFileThatIsNoneIsAnError) {
       [](Json& j) {
         j["fits"]["p0"]["ranges"][0] = {2, 1};
       },
+      [](Json& j) { j["fits"]["p0"]["ranges"].erase(2); },
       [](Json& j) { j["fits"]["p0"]["sums"] = Json::array(); },
       [](Json& j) { j["fits"]["p0"]["sums"][1] = 1e99; },
       [](Json& j) { j["fits"]["p0"]["sums"][1] = 1.5; },

@@ -131,6 +131,15 @@ TEST(RxrxAi, ReadsMetadataWithOneRowASite) {
   EXPECT_THAT(values(dataset, dataset.label_column), ElementsAre("s21721", "EMPTY"));
 }
 
+TEST(RxrxAi, WithoutImagesItsMetadataIsToldByItsSets) {
+  const TempDir dir;
+  dir.write("metadata.csv", kMetadata);
+  EXPECT_EQ(open_dataset(dir.path()).layout, Layout::rxrx_ai);
+  dir.write("metadata.csv",
+            std::string(kMetadata) + "RPE-01_1_B02_2,RPE-01_1_B02,RPE,val,RPE-01,1,B02,2,treatment,s1,4\n");
+  EXPECT_EQ(open_dataset(dir.path()).layout, Layout::wilds_rxrx1);
+}
+
 TEST(RxrxAi, AHeaderThatCannotBeReadIsNamed) {
   const TempDir dir;
   const std::string header = "site_id,experiment,plate,plate\n";

@@ -50,6 +50,13 @@ TEST(Schedule, OneCycleIsPyTorchs) {
                 {6, 0.0004}});
 }
 
+TEST(Schedule, BehindItsEndTheRateStaysWhereItIs) {
+  for (const ScheduleKind kind : {ScheduleKind::one_cycle, ScheduleKind::cosine}) {
+    const ScheduleOptions options{.kind = kind, .peak = 0.4, .steps = 20};
+    EXPECT_EQ(learning_rate(options, 25), learning_rate(options, 20));
+  }
+}
+
 TEST(Schedule, OneCycleOfFewStepsIsFinite) {
   for (int64_t steps = 1; steps <= 8; ++steps) {
     for (int64_t step = 0; step <= steps + 1; ++step) {

@@ -33,6 +33,61 @@ TEST(TrainOptions, DefaultsSurviveTheConfiguration) {
   EXPECT_EQ(options.model, TrainOptions().model);
 }
 
+// As --help and the documents name them: what a run does that is told nothing.
+TEST(TrainOptions, TheDefaultsAreThese) {
+  EXPECT_EQ(format_train_config({}), R"(data=""
+out=""
+label=""
+where=[]
+val=""
+val-group=[]
+val-fraction=0.2
+group=""
+max-missing=0.05
+white=65535
+workers=2
+cache-gib=-1
+fusion="none"
+colormap=""
+components=3
+shrink=1
+crop=0
+normalize="image"
+mirror=true
+quarter-turns=true
+brightness=0
+model="resnet18"
+stem="auto"
+zero-init-last=false
+dropout=0
+init-weights=""
+epochs=30
+batch=64
+sampler="random"
+optimizer="sgd"
+lr=0
+momentum=0.9
+nesterov=false
+weight-decay=0.005
+schedule="one_cycle"
+warmup=1
+label-smoothing=0.1
+class-weights="none"
+clip-norm=0
+ema=0
+adabn="auto"
+seed=0
+device="auto"
+dtype="auto"
+deterministic=false
+autotune=false
+)");
+  TrainOptions options;
+  EXPECT_EQ(options.learning_rate(), 0.1);
+  options.optimizer = "adamw";
+  EXPECT_EQ(options.learning_rate(), 0.001);
+}
+
 TEST(TrainOptions, EverySettingSurvivesTheConfiguration) {
   TrainOptions changed;
   changed.data = "a folder/with \"marks\" and, commas";

@@ -18,6 +18,7 @@ namespace {
 
 using test::message_of;
 using test::TempDir;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 /// A dataset in memory and a folder to train into.
@@ -50,9 +51,29 @@ class TrainerTest : public ::testing::Test {
   std::string refusal() {
     TrainingData data = load_training_data(options);
     return message_of<Error>([&] {
-      Trainer(options, data, make_fusion_tables(options, *data.images->store, data.train, Device::cpu),
+      Trainer(options, data, make_fusion_tables(options, *data.images, data.train, Device::cpu),
               RunFolder(dir / "run"));
     });
+  }
+
+  /// A run that begins as a network whose answer is c0, whatever it sees, and that learns nothing: 17 images of c0 are
+  /// trained on, one of c0 and two of c1 validated.
+  void answer_the_first_class() {
+    options.data = test::write_tiny_data(dir / "uneven", {.images = 20}).string();
+    std::string rows = "image,label,group\n";
+    for (int i = 0; i < 20; ++i)
+      rows += fmt::format("i{}.png,{},{}\n", i, i < 18 ? "c0" : "c1", i < 17 ? "g0" : "g1");
+    dir.write("uneven/labels.csv", rows);
+    options.val_group = {"g1"};
+    const auto model = make_model({.name = "small", .channels = 1, .classes = 2});
+    for (const Parameter& p : model->state().parameters) {
+      Tensor& value = p.variable->mutable_value();
+      if (p.name == "fc.weight") value.copy_from(Tensor::zeros(value.shape()));
+      if (p.name == "fc.bias") value.copy_from(Tensor::from(std::vector<float>{1.0f, 0.0f}, {2}));
+    }
+    write_safetensors(dir / "constant.safetensors", export_weights(*model));
+    options.init_weights = (dir / "constant.safetensors").string();
+    options.lr = 1e-300;  // none in f32
   }
 
   const test::Threads threads{1};  // a tiny model gains nothing from more
@@ -88,6 +109,64 @@ TEST_F(TrainerTest, TheBestEpochIsTheFirstOfTheHighestValidationAccuracy) {
             std::to_string(best->epoch));
 }
 
+TEST_F(TrainerTest, OfEquallyGoodEpochsTheFirstIsTheBest) {
+  answer_the_first_class();
+  train("run");
+  EXPECT_EQ(progress.best_epoch, 1);
+  EXPECT_EQ(read_safetensors(dir / "run/best.safetensors").metadata.at("cytograd.epoch"), "1");
+}
+
+TEST_F(TrainerTest, WhereTheBestWeightsAreLostAnEquallyGoodEpochIsNoBetter) {
+  answer_the_first_class();
+  train("run");
+  std::filesystem::remove(dir / "run/best.safetensors");
+  options.epochs = 4;
+  TrainingData data = load_training_data(options);
+  Trainer trainer(options, data, {}, RunFolder(dir / "run"));
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  trainer.resume();
+  trainer.run();
+  testing::internal::GetCapturedStdout();
+  testing::internal::GetCapturedStderr();
+  EXPECT_EQ(trainer.progress().best_epoch, 3);
+}
+
+TEST_F(TrainerTest, AccuraciesAreOfTheImagesThatWereSeen) {
+  answer_the_first_class();
+  options.epochs = 1;
+  const EpochMetrics row = train("run").front();
+  EXPECT_EQ(row.train_accuracy, 1.0) << "of 16 images, in fours: a batch of the last one is none";
+  EXPECT_NEAR(row.val_accuracy, 1.0 / 3.0, 1e-12);
+  EXPECT_NEAR(row.val_macro_accuracy, 0.5, 1e-12);
+}
+
+TEST_F(TrainerTest, ImagesThatTurnOutUnreadableMakeNoBatchOfOneAndNoEpochOfNone) {
+  options.batch = 2;
+  options.epochs = 1;
+  options.cache_gib = 0.0;
+  options.max_missing = 1.0;
+  TrainingData data = load_training_data(options);
+  ASSERT_EQ(data.train.size(), 18U);
+  const auto spoil = [&](int64_t sample) { dir.write(fmt::format("data/i{}.png", sample), "no image"); };
+  const auto run = [&] {
+    Trainer trainer(options, data, {}, RunFolder(dir / "run"));
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const std::string error = message_of<Error>([&] { trainer.run(); });
+    testing::internal::GetCapturedStdout();
+    testing::internal::GetCapturedStderr();
+    return error;
+  };
+  std::filesystem::create_directories(dir / "run");
+  spoil(data.train.front());
+  EXPECT_EQ(run(), "");
+  const SafetensorsFile last = read_safetensors(dir / "run/last.safetensors");
+  EXPECT_THAT(last.find("optimizer.step")->to_vector<int64_t>(), ElementsAre(8)) << "of nine";
+  for (const int64_t sample : data.train) spoil(sample);
+  EXPECT_EQ(run(), "no training image could be read in epoch 1");
+}
+
 TEST_F(TrainerTest, BrightImagesAreToldFromDarkOnes) {
   options.normalize = "unit";
   options.epochs = 8;
@@ -100,6 +179,12 @@ TEST_F(TrainerTest, TheLearningRateOfTheConstantScheduleIsTheOptions) {
   options.lr = 0.03;
   options.warmup = 0.0;
   for (const EpochMetrics& row : train("run")) EXPECT_NEAR(row.learning_rate, 0.03, 1e-8);
+  options.lr = 0.0;
+  options.epochs = 1;
+  for (const auto& [optimizer, rate] : {std::pair{"sgd", 0.1}, {"adamw", 0.001}}) {
+    options.optimizer = optimizer;
+    EXPECT_NEAR(train(optimizer).front().learning_rate, rate, 1e-8) << optimizer;
+  }
 }
 
 TEST_F(TrainerTest, TheScheduleIsLaidOutOverTheStepsOfAllEpochs) {
@@ -129,7 +214,8 @@ TEST_F(TrainerTest, BestHoldsTheAveragedWeightsAndLastBoth) {
   EXPECT_EQ(best.find(mean)->to_vector<float>(), last.find("ema." + mean)->to_vector<float>());
   EXPECT_NE(best.find(mean)->to_vector<float>(), last.find(mean)->to_vector<float>());
   EXPECT_NE(best.find(mean)->to_vector<float>(), std::vector<float>(32, 0.0f)) << "as it was at first";
-  EXPECT_EQ(best.find(count)->to_vector<int64_t>(), last.find(count)->to_vector<int64_t>());
+  for (const SafetensorsFile* file : {&best, &last})
+    EXPECT_THAT(file->find(count)->to_vector<int64_t>(), ElementsAre(5)) << "18 images in fours";
 }
 
 TEST_F(TrainerTest, AveragesLeaveTheTrainingAsItIs) {
@@ -381,12 +467,37 @@ TEST(ResolveStem, TheSmallStemIsForSmallImages) {
               HasSubstr("--stem 3x3 is for images of at most 64"));
 }
 
+TEST(PreprocessOptionsOfARun, ComponentsAreOfTheImagesChannels) {
+  FusionTables fusion;
+  Pca& pca = fusion.pca.emplace().pca;
+  pca.mean = {1, 2, 3};
+  pca.components = {{1, 0, 0}};
+  EXPECT_EQ(message_of<Error>([&] { preprocess_options({}, fusion, 3, Device::cpu); }), "");
+  EXPECT_THAT(message_of<Error>([&] { preprocess_options({}, fusion, 4, Device::cpu); }),
+              HasSubstr("the principal components are of 3 channels, the images have 4"));
+}
+
+TEST(Fingerprint, TellsWhereATextEnds) {
+  EXPECT_EQ(fingerprint({"ab", "c"}), fingerprint({"ab", "c"}));
+  EXPECT_NE(fingerprint({"ab", "c"}), fingerprint({"a", "bc"}));
+  EXPECT_NE(fingerprint({"a", ""}), fingerprint({"a"}));
+}
+
 TEST(RunFolderTest, MetricsSurviveTheirFile) {
-  const EpochMetrics row{.epoch = 1, .train_loss = 0.123456, .val_accuracy = 0.5, .learning_rate = 1e-5};
+  const EpochMetrics row{
+      .epoch = 1, .train_loss = 0.123456, .val_accuracy = 1.0 / 3.0, .learning_rate = 1e-5};
   const std::string text = format_metrics({row});
   EXPECT_EQ(format_metrics(parse_metrics(text, "m")), text);
+  const EpochMetrics read = parse_metrics(text, "m").front();
+  EXPECT_EQ(read.epoch, 1);
+  EXPECT_EQ(read.train_loss, row.train_loss);
+  EXPECT_NEAR(read.val_accuracy, row.val_accuracy, 1e-6);
+  EXPECT_EQ(read.learning_rate, row.learning_rate);
+  EXPECT_EQ(parse_metrics(format_metrics({row}, 17), "m").front().val_accuracy, row.val_accuracy);
   EXPECT_THAT(message_of<Error>([&] { parse_metrics("epoch,train_loss\n1,a\n", "m"); }),
               HasSubstr("m:2: 'a' is not a number"));
+  EXPECT_THAT(message_of<Error>([&] { parse_metrics("epoch,train_loss\n1,0.5x\n", "m"); }),
+              HasSubstr("m:2: '0.5x' is not a number"));
 }
 
 }  // namespace

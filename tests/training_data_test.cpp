@@ -330,6 +330,43 @@ TEST(TrainingData, AnotherSeedDrawsAnotherSplit) {
   EXPECT_NE(load_training_data(options).validation, drawn);
 }
 
+TEST(TrainingData, AnImageThatIsLostForAWhileMakesNoOtherRun) {
+  const TempDir dir;
+  TrainOptions options = options_for(write_tiny_data(dir.path()));
+  options.val_group = {"g1"};
+  options.max_missing = 0.1;
+  const TrainingData whole = load_training_data(options);
+  for (const int64_t lost : {whole.train.front(), whole.validation.front()})
+    std::filesystem::remove(dir / fmt::format("i{}.png", lost));
+  testing::internal::CaptureStderr();
+  const TrainingData part = load_training_data(options);
+  testing::internal::GetCapturedStderr();
+  EXPECT_THAT(part.train, SizeIs(17));
+  EXPECT_THAT(part.validation, SizeIs(5));
+  EXPECT_EQ(part.images_fingerprint, whole.images_fingerprint);
+  EXPECT_EQ(part.validation_fingerprint, whole.validation_fingerprint);
+}
+
+TEST(TrainingData, OtherValidationImagesMakeAnotherRun) {
+  const TempDir dir, val;
+  write_sites(dir, "image,label,group,plate\na.png,x,1,2\nb.png,y,1,2\nc.png,x,2,1\nd.png,y,2,1\n");
+  TrainOptions options = options_for(dir.path());
+  std::set<std::string> seen;
+  for (const std::string column : {"group", "plate"}) {
+    options.group = column;
+    for (const std::string value : {"1", "2"}) {
+      options.val_group = {value};
+      EXPECT_TRUE(seen.insert(load_training_data(options).validation_fingerprint).second) << column << value;
+    }
+  }
+  options.val_group = {};
+  options.val = val.path().string();
+  for (const std::string rows : {"e.png,x\nf.png,y\n", "e.png,x\ng.png,y\n"}) {
+    write_sites(val, "image,label\n" + rows);
+    EXPECT_TRUE(seen.insert(load_training_data(options).validation_fingerprint).second) << rows;
+  }
+}
+
 TEST(TrainingData, AnotherColumnMayBeTheLabelOrTheGroup) {
   const TempDir dir;
   write_tiny_data(dir.path());

@@ -1,6 +1,7 @@
 #include "tools/checkpoint_file.h"
 
 #include <charconv>
+#include <limits>
 
 #include "engine/check.h"
 #include "engine/fnv1a.h"
@@ -145,7 +146,9 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
   data["cytograd.best_epoch"] = std::to_string(state.progress.best_epoch);
   data["cytograd.best_accuracy"] =
       fmt::format("{}", state.progress.best_accuracy);  // shortest text that reads back
-  data["cytograd.metrics"] = format_metrics(state.progress.history);
+  // To the last bit: an accuracy may come to be the one to beat.
+  data["cytograd.metrics"] =
+      format_metrics(state.progress.history, std::numeric_limits<double>::max_digits10);
   std::vector<NamedTensor> tensors = export_weights(state.model);
   append(tensors, state.optimizer.state());
   if (state.ema != nullptr) append(tensors, state.ema->state());

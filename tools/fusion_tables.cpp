@@ -4,6 +4,7 @@
 #include "data/pca_scopes.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "tools/pipeline.h"
 #include "tools/progress.h"
 
 namespace cytograd {
@@ -20,19 +21,23 @@ PcaFit only_fit(const std::filesystem::path& file) {
 
 }  // namespace
 
-FusionTables make_fusion_tables(const TrainOptions& options, ImageStore& images,
+FusionTables make_fusion_tables(const TrainOptions& options, LoadedData& images,
                                 const std::vector<int64_t>& train, Device device) {
   FusionTables tables;
   if (options.fusion == "colormap")
     tables.colormap = options.colormap.empty() ? Colormap::rxrx1() : read_colormap(options.colormap);
   if (options.fusion == "pca") {
-    Progress progress("fitting", static_cast<int64_t>(train.size()), "images");
-    const PcaFits fits = fit_pca_scopes(images, train, std::vector<std::string>(train.size(), kScope),
-                                        {.components = options.components,
-                                         .range = PcaRange::none,
-                                         .workers = static_cast<int>(options.workers),
-                                         .device = device,
-                                         .progress = [&](int64_t done) { progress.update(done); }});
+    PcaFits fits;
+    {
+      Progress progress("fitting", static_cast<int64_t>(train.size()), "images");
+      fits = fit_pca_scopes(*images.store, train, std::vector<std::string>(train.size(), kScope),
+                            {.components = options.components,
+                             .range = PcaRange::none,
+                             .workers = static_cast<int>(options.workers),
+                             .device = device,
+                             .progress = [&](int64_t done) { progress.update(done); }});
+    }
+    images.add_unreadable(fits.unreadable);
     if (fits.fits.empty()) fail("no training image can be read");
     tables.pca = fits.fits.begin()->second;
   }

@@ -9,7 +9,7 @@
 
 namespace cytograd {
 
-class ImageStore;
+struct LoadedData;
 
 /// At most one of the two; none for the fusions none and learned.
 struct FusionTables {
@@ -18,8 +18,8 @@ struct FusionTables {
 };
 
 /// For a new run: --colormap or the colours of RxRx1; for pca the components of all pixels of the training samples,
-/// fitted on `device`.
-FusionTables make_fusion_tables(const TrainOptions& options, ImageStore& images,
+/// fitted on `device`. Takes note of those that cannot be read, as LoadedData does.
+FusionTables make_fusion_tables(const TrainOptions& options, LoadedData& images,
                                 const std::vector<int64_t>& train, Device device);
 
 void write_fusion_tables(const FusionTables& fusion, const RunFolder& folder);

@@ -40,13 +40,13 @@ T parse_number(const std::string& text, const std::string& place) {
 
 }  // namespace
 
-std::string format_metrics(const std::vector<EpochMetrics>& rows) {
+std::string format_metrics(const std::vector<EpochMetrics>& rows, int digits) {
   std::string text = "epoch";
   for (const Column& column : kColumns) text += fmt::format(",{}", column.name);
   text += '\n';
   for (const EpochMetrics& row : rows) {
     text += fmt::format("{}", row.epoch);
-    for (const Column& column : kColumns) text += fmt::format(",{:.6g}", row.*column.value);
+    for (const Column& column : kColumns) text += fmt::format(",{:.{}g}", row.*column.value, digits);
     text += '\n';
   }
   return text;

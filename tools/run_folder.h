@@ -25,8 +25,8 @@ struct EpochMetrics {
   double stall_seconds_per_step = 0.0;
 };
 
-/// metrics.csv as text, and back. Throws Error naming `source` where the text is malformed.
-std::string format_metrics(const std::vector<EpochMetrics>& rows);
+/// metrics.csv as text of so many digits, and back. Throws Error naming `source` where the text is malformed.
+std::string format_metrics(const std::vector<EpochMetrics>& rows, int digits = 6);
 std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& source);
 
 class RunFolder {

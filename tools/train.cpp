@@ -220,7 +220,7 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   const bool goes_on = file_exists(folder.last());
   const FusionTables fusion =
       goes_on ? read_fusion_tables(options, folder)
-              : make_fusion_tables(options, *data.images->store, data.train, resolve_device(options.device));
+              : make_fusion_tables(options, *data.images, data.train, resolve_device(options.device));
   Trainer trainer(options, data, fusion, folder);
 
   folder.remove_leftovers();
