@@ -125,6 +125,7 @@ bool is_table_of(const fs::path& file, std::initializer_list<std::string_view> n
     });
   } catch (const Error&) {
     std::erase(head, '\0');  // of UTF-16
+    head.erase(std::min(head.find('\n'), head.size()));
     if (holds_two([&](std::string_view name) { return head.find(name) != std::string::npos; })) throw;
     return false;
   }

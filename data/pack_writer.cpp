@@ -87,8 +87,10 @@ class PackWriter {
     const auto is_table = [](const std::string& name) { return name.ends_with(".csv"); };
     remove_leftovers(files_.tables(), is_table);
     std::error_code error;
-    for (const auto& entry : fs::recursive_directory_iterator(files_.tables(), error)) {
-      if (entry.is_directory(error)) remove_leftovers(entry.path(), is_table);
+    const auto options = fs::directory_options::skip_permission_denied;
+    for (fs::recursive_directory_iterator entry(files_.tables(), options, error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (fs::is_directory(entry->symlink_status(error))) remove_leftovers(entry->path(), is_table);
     }
   }
 

@@ -84,6 +84,12 @@ PcaFit fit_of(const ReadJson& json) {
 
 }  // namespace
 
+void require_pca_keys(const std::vector<std::string>& keys, const std::string& place) {
+  for (const std::string& key : keys) {
+    if (!is_utf8(key)) fail("{}: '{}' is not UTF-8 text, as names in pca.json are; rename it", place, key);
+  }
+}
+
 std::string format_pca(const PcaFile& file) {
   Json::object_t fits;
   for (const auto& [key, fit] : file.fits) fits.emplace_back(key, fit_json(fit));

@@ -24,6 +24,9 @@ struct PcaFile {
   std::map<std::string, PcaFit, NaturalLess> fits;
 };
 
+/// Throws Error, "<place>: ...", where a scope's key is not UTF-8, which no JSON holds as it is.
+void require_pca_keys(const std::vector<std::string>& keys, const std::string& place);
+
 /// As JSON: for each scope's key `pixels`, `sums` [C], `products` [C, C] (sums of x and of x*y, whole numbers), `mean`,
 /// `components`, `explained_variance`, `explained_variance_ratio` and `ranges`. Numbers read back as they were.
 std::string format_pca(const PcaFile& file);

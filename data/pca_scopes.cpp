@@ -5,7 +5,6 @@
 #include <optional>
 #include <unordered_set>
 
-#include "data/json_values.h"
 #include "data/workers.h"
 #include "engine/check.h"
 #include "engine/parallel.h"
@@ -43,7 +42,6 @@ class ScopeFitter {
     std::map<std::string, std::vector<size_t>> members;
     for (size_t i = 0; i < keys.size(); ++i) members[keys[i]].push_back(i);
     for (const auto& [key, indices] : members) {
-      if (!is_utf8(key)) fail("'{}': is not UTF-8 text, as names in pca.json are; rename it", key);
       const auto count = static_cast<int64_t>(indices.size());
       const int64_t chosen = std::min(count, kRangeImages);
       scopes_[key].pixels_an_image = options.range == PcaRange::percentile ? kRangePixels / chosen : 0;

@@ -115,6 +115,7 @@ class TiffFile {
   /// Puts a page's channels at the head of each `stride` values of `out`.
   template <typename T>
   void read_page(const Page& page, T* out, int64_t stride) {
+    counts_are_guessed_ = false;
     if (TIFFSetSubDirectory(tiff_.get(), page.offset) == 0) fail_corrupted();
     if (page.is_jpeg) take_rgb_of_jpeg();
     const bool tiled = TIFFIsTiled(tiff_.get()) != 0;
@@ -256,10 +257,12 @@ class TiffFile {
     // libtiff reads uncompressed pixels from wherever the directory says: at 0, the header's bytes; and past the count.
     const uint64_t stored = TIFFGetStrileByteCount(tiff, block);
     const bool is_plain = field<uint16_t>(TIFFTAG_COMPRESSION) == COMPRESSION_NONE;
-    const bool is_short = is_plain && !counts_are_guessed_ && stored < static_cast<uint64_t>(bytes);
-    if (TIFFGetStrileOffset(tiff, block) == 0 || stored == 0 || is_short)
+    if (TIFFGetStrileOffset(tiff, block) == 0 || (stored == 0 && !is_plain))
       fail("{}: is corrupted or truncated ({} {} of its pixels is not in the file)", name_,
            tiled ? "tile" : "strip", block);
+    if (is_plain && stored != 0 && stored < static_cast<uint64_t>(bytes) && !counts_are_guessed_)
+      fail("{}: is corrupted or truncated ({} {} of its pixels has {} of {} bytes)", name_,
+           tiled ? "tile" : "strip", block, stored, bytes);
     warning_.clear();
     const tmsize_t got =
         tiled ? TIFFReadEncodedTile(tiff, block, to, bytes) : TIFFReadEncodedStrip(tiff, block, to, bytes);

@@ -35,12 +35,16 @@ Shape shape_in_file(const Assignment& assignment) {
   return shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
 }
 
-/// Fails where `found`, as the file has it, cannot stand for the target.
-void require_fit(const Assignment& assignment, const Tensor& found, const std::string& source) {
-  const DType due = assignment.target->dtype();
-  if (found.shape() == shape_in_file(assignment) && found.dtype() == due) return;
-  fail("{}: tensor '{}' is {} {} but the model needs {} {}; the file is for another model", source,
-       assignment.name, dtype_name(found.dtype()), found.shape(), dtype_name(due), shape_in_file(assignment));
+/// Fails where `found`, as the file has it, is not of the shape that is due and the target's type.
+void require_fit(const Assignment& assignment, const Tensor& found, const Shape& due,
+                 const std::string& source) {
+  const DType type = assignment.target->dtype();
+  if (found.shape() != due)
+    fail("{}: tensor '{}' is {} {} but the model needs {} {}; the file is for another model", source,
+         assignment.name, dtype_name(found.dtype()), found.shape(), dtype_name(type), due);
+  if (found.dtype() != type)
+    fail("{}: tensor '{}' is {} but the model needs {}; convert it", source, assignment.name,
+         dtype_name(found.dtype()), dtype_name(type));
 }
 
 [[noreturn]] void fail_absent(const std::string& source, const std::string& name) {
@@ -77,8 +81,8 @@ void require_finite(const Assignment& assignment, const std::string& source) {
   const float* const bad = std::find_if_not(
       values, values + count, [&](float v) { return v >= least && v <= std::numeric_limits<float>::max(); });
   if (bad != values + count)
-    fail("{}: tensor '{}' holds {}; its network has diverged, or the file is damaged", source,
-         assignment.name, *bad);
+    fail("{}: tensor '{}' holds {}{}; its network has diverged, or the file is damaged", source,
+         assignment.name, *bad, *bad < 0.0f && least == 0.0f ? ", which no variance is" : "");
 }
 
 void assign(std::vector<Assignment>& assignments, const std::string& source) {
@@ -109,7 +113,7 @@ void import_weights(Model& model, const SafetensorsFile& file, const std::string
       if (assignment.name.ends_with(kBatchesTracked)) continue;  // absent in files of PyTorch before 0.4.1
       fail_absent(source, assignment.name);
     }
-    require_fit(assignment, *found, source);
+    require_fit(assignment, *found, shape_in_file(assignment), source);
     assignment.value = from_torch_layout(*found);
   }
   require_no_more(assignments, file, source,
@@ -132,16 +136,16 @@ std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& 
       left.push_back(assignment.name);
       continue;
     }
-    const Shape due = shape_in_file(assignment);
+    Shape due = shape_in_file(assignment);
     if (head && found->shape() != due) {
       left.push_back(assignment.name);
       continue;
     }
-    // Of a stem for colours all but the channels are due.
-    const bool is_inflated = assignment.name == kStem && found->dtype() == DType::f32 &&
-                             found->shape() == Shape{due[0], 3, due[2], due[3]};
-    if (!is_inflated) require_fit(assignment, *found, source);
-    assignment.value = from_torch_layout(is_inflated ? inflate_stem(*found, due[1]) : *found);
+    const bool is_for_colours = assignment.name == kStem && found->rank() == 4 && found->dim(1) == 3;
+    const int64_t channels = is_for_colours ? due[1] : 0;
+    if (is_for_colours) due = {due[0], 3, due[2], due[3]};
+    require_fit(assignment, *found, due, source);
+    assignment.value = from_torch_layout(is_for_colours ? inflate_stem(*found, channels) : *found);
   }
   require_no_more(assignments, file, source, [&](const std::string& name) {
     return name.starts_with("fc.") || name.ends_with(kBatchesTracked) || starts_with_any(name, also_there);

@@ -152,7 +152,7 @@ TEST_F(CliRun, WeightsThatAreNoNumbersAreRefused) {
   }
   write_safetensors(run / "best.safetensors", file.tensors, file.metadata);
   expect_error(run_command(eval_words()), kFailed,
-               {"best.safetensors: tensor 'bn", ".running_var' holds -1"});
+               {"best.safetensors: tensor 'bn", ".running_var' holds -1, which no variance is"});
 }
 
 TEST_F(CliRun, AnswersThatAreNoNumbersAreRefused) {
@@ -180,7 +180,7 @@ TEST_F(CliRun, WeightsOfAbsurdShapesAreRefusedAtOnce) {
       train(data, dir / "new", {"--init-weights", weights.string()}, soon), kFailed,
       {"w.safetensors: tensor 'conv1.weight' is f32 [576460752303423488, 0, 1, 1] but the model needs"});
   expect_error(train(data, dir / "new", {"--init-weights", stem.string()}, soon), kFailed,
-               {"s.safetensors: tensor 'conv1.weight' is u8 [32, 3, 3, 3] but the model needs"});
+               {"s.safetensors: tensor 'conv1.weight' is u8 but the model needs f32"});
   fs::copy_file(weights, run / "best.safetensors", fs::copy_options::overwrite_existing);
   expect_error(run_command(eval_words(), soon), kFailed,
                {"best.safetensors: the model is for images of 0 channels"});
@@ -483,7 +483,8 @@ TEST_F(CliRun, EvalTellsWhatEachClassIsTakenFor) {
   ASSERT_EQ(figures["per_class"].size(), 2u);
   for (const nlohmann::json& of_class : figures["per_class"]) {
     const std::string name = of_class["class"];
-    const auto predicted = of_class["predicted"].get<std::map<std::string, int64_t>>();
+    std::map<std::string, int64_t> predicted;
+    for (const nlohmann::json& as : of_class["predicted"]) predicted[as["class"]] = as["count"];
     EXPECT_EQ(predicted, expected[name]) << name;
     for (const auto& [as, count] : predicted) {
       if (as == name) continue;

@@ -134,7 +134,8 @@ TEST(Pretrained, MustBeOfTheNetwork) {
   for (NamedTensor& t : changed.tensors) {
     if (t.name == "bn3.bias") t.tensor = Tensor::zeros(t.tensor.shape(), DType::bf16);
   }
-  EXPECT_THAT(refusal(changed), AllOf(HasSubstr("file: tensor 'bn3.bias' is bf16"), HasSubstr("needs f32")));
+  EXPECT_THAT(refusal(changed),
+              AllOf(HasSubstr("file: tensor 'bn3.bias' is bf16"), HasSubstr("needs f32; convert it")));
 }
 
 }  // namespace

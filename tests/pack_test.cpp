@@ -154,12 +154,15 @@ TEST_F(PackTest, GoesOnFromTheShardsThatAreWhole) {
   dir.write("pack/shard-00004.safetensors.tmp.77", "half");
   dir.write("pack/tables/labels.csv.tmp.77", "half");
   dir.write("pack/tables/train/labels.csv.tmp.77", "half");
+  dir.write("elsewhere/labels.csv.tmp.77", "mine");
+  fs::create_directory_symlink(dir / "elsewhere", out / "tables/linked");
   EXPECT_THAT(message_of<Error>([&] { open_dataset(out); }), HasSubstr("not finished; run 'cytograd pack'"));
   EXPECT_EQ(pack().resumed, 16);
   for (const auto& [name, content] : bytes) EXPECT_EQ(read_file(out / name), content) << name;
   for (const char* left :
        {"shard-00004.safetensors.tmp.77", "tables/labels.csv.tmp.77", "tables/train/labels.csv.tmp.77"})
     EXPECT_FALSE(fs::exists(out / left)) << left;
+  EXPECT_TRUE(fs::exists(dir / "elsewhere/labels.csv.tmp.77"));
   EXPECT_THAT(notes, IsEmpty());
 }
 

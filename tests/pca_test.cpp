@@ -267,11 +267,11 @@ TEST_F(PcaScopes, PercentilesAreOfImagesFromAllOfAScope) {
 
 // In a file two of them would become one.
 TEST_F(PcaScopes, ANameThatIsNotUtf8IsRefused) {
-  for (Sample& sample : dataset.samples) {
-    for (std::string& value : sample.values) value += "\xB5";
-  }
-  EXPECT_THAT(message_of<Error>([&] { fit("plate"); }),
-              HasSubstr("is not UTF-8 text, as names in pca.json are; rename it"));
+  EXPECT_EQ(message_of<Error>([] { require_pca_keys({"p1", "caf\xC3\xA9"}, "data"); }), "");
+  EXPECT_EQ(message_of<Error>([] {
+              require_pca_keys({"p1", "caf\xE9"}, "data");
+            }),
+            "data: 'caf\xE9' is not UTF-8 text, as names in pca.json are; rename it");
 }
 
 TEST_F(PcaScopes, AColumnThatIsNotThereIsNamed) {

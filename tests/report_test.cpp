@@ -59,6 +59,19 @@ TEST(Report, SaysHowManyGroupsItLeavesOut) {
   EXPECT_THAT(format_evaluation(evaluation, kClasses), HasSubstr("    and 3 more groups\n"));
 }
 
+TEST(Report, JsonKeepsClassesApartWhoseNamesAreNotUtf8) {
+  Evaluation evaluation = example();
+  evaluation.predicted[2] = {{0, 2}, {1, 1}};
+  std::vector<std::string> classes = kClasses;
+  classes[0] = "caf\xE9";
+  classes[1] = "caf\xE8";
+  const auto predicted =
+      nlohmann::json::parse(evaluation_json(evaluation, classes))["per_class"][2]["predicted"];
+  ASSERT_EQ(predicted.size(), 2U);
+  EXPECT_EQ(predicted[0]["count"], 2);
+  EXPECT_EQ(predicted[1]["count"], 1);
+}
+
 TEST(Report, JsonHasEveryFigure) {
   const auto json = nlohmann::json::parse(evaluation_json(example(), kClasses));
   EXPECT_EQ(json["adabn"], "plate");
@@ -68,10 +81,13 @@ TEST(Report, JsonHasEveryFigure) {
   EXPECT_EQ(json["macro_accuracy"], 0.7);
   EXPECT_EQ(json["top5_accuracy"], 0.9);
   ASSERT_EQ(json["per_class"].size(), 7U);
-  EXPECT_EQ(
-      json["per_class"][2],
-      nlohmann::json(
-          {{"class", "c"}, {"count", 4}, {"accuracy", 0.25}, {"predicted", {{"d", 2}, {"a", 1}, {"c", 1}}}}));
+  EXPECT_EQ(json["per_class"][2], nlohmann::json({{"class", "c"},
+                                                  {"count", 4},
+                                                  {"accuracy", 0.25},
+                                                  {"predicted",
+                                                   {{{"class", "d"}, {"count", 2}},
+                                                    {{"class", "a"}, {"count", 1}},
+                                                    {{"class", "c"}, {"count", 1}}}}}));
   EXPECT_TRUE(json["per_class"][1]["accuracy"].is_null()) << "of no image it is unknown";
   EXPECT_EQ(json["per_group"][1], nlohmann::json({{"group", "plate10"}, {"count", 10}, {"accuracy", 0.9}}));
 }

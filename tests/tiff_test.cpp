@@ -344,8 +344,13 @@ TEST(ReadTiff, StripsAndTilesThatAreNotInTheFileAreAnError) {
       const auto tile = patched_element(tiles, TIFFTAG_TILEOFFSETS, block, 0);
       EXPECT_THAT(error_of(dir.write("t.tif", tile)),
                   HasSubstr(fmt::format("(tile {} of its pixels is not in the file)", block)));
-      EXPECT_THAT(error_of(dir.write("t.tif", patched_element(tiles, TIFFTAG_TILEBYTECOUNTS, block, 0))),
-                  HasSubstr(fmt::format("(tile {} of its pixels is not in the file)", block)));
+      const auto uncounted = dir.write("t.tif", patched_element(tiles, TIFFTAG_TILEBYTECOUNTS, block, 0));
+      if (compression == COMPRESSION_NONE) {
+        EXPECT_EQ(error_of(uncounted), "") << "its pixels are where the directory says";
+      } else {
+        EXPECT_THAT(error_of(uncounted),
+                    HasSubstr(fmt::format("(tile {} of its pixels is not in the file)", block)));
+      }
     }
     EXPECT_THAT(error_of(dir.write("s.tif", patched(strips, TIFFTAG_IMAGELENGTH, 33))),
                 HasSubstr("is corrupted"))

@@ -121,6 +121,7 @@ class Fuser {
       check_channels();
     } else {
       keys_ = domain_keys(dataset_, settings.pca_scope);
+      require_pca_keys(keys_, fmt::format("{}, --pca-scope {}", settings.data, settings.pca_scope));
     }
     fingerprint_ = fingerprint();
   }

@@ -74,9 +74,9 @@ std::string evaluation_json(const Evaluation& evaluation, const std::vector<std:
                               {"per_group", nlohmann::ordered_json::array()}};
   for (size_t i = 0; i < evaluation.per_class.size(); ++i) {
     const Tally& tally = evaluation.per_class[i];
-    auto predicted = nlohmann::ordered_json::object();
+    auto predicted = nlohmann::ordered_json::array();
     for (const ClassCount& c : evaluation.predicted[i])
-      predicted[classes[static_cast<size_t>(c.index)]] = c.count;
+      predicted.push_back({{"class", classes[static_cast<size_t>(c.index)]}, {"count", c.count}});
     json["per_class"].push_back({{"class", classes[i]},
                                  {"count", tally.count},
                                  {"accuracy", accuracy(tally)},

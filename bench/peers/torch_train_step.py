@@ -144,6 +144,9 @@ def main():
 
     repeat(args.steps, args.seconds, step_by_phases)
     median = statistics.median(seconds)
+    memory = {"peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}  # of training alone
+    if args.device == "cuda":
+        memory["peak_mib"] = torch.cuda.max_memory_allocated() >> 20
     training.model.eval()
     if args.compile:
         training.compile_for_inference(args.compile)
@@ -161,10 +164,8 @@ def main():
         "images_per_second": args.batch / median,
         "inference_images_per_second": args.batch * queued / statistics.median(inference_seconds),
         "phases": {name: statistics.median(times) for name, times in phases.items()},
-        "peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        **memory,
     }
-    if args.device == "cuda":
-        result["peak_mib"] = torch.cuda.max_memory_allocated() >> 20
     print(json.dumps(result))
 
 
