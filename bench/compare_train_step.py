@@ -73,7 +73,7 @@ def engines(args, config, torch_versions):
     autotune = ["--autotune"] if config["device"] == "cuda" and args.autotune else []  # as the peers measure theirs
     found = [Engine("cytograd", [args.ours, *options, *autotune])]
     for python, version in torch_versions.items():
-        peer = [python, str(PEER), *options]
+        peer = [python, str(PEER), *options, *([] if args.inference else ["--no-inference"])]
         found.append(Engine(f"PyTorch {version} eager", peer))
         for mode in COMPILED[config["device"]] if args.compile is None else args.compile:
             suffix = "" if mode == "default" else f" {mode}"
@@ -94,7 +94,7 @@ def beside(engine, ours, work=""):
     return text
 
 
-def report(engine, ours):
+def report(engine, ours, args):
     """A line on an engine, beside ours."""
     line = f"  {engine.name}: "
     if engine.results:
@@ -103,7 +103,8 @@ def report(engine, ours):
             run = engine.summary(ours)
             phases = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in run["phases"].items())
             line += f", {run['share_of_limit']:.0%} of the matrix product's rate, {run['peak_mib']:.0f} MiB; ms: {phases}"
-        line += f"; inference {beside(engine, ours, 'inference_')}"
+        if engine is ours or args.inference:
+            line += f"; inference {beside(engine, ours, 'inference_')}"
         if ours.results and ours.results[0]["parameters"] != engine.results[0]["parameters"]:
             line += "; NOT the same network: it has other parameters"
     if engine.error:
@@ -126,6 +127,8 @@ def main():
                         help="torch.compile's modes; default: default, on a GPU reduce-overhead too; nothing: eager alone")
     parser.add_argument("--no-autotune", dest="autotune", action="store_false",
                         help="on a GPU: cytograd takes the algorithms that cuDNN proposes")
+    parser.add_argument("--no-inference", dest="inference", action="store_false",
+                        help="peers only train, which spares the compiled ones a second compilation")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="a round; default: 20 on a CPU, 200 on a GPU")
     parser.add_argument("--seconds", type=float, default=30.0, help="after which a round begins no more steps")
@@ -153,7 +156,7 @@ def main():
         failed = failed or any(engine.error for engine in found)
         print("{model}, {size} pixels, batch {batch}, {dtype} on {device}:".format(**config))
         for engine in found:
-            print(report(engine, found[0]), flush=True)
+            print(report(engine, found[0], args), flush=True)
     return 1 if failed else 0
 
 

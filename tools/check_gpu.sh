@@ -153,7 +153,7 @@ run_steps() {
 run_compile() {
   local config
   for config in "${configs[@]}"; do
-    wanted "$config" && compare_steps "compile_${config//:/_}" --compile default --no-autotune --rounds "${rounds[1]}" \
+    wanted "$config" && compare_steps "compile_${config//:/_}" --compile default --no-autotune --no-inference --rounds "${rounds[1]}" \
       --config "$config"
   done
 }

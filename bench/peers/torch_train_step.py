@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=30.0, help="after which no more steps begin, but for two")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--no-inference", dest="inference", action="store_false", help="compiles once, not twice")
     parser.add_argument("--compile", nargs="?", const="default", help="torch.compile, with this mode")
     args = parser.parse_args()
     if args.dtype == "f16" and args.device == "cpu":
@@ -147,12 +148,14 @@ def main():
     memory = {"peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}  # of training alone
     if args.device == "cuda":
         memory["peak_mib"] = torch.cuda.max_memory_allocated() >> 20
-    training.model.eval()
-    if args.compile:
-        training.compile_for_inference(args.compile)
-    training.infer_several(2)  # the first may compile
     inference_seconds = []
-    repeat(args.steps // queued, args.seconds, lambda: timed(lambda: training.infer_several(queued), inference_seconds))
+    if args.inference:
+        training.model.eval()
+        if args.compile:
+            training.compile_for_inference(args.compile)
+        training.infer_several(2)  # the first may compile
+        repeat(args.steps // queued, args.seconds,
+               lambda: timed(lambda: training.infer_several(queued), inference_seconds))
     result = {
         "torch": torch.__version__,
         **vars(args),
@@ -162,10 +165,11 @@ def main():
         "median_seconds": median,
         "min_seconds": min(seconds),
         "images_per_second": args.batch / median,
-        "inference_images_per_second": args.batch * queued / statistics.median(inference_seconds),
         "phases": {name: statistics.median(times) for name, times in phases.items()},
         **memory,
     }
+    if inference_seconds:
+        result["inference_images_per_second"] = args.batch * queued / statistics.median(inference_seconds)
     print(json.dumps(result))
 
 
