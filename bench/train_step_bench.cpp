@@ -196,24 +196,25 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
   repeat(kWarmUp, settings.seconds / 5, [&] { steps(1); });
   const size_t peak = training.peak_bytes();
   const int64_t allocations = pool.statistics().system_allocations;
-  std::vector<double> seconds;
-  repeat(settings.steps / queued, settings.seconds, [&] {
-    const auto start = Clock::now();
-    steps(queued);
-    seconds.push_back(seconds_since(start) / static_cast<double>(queued));
-  });
+  const auto seconds_each = [&](const auto& several) {
+    std::vector<double> seconds;
+    repeat(settings.steps / queued, settings.seconds, [&] {
+      const auto start = Clock::now();
+      several(queued);
+      seconds.push_back(seconds_since(start) / static_cast<double>(queued));
+    });
+    return seconds;
+  };
+  const std::vector<double> seconds = seconds_each(steps);
   const int64_t new_allocations = pool.statistics().system_allocations - allocations;
   const double step = median(seconds);
 
-  training.infer();  // a warm-up
-  backend(c.device).synchronize();
-  std::vector<double> inference_seconds;
-  repeat(settings.steps / queued, settings.seconds, [&] {
-    const auto start = Clock::now();
-    for (int64_t i = 0; i < queued; ++i) training.infer();
+  const auto passes = [&](int64_t count) {
+    for (int64_t i = 0; i < count; ++i) training.infer();
     backend(c.device).synchronize();
-    inference_seconds.push_back(seconds_since(start) / static_cast<double>(queued));
-  });
+  };
+  passes(1);  // a warm-up
+  const double pass = median(seconds_each(passes));
 
   std::vector<Phase> phases = inputs.phases();
   for (const Phase& phase : training.phases()) phases.push_back(phase);
@@ -236,7 +237,7 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
       {"median_seconds", step},
       {"min_seconds", *std::min_element(seconds.begin(), seconds.end())},
       {"images_per_second", static_cast<double>(c.batch) / step},
-      {"inference_images_per_second", static_cast<double>(c.batch) / median(std::move(inference_seconds))},
+      {"inference_images_per_second", static_cast<double>(c.batch) / pass},
       {"gflop_per_image", operations / 1e9 / static_cast<double>(c.batch)},
       {"matmul_gflops", limit / 1e9},
       {"share_of_limit", operations / limit / step},

@@ -117,13 +117,13 @@ bool is_table_of(const fs::path& file, std::initializer_list<std::string_view> n
   const auto holds_two = [&](const auto& holds) {
     return std::count_if(names.begin(), names.end(), holds) >= 2;
   };
-  std::string head = read_text_file(file, kHead);
   try {
     const std::vector<std::string> columns = read_csv_columns(file);
     return holds_two([&](std::string_view name) {
       return std::find(columns.begin(), columns.end(), name) != columns.end();
     });
   } catch (const Error&) {
+    std::string head = read_text_file(file, kHead);
     std::erase(head, '\0');  // of UTF-16
     head.erase(std::min(head.find('\n'), head.size()));
     if (holds_two([&](std::string_view name) { return head.find(name) != std::string::npos; })) throw;

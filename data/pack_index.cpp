@@ -75,6 +75,10 @@ Json read_description(const fs::path& file) {
   return json;
 }
 
+uint64_t byte_count(const Json& json, const std::string& place) {
+  return static_cast<uint64_t>(whole_number(json, place, 0, INT64_MAX));
+}
+
 /// A file that pack.json names with its size and checksum.
 std::string read_checked(const PackFiles& files, const Json& entry) {
   const fs::path inside = fs::path(entry.at("file").get<std::string>()).lexically_normal();
@@ -82,8 +86,7 @@ std::string read_checked(const PackFiles& files, const Json& entry) {
     fail("{}: '{}' is no file of the pack", files.description().string(), inside.string());
   const fs::path file = files.folder / inside;
   std::string text = read_whole(file);
-  const auto bytes =
-      static_cast<uint64_t>(whole_number(entry.at("bytes"), files.description().string(), 0, INT64_MAX));
+  const uint64_t bytes = byte_count(entry.at("bytes"), files.description().string());
   if (text.size() != bytes)
     fail("{}: has {} bytes, but {} when it was packed; it ends at byte {} where {} is due", file.string(),
          text.size(), bytes, text.size(), bytes);
@@ -139,14 +142,11 @@ PackedImage packed_image(const CsvTable& table, size_t row) {
 std::vector<PackShard> shards_of(const PackFiles& files, const Json& description) {
   std::vector<PackShard> shards;
   const std::string place = files.description().string();
-  const auto bytes = [&](const Json& json) {
-    return static_cast<uint64_t>(whole_number(json, place, 0, INT64_MAX));
-  };
   for (const Json& shard : description.at("shards")) {
     shards.push_back({.file = shard.at("file").get<std::string>(),
-                      .bytes = bytes(shard.at("bytes")),
+                      .bytes = byte_count(shard.at("bytes"), place),
                       .header_crc32 = checksum(shard.at("header_crc32").get<std::string>(), place),
-                      .header_bytes = bytes(shard.at("header_bytes"))});
+                      .header_bytes = byte_count(shard.at("header_bytes"), place)});
     if (shards.back().header_bytes > shards.back().bytes || fs::path(shards.back().file).has_parent_path())
       fail("{}: '{}' is no shard", files.description().string(), shards.back().file);
   }

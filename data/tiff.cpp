@@ -256,13 +256,13 @@ class TiffFile {
         tiled ? TIFFComputeTile(tiff, column, row, 0, sample) : TIFFComputeStrip(tiff, row, sample);
     // libtiff reads uncompressed pixels from wherever the directory says: at 0, the header's bytes; and past the count.
     const uint64_t stored = TIFFGetStrileByteCount(tiff, block);
+    const char* const kind = tiled ? "tile" : "strip";
     const bool is_plain = field<uint16_t>(TIFFTAG_COMPRESSION) == COMPRESSION_NONE;
     if (TIFFGetStrileOffset(tiff, block) == 0 || (stored == 0 && !is_plain))
-      fail("{}: is corrupted or truncated ({} {} of its pixels is not in the file)", name_,
-           tiled ? "tile" : "strip", block);
+      fail("{}: is corrupted or truncated ({} {} of its pixels is not in the file)", name_, kind, block);
     if (is_plain && stored != 0 && stored < static_cast<uint64_t>(bytes) && !counts_are_guessed_)
-      fail("{}: is corrupted or truncated ({} {} of its pixels has {} of {} bytes)", name_,
-           tiled ? "tile" : "strip", block, stored, bytes);
+      fail("{}: is corrupted or truncated ({} {} of its pixels has {} of {} bytes)", name_, kind, block,
+           stored, bytes);
     warning_.clear();
     const tmsize_t got =
         tiled ? TIFFReadEncodedTile(tiff, block, to, bytes) : TIFFReadEncodedStrip(tiff, block, to, bytes);

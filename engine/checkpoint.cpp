@@ -22,10 +22,12 @@ Tensor swap_inner(const Tensor& x, int64_t a, int64_t b, const Shape& shape) {
 
 }  // namespace
 
+Shape to_torch_layout(const Shape& x) { return x.rank() == 4 ? Shape{x[0], x[3], x[1], x[2]} : x; }
+
 Tensor to_torch_layout(const Tensor& x) {
   const Tensor host = x.to(Device::cpu);
   if (x.rank() != 4) return host;
-  return swap_inner(host, x.dim(1) * x.dim(2), x.dim(3), {x.dim(0), x.dim(3), x.dim(1), x.dim(2)});
+  return swap_inner(host, x.dim(1) * x.dim(2), x.dim(3), to_torch_layout(x.shape()));
 }
 
 Tensor from_torch_layout(const Tensor& x) {

@@ -6,6 +6,8 @@
 
 namespace cytograd {
 
+/// The shape in the file of what has this shape in memory.
+Shape to_torch_layout(const Shape& x);
 /// From memory to the file: rank 4 [O, KH, KW, I] to [O, I, KH, KW]; another rank as it is. On the CPU, any
 /// type.
 Tensor to_torch_layout(const Tensor& x);

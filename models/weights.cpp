@@ -29,12 +29,6 @@ std::vector<Assignment> targets(Model& model) {
   return result;
 }
 
-/// The target's shape in a file.
-Shape shape_in_file(const Assignment& assignment) {
-  const Shape& shape = assignment.target->shape();
-  return shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
-}
-
 /// Fails where `found`, as the file has it, is not of the shape that is due and the target's type.
 void require_fit(const Assignment& assignment, const Tensor& found, const Shape& due,
                  const std::string& source) {
@@ -113,7 +107,7 @@ void import_weights(Model& model, const SafetensorsFile& file, const std::string
       if (assignment.name.ends_with(kBatchesTracked)) continue;  // absent in files of PyTorch before 0.4.1
       fail_absent(source, assignment.name);
     }
-    require_fit(assignment, *found, shape_in_file(assignment), source);
+    require_fit(assignment, *found, to_torch_layout(assignment.target->shape()), source);
     assignment.value = from_torch_layout(*found);
   }
   require_no_more(assignments, file, source,
@@ -136,7 +130,7 @@ std::vector<std::string> import_pretrained(Model& model, const SafetensorsFile& 
       left.push_back(assignment.name);
       continue;
     }
-    Shape due = shape_in_file(assignment);
+    Shape due = to_torch_layout(assignment.target->shape());
     if (head && found->shape() != due) {
       left.push_back(assignment.name);
       continue;

@@ -47,10 +47,12 @@ class Training:
         self.x = x.contiguous(memory_format=torch.channels_last)
         self.labels = torch.arange(args.batch, device=self.device) % args.classes
 
-    def forward(self):
+    def logits(self):
         with torch.autocast(self.device.type, dtype=self.half or torch.bfloat16, enabled=self.half is not None):
-            logits = self.model(self.x)
-        self.loss = F.cross_entropy(logits.float(), self.labels)
+            return self.model(self.x)
+
+    def forward(self):
+        self.loss = F.cross_entropy(self.logits().float(), self.labels)
 
     def backward(self):
         self.optimizer.zero_grad(set_to_none=True)
@@ -78,14 +80,10 @@ class Training:
         torch._dynamo.reset()
         self.model = torch.compile(self.model._orig_mod, mode=mode)
 
-    def infer(self):
-        with torch.no_grad(), torch.autocast(self.device.type, dtype=self.half or torch.bfloat16,
-                                             enabled=self.half is not None):
-            self.model(self.x)
-
-    def infer_several(self, count):
-        for _ in range(count):
-            self.infer()
+    def infer(self, count):
+        with torch.no_grad():
+            for _ in range(count):
+                self.logits()
         self.synchronize()
 
     def synchronize(self):
@@ -153,9 +151,9 @@ def main():
         training.model.eval()
         if args.compile:
             training.compile_for_inference(args.compile)
-        training.infer_several(2)  # the first may compile
+        training.infer(2)  # the first may compile
         repeat(args.steps // queued, args.seconds,
-               lambda: timed(lambda: training.infer_several(queued), inference_seconds))
+               lambda: timed(lambda: training.infer(queued), inference_seconds))
     result = {
         "torch": torch.__version__,
         **vars(args),
