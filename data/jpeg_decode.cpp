@@ -48,6 +48,7 @@ ImageInfo jpeg_info(const std::string& name, std::span<const uint8_t> bytes) {
 }
 
 RawImage decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, const ImageInfo& info) {
+  require_enough_bytes(name, bytes.size(), info);
   RawImage image{.info = info, .bytes = {}, .levels = {}};
   image.bytes.resize(static_cast<size_t>(info.height * info.width * info.channels));
   const Decoder decoder = make_decoder();

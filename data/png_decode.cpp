@@ -108,7 +108,9 @@ int64_t inflated_bytes(const Png& png) {
 }
 
 std::unique_ptr<uint8_t[]> inflate(const std::string& name, const Png& png) {
+  constexpr size_t kMostDeflated = 1032;  // zlib's manual: two bits at the least for a match of 258 bytes
   const auto size = static_cast<size_t>(inflated_bytes(png));
+  if (size / kMostDeflated > png.data.size()) fail_corrupted(name);
   auto rows = std::make_unique_for_overwrite<uint8_t[]>(size);
   const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> decompressor(
       libdeflate_alloc_decompressor());
@@ -154,7 +156,7 @@ std::vector<T> keep(const uint8_t* bytes, int64_t pixels, int64_t samples, int64
 
 std::optional<RawImage> decode_png(const std::string& name, Bytes bytes) {
   const Png png = parse(name, bytes);
-  const std::unique_ptr<uint8_t[]> rows = inflate(name, png);
+  std::unique_ptr<uint8_t[]> rows = inflate(name, png);
   if (png.colour == kPalette) check_palette(name, png, rows.get());
   if (png.interlaced || png.transparent || png.colour == kPalette || png.depth < 8) return std::nullopt;
 
@@ -162,6 +164,7 @@ std::optional<RawImage> decode_png(const std::string& name, Bytes bytes) {
   const PngRows shape{png.height, png.stride(png.width), samples * png.depth / 8};
   std::vector<uint8_t> unfiltered(static_cast<size_t>(png.height * shape.stride));
   if (!unfilter_png(rows.get(), shape, unfiltered.data())) fail_corrupted(name);
+  rows.reset();
   RawImage image{.info = {png.height, png.width, kept, png.depth}, .bytes = {}, .levels = {}};
   if (png.depth == 16) {
     image.levels = keep<uint16_t>(unfiltered.data(), pixels, samples, kept);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/image.h"
+#include "engine/check.h"
 
 namespace cytograd {
 
@@ -21,6 +22,15 @@ struct RawImage {
 inline constexpr int64_t kMostPixels = int64_t{1} << 28;
 /// Those times the values of a pixel.
 inline constexpr int64_t kMostValues = int64_t{1} << 30;
+
+/// So that a few bytes cannot claim gigabytes: of a blank picture, no compression makes less than one byte of 64 KB.
+inline void require_enough_bytes(const std::string& name, uint64_t bytes, const ImageInfo& info) {
+  constexpr uint64_t kMostCompressed = uint64_t{1} << 16;
+  const auto claimed = static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8);
+  if (claimed / kMostCompressed > bytes)
+    fail("{}: is corrupted (its {} bytes cannot be {}x{} pixels of {} channels)", name, bytes, info.width,
+         info.height, info.channels);
+}
 
 /// Memory that a decoder found none of. No fault of the picture: it must not be skipped.
 [[noreturn]] inline void fail_for_memory(const std::string& name) {

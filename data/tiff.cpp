@@ -103,15 +103,6 @@ class TiffFile {
     return pages;
   }
 
-  /// So that a few bytes cannot claim gigabytes: of a blank picture, no compression makes this little.
-  void require_enough_bytes(const ImageInfo& info) const {
-    constexpr uint64_t kMostCompressed = uint64_t{1} << 16;
-    const auto claimed = static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8);
-    if (claimed / kMostCompressed > source_.size)
-      fail("{}: is corrupted (its {} bytes cannot be {}x{} pixels of {} channels)", name_, source_.size,
-           info.width, info.height, info.channels);
-  }
-
   /// Puts a page's channels at the head of each `stride` values of `out`.
   template <typename T>
   void read_page(const Page& page, T* out, int64_t stride) {
@@ -128,19 +119,23 @@ class TiffFile {
     const int64_t row_values = columns * samples;
     const auto row_bytes = row_values * static_cast<int64_t>(sizeof(T));
     if ((tiled ? TIFFTileRowSize(tiff_.get()) : TIFFScanlineSize(tiff_.get())) != row_bytes) fail_corrupted();
-    std::vector<T> block(static_cast<size_t>(rows * row_values));
-    const T invert = page.is_inverted ? static_cast<T>(~T{0}) : T{0};
     const int64_t kept = page.is_separate ? 1 : page.info.channels;
+    // A strip with nothing to drop, interleave or invert is decoded where it goes.
+    const bool in_place = !tiled && !page.is_inverted && samples == kept && kept == stride;
+    std::vector<T> block(in_place ? 0 : static_cast<size_t>(rows * row_values));
+    const T invert = page.is_inverted ? static_cast<T>(~T{0}) : T{0};
     for (int64_t plane = 0; plane < (page.is_separate ? page.info.channels : 1); ++plane) {
       for (int64_t y = 0; y < height; y += rows) {
         const int64_t used_rows = std::min(rows, height - y);
         for (int64_t x = 0; x < width; x += columns) {
-          read_block(tiled, {x, y, plane}, block.data(), (tiled ? rows : used_rows) * row_bytes,
-                     page.is_jpeg);
+          T* const place = out + (y * width + x) * stride + plane;
+          read_block(tiled, {x, y, plane}, in_place ? place : block.data(),
+                     (tiled ? rows : used_rows) * row_bytes, page.is_jpeg);
+          if (in_place) continue;
           const int64_t used_columns = std::min(columns, width - x);
           for (int64_t i = 0; i < used_rows; ++i) {
             const T* from = block.data() + i * row_values;
-            T* to = out + ((y + i) * width + x) * stride + plane;
+            T* to = place + i * width * stride;
             for (int64_t j = 0; j < used_columns; ++j, from += samples, to += stride)
               for (int64_t c = 0; c < kept; ++c) to[c] = static_cast<T>(from[c] ^ invert);
           }
@@ -357,7 +352,7 @@ RawImage read_tiff(const std::string& file, std::span<const uint8_t> bytes) {
                        }});
   const std::vector<Page> pages = tiff.pages();
   RawImage image{.info = joined(pages), .bytes = {}, .levels = {}};
-  tiff.require_enough_bytes(image.info);
+  require_enough_bytes(file, bytes.size(), image.info);
   const auto read_into = [&](auto& values) {
     values.resize(static_cast<size_t>(image.info.height * image.info.width * image.info.channels));
     for (size_t p = 0; p < pages.size(); ++p)

@@ -315,6 +315,26 @@ TEST(ReadImage, HugeDimensionsAreAnErrorBeforeMemoryIsAskedFor) {
             "");
 }
 
+/// What the program's memory has ever been, in bytes.
+int64_t peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} << 10;
+}
+
+TEST(ReadImage, AFewBytesThatClaimGigabytesAreAnErrorBeforeMemoryIsAskedFor) {
+  const TempDir dir;
+  const int64_t before = peak_memory();
+  std::string jpeg = tiny_jpeg();
+  const size_t size = jpeg.find("\xFF\xC0") + 5;
+  jpeg.replace(size, 4, bytes({0x3F, 0xFF, 0x3F, 0xFF}));
+  EXPECT_THAT(error_of(dir.write("a.jpg", jpeg)),
+              HasSubstr(fmt::format("its {} bytes cannot be 16383x16383 pixels of 1 channels", jpeg.size())));
+  const std::string png = make_png({1 << 14, 1 << 14, 8, 0}, std::string(10, '\0'));
+  EXPECT_THAT(error_of(dir.write("a.png", png)), HasSubstr("its image data are not as its header says"));
+  EXPECT_LT(peak_memory() - before, int64_t{1} << 26);
+}
+
 TEST(ReadImage, AJpegOfAnySamplingIsRead) {
   const TempDir dir;
   const Image image = read_image(dir.write("a.jpg", jpeg_410()));
