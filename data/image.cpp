@@ -27,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kPngHeaderBytes = 26;  // up to bit depth and colour type, the last two
+constexpr size_t kPngDepthAt = 24;
 
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
@@ -75,9 +75,10 @@ std::vector<uint8_t> read_bytes(const fs::path& file, std::FILE* opened, size_t 
   return bytes;
 }
 
-/// By stb_image, which gives the height of a BMP whose top row comes first as a negative one.
-ImageInfo info_of(int width, int height, int channels) {
-  return {std::abs(int64_t{height}), width, channels <= 2 ? 1 : 3};
+/// By stb_image, which gives the height of a BMP whose top row comes first as a negative one, and counts three channels
+/// for any palette.
+ImageInfo info_of(std::span<const uint8_t> start, int width, int height, int channels) {
+  return {std::abs(int64_t{height}), width, channels <= 2 || is_grey_bmp(start) ? 1 : 3};
 }
 
 /// Checks the extent that the header claims.
@@ -91,9 +92,7 @@ ImageInfo checked(const fs::path& file, const ImageInfo& info) {
 }
 
 int64_t bits_of(ImageFormat format, std::span<const uint8_t> start) {
-  return format == ImageFormat::png && start.size() >= kPngHeaderBytes && start[kPngHeaderBytes - 2] == 16
-             ? 16
-             : 8;
+  return format == ImageFormat::png && start.size() > kPngDepthAt && start[kPngDepthAt] == 16 ? 16 : 8;
 }
 
 // stb_image's own reason is left out: it tries one format after the other and often names another's complaint.
@@ -108,7 +107,7 @@ RawImage decode_by_stb(const fs::path& file, ImageFormat format, std::span<const
   const int length = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(bytes.data(), length, &width, &height, &channels) == 0) fail_to_decode(file);
-  const ImageInfo info = checked(file, info_of(width, height, channels));
+  const ImageInfo info = checked(file, info_of(bytes, width, height, channels));
   RawImage image{.info = info, .bytes = {}, .levels = {}};
   image.info.bits = bits_of(format, bytes);
   if (format == ImageFormat::png) {
@@ -147,7 +146,7 @@ RawImage decode(const fs::path& file) {
 ImageInfo read_image_info(const fs::path& file) {
   uintmax_t size = 0;
   const File opened = open_picture(file, size);
-  const std::vector<uint8_t> start = read_bytes(file, opened.get(), kPngHeaderBytes);
+  const std::vector<uint8_t> start = read_bytes(file, opened.get(), kImageStartBytes);
   const ImageFormat format = image_format(start);
   if (format == ImageFormat::unknown) fail("{}: {}", file.string(), picture_flaw(format, start));
   if (format == ImageFormat::tiff) {
@@ -162,7 +161,7 @@ ImageInfo read_image_info(const fs::path& file) {
     return checked(file, jpeg_info(file.string(), read_bytes(file, opened.get(), size)));
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_file(opened.get(), &width, &height, &channels) == 0) fail_to_decode(file);
-  ImageInfo info = checked(file, info_of(width, height, channels));
+  ImageInfo info = checked(file, info_of(start, width, height, channels));
   info.bits = bits_of(format, start);
   return info;
 }

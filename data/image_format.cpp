@@ -44,6 +44,13 @@ std::string png_flaw(Bytes bytes) {
   return "is truncated (a PNG without its end)";
 }
 
+/// Blue, green, red and nothing of each colour, as stb_image counts them: between the header and the pixels. Of a BMP
+/// of up to 8 bits that is none of OS/2's; empty where that is beyond `bytes`.
+Bytes bmp_palette(Bytes bytes) {
+  const size_t start = size_t{14} + little_endian(bytes, 14, 4), end = little_endian(bytes, 10, 4);
+  return start < end && end <= bytes.size() ? bytes.subspan(start, (end - start) / 4 * 4) : Bytes();
+}
+
 std::string bmp_flaw(Bytes bytes) {
   const std::string truncated = "is truncated (a BMP without all its rows)";
   if (bytes.size() < 30) return truncated;
@@ -62,9 +69,8 @@ std::string bmp_flaw(Bytes bytes) {
   if (bits != 1 && bits != 4 && bits != 8) return "";
   if (core)
     return "is a BMP of OS/2 with a palette, which is not supported";  // stb_image reads the palette wrongly
-  // As stb_image counts colours, between the header and the pixels; it does not look whether a pixel's is one of them.
-  const auto header = static_cast<int64_t>(little_endian(bytes, 14, 4));
-  const int64_t colours = (static_cast<int64_t>(offset) - 14 - header) / 4;
+  const int64_t colours = static_cast<int64_t>(bmp_palette(bytes).size() / 4);
+  // stb_image does not look whether a pixel's colour is one of them.
   const IndexRows indices{bytes.subspan(offset), static_cast<int64_t>(rows), static_cast<int64_t>(width),
                           static_cast<int64_t>(stride), static_cast<int64_t>(bits)};
   return indices.are_below(colours) ? "" : "is corrupted (its palette lacks the colour of a pixel)";
@@ -82,6 +88,16 @@ bool IndexRows::are_below(int64_t colours) const {
     }
   }
   return true;
+}
+
+bool is_grey_bmp(Bytes start) {
+  if (image_format(start) != ImageFormat::bmp || start.size() < 30) return false;
+  const uint32_t bits = little_endian(start, 28, 2);
+  if (little_endian(start, 14, 4) == 12 || bits == 0 || bits > 8) return false;
+  const Bytes palette = bmp_palette(start);
+  for (size_t i = 0; i < palette.size(); i += 4)
+    if (palette[i] != palette[i + 1] || palette[i] != palette[i + 2]) return false;
+  return !palette.empty();
 }
 
 uint32_t big_endian(Bytes bytes, size_t at, size_t count) {

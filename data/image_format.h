@@ -21,6 +21,12 @@ ImageFormat image_format(std::span<const uint8_t> bytes);
 /// is missing.
 std::string picture_flaw(ImageFormat format, std::span<const uint8_t> bytes);
 
+/// Enough of a file for `image_format`, `is_grey_bmp` and the bit depth of a PNG.
+inline constexpr size_t kImageStartBytes = 2048;
+
+/// Whether the file, of which kImageStartBytes are enough, is a BMP of a grey palette, the only grey that BMP knows.
+bool is_grey_bmp(std::span<const uint8_t> start);
+
 /// Pixels that are indices into a palette, several a byte, the highest bits first.
 struct IndexRows {
   std::span<const uint8_t> rows;

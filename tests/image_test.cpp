@@ -227,8 +227,8 @@ TEST(ReadImage, FormatsAreToldByContentNotByName) {
   EXPECT_EQ(jpeg.pixels, std::vector<uint8_t>(64, 132));
   const Image bmp = read_image(dir.write("b.png", tiny_bmp()));
   EXPECT_EQ(bmp.width, 2);
-  ASSERT_EQ(bmp.channels, 3) << "a BMP palette is colour";
-  EXPECT_THAT(bmp.pixels, ElementsAre(1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4));
+  EXPECT_EQ(bmp.channels, 1);
+  EXPECT_THAT(bmp.pixels, ElementsAre(1, 2, 3, 4));
 }
 
 TEST(ReadImage, WhatIsNoPictureIsNamed) {
@@ -352,11 +352,26 @@ TEST(ReadImage, ABmpOfUnknownCompressionIsRefused) {
               HasSubstr("a.bmp: is corrupted (a BMP of no known compression)"));
 }
 
+TEST(ReadImage, ABmpIsGreyWhereItsColoursAre) {
+  const TempDir dir;
+  std::string bmp = tiny_bmp();
+  EXPECT_EQ(read_image_info(dir.write("a.bmp", bmp)).channels, 1);
+  for (const int component : {0, 1, 2}) {  // blue, green, red
+    std::string colour = bmp;
+    colour[static_cast<size_t>(54 + 4 * 255 + component)] = 9;  // of the last one, which no pixel has
+    EXPECT_EQ(read_image_info(dir.write("b.bmp", colour)).channels, 3);
+    EXPECT_THAT(read_image(dir / "b.bmp").pixels, ElementsAre(1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4));
+  }
+  bmp[54 + 3] = 9;  // of no meaning
+  EXPECT_EQ(read_image_info(dir.write("a.bmp", bmp)).channels, 1);
+  EXPECT_THAT(read_image(dir / "a.bmp").pixels, ElementsAre(1, 2, 3, 4));
+}
+
 TEST(ReadImage, ABmpMayBeginWithItsTopRow) {
   const TempDir dir;
   std::string bmp = tiny_bmp();
   bmp.replace(22, 4, bytes({0xFE, 0xFF, 0xFF, 0xFF}));  // a height of -2
-  EXPECT_THAT(read_image(dir.write("a.bmp", bmp)).pixels, ElementsAre(3, 3, 3, 4, 4, 4, 1, 1, 1, 2, 2, 2));
+  EXPECT_THAT(read_image(dir.write("a.bmp", bmp)).pixels, ElementsAre(3, 4, 1, 2));
   EXPECT_EQ(read_image_info(dir / "a.bmp").height, 2);
 }
 
