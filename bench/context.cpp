@@ -1,6 +1,7 @@
 #include "bench/context.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -50,6 +51,9 @@ std::string cpu_clocks() {
 
 }  // namespace
 
+const char* commit() { return kCommit; }
+const char* compiler() { return kCompiler; }
+
 const Limits& limits_of(Device device, DType dtype, bool smoke) {
   static std::map<std::pair<Device, DType>, Limits> known;
   const DType type = product_type(dtype);
@@ -68,7 +72,9 @@ std::vector<std::pair<std::string, std::string>> context(const std::vector<Devic
   std::vector<std::pair<std::string, std::string>> entries{
       {"commit", kCommit},
       {"compiler", kCompiler},
-      {"device_cpu", fmt::format("{}, {} threads", cpu_info().model, cpu_info().threads)},
+      {"device_cpu",
+       fmt::format("{}, {}, {} threads", cpu_info().model, cpu_info().revision, cpu_info().threads)},
+      {"cpu_features", fmt::format("{}", fmt::join(cpu_info().features, " "))},
       {"clocks", cpu_clocks()}};
   for (const Device device : devices()) {
     if (device == Device::cuda) {

@@ -9,6 +9,11 @@
 
 namespace cytograd::bench {
 
+/// That the program's sources are of, as `git describe --always --dirty` has it; "unknown" outside of its repository.
+const char* commit();
+/// That built it, with its options.
+const char* compiler();
+
 /// Measured in this process, once, when first asked for.
 struct Limits {
   double copy = 0.0;    ///< bytes read and written a second by a copy of more than the caches hold

@@ -1,6 +1,7 @@
 // Convolutions of ResNet-18 at 64 pixels and of ResNet-50 at 224: 2 N H' W' O KH KW I operations each way, less those of
 // taps that meet padding. Winograd's transforms do fewer, so that a share may pass 1.
 #include "bench/cases.h"
+#include "bench/operations.h"
 #include "bench/peers_onednn.h"
 #include "engine/backend.h"
 
@@ -52,19 +53,6 @@ std::vector<Problem> problems() {
   return all;
 }
 
-/// Of `window` taps over all results along one side, those that meet the image's `size` pixels.
-int64_t taps_inside(int64_t size, int64_t window, const Conv2dOptions& options) {
-  const int64_t results = (size + 2 * options.padding - window) / options.stride + 1;
-  int64_t inside = 0;
-  for (int64_t y = 0; y < results; ++y) {
-    for (int64_t k = 0; k < window; ++k) {
-      const int64_t at = y * options.stride + k - options.padding;
-      inside += at >= 0 && at < size ? 1 : 0;
-    }
-  }
-  return inside;
-}
-
 Work work(const Problem& p, DensePass pass) {
   const Shape y = p.y();
   const Tensor w = random_tensor(p.w, DType::f32, p.device, 1);
@@ -72,8 +60,7 @@ Work work(const Problem& p, DensePass pass) {
   const Tensor dy = random_tensor(y, p.dtype, p.device, 3);
   Work result{.run = {},
               .bytes = static_cast<int64_t>(x.bytes() + w.bytes() + dy.bytes()),
-              .operations = 2 * p.x[0] * taps_inside(p.x[1], p.w[1], p.options) *
-                            taps_inside(p.x[2], p.w[2], p.options) * p.w[0] * p.w[3]};
+              .operations = 2 * conv2d_products(p.x, p.w, p.options)};
   const DensePasses peer =
       p.device == Device::cpu ? onednn_conv2d(p.x, p.w, p.dtype, p.options) : DensePasses{};
   if (p.device == Device::cpu) result.library = "oneDNN";

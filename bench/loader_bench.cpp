@@ -78,7 +78,7 @@ void run(const Settings& settings) {
   Source files("files", dataset, settings, 0);
   Source pack("pack", open_pack(scratch.path() / "pack"), settings, 0);
   Source memory("memory", dataset, settings, SIZE_MAX);
-  for (int64_t round = 0; round <= settings.rounds; ++round) {
+  for (int64_t round = 0; round < settings.rounds; ++round) {
     for (Source* source : {&files, &pack, &memory}) source->run(round);
   }
   for (const Source* source : {&files, &pack, &memory}) source->print();

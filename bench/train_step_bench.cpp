@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "bench/context.h"
 #include "bench/harness.h"
 #include "bench/limits.h"
 #include "bench/step_inputs.h"
@@ -208,6 +209,8 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
   const std::vector<double> seconds = seconds_each(steps);
   const int64_t new_allocations = pool.statistics().system_allocations - allocations;
   const double step = median(seconds);
+  const float last_loss = training.last_loss();
+  const int64_t resident = peak_resident();  // of training alone, as the peer's
 
   const auto passes = [&](int64_t count) {
     for (int64_t i = 0; i < count; ++i) training.infer();
@@ -245,8 +248,10 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
       {"system_allocations", new_allocations},
       {"phases", phase_seconds},
       {"phased_step_seconds", times.step},
-      {"last_loss", training.last_loss()}};  // null where it is not finite
-  line["peak_resident_mib"] = peak_resident();
+      {"peak_resident_mib", resident},
+      {"last_loss", last_loss},  // null where it is not finite
+      {"commit", bench::commit()},
+      {"compiler", bench::compiler()}};
   if (settings.by_op) line["by_op"] = time_by_op(training, settings);
   if (settings.inputs == "raw") line["train_images_per_second"] = train_rate(c, settings, training, inputs);
   return line;

@@ -3,10 +3,25 @@
 #include <chrono>
 #include <utility>
 
+#include "bench/operations.h"
 #include "engine/backend.h"
+#include "engine/check.h"
 #include "engine/ops.h"
 
 namespace cytograd {
+namespace {
+
+/// Of a convolution whose window lies about its pixel, as a model's all do.
+Conv2dOptions options_of(const Shape& x, const Shape& w, const Shape& y) {
+  Conv2dOptions options{.stride = 1, .padding = w[1] / 2};
+  while (options.output_shape(x, w) != y) {
+    CHECK(options.stride < x[1], "x {}, w {}, y {}", x, w, y);
+    ++options.stride;
+  }
+  return options;
+}
+
+}  // namespace
 
 Training::Training(const ModelOptions& options, Tensor x, Tensor labels)
     : x_(std::move(x)),
@@ -82,9 +97,9 @@ double Training::operations() {
   double total = 0.0;
   const auto count = [&](std::string_view op, const Tensor& y, std::span<const Variable> inputs) {
     if (op != "conv2d" && op != "linear") return;
-    // Each element of y sums as many products as an output channel has weights; so do the gradients in all.
-    const Tensor& w = inputs[1].value();
-    const int64_t products = y.elements() * (w.elements() / w.dim(0));
+    const Shape &x = inputs[0].shape(), &w = inputs[1].shape();
+    const int64_t products =
+        op == "conv2d" ? conv2d_products(x, w, options_of(x, w, y.shape())) : y.elements() * w[1];
     const int passes = 1 + (inputs[0].requires_grad() ? 1 : 0) + (inputs[1].requires_grad() ? 1 : 0);
     total += 2.0 * static_cast<double>(products * passes);
   };

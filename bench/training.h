@@ -46,7 +46,7 @@ class Training {
   void infer();
 
   /// Floating-point operations of the step's convolutions and linear layers: two a multiply-add, forward and for each
-  /// gradient.
+  /// gradient, without those of padding.
   double operations();
 
   /// A step with a wait after each op; last comes "optimizer", as if it were forward.

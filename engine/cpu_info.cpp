@@ -33,7 +33,7 @@ CpuInfo read_cpu_info() {
   CpuInfo info;
   info.threads = cpu_threads();
   info.last_level_cache = read_last_level_cache();
-  std::string vendor, family;
+  std::string vendor, family, number, stepping;
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line) && !line.empty();) {  // the first processor's lines
     const size_t colon = line.find(':');
@@ -43,6 +43,8 @@ CpuInfo read_cpu_info() {
     const std::string value = colon + 2 <= line.size() ? line.substr(colon + 2) : "";
     if (key == "vendor_id") vendor = value;
     if (key == "cpu family") family = value;
+    if (key == "model") number = value;
+    if (key == "stepping") stepping = value;
     if (key == "model name") info.model = value;
     if (key == "flags") {
       std::istringstream flags(value);
@@ -52,6 +54,7 @@ CpuInfo read_cpu_info() {
       }
     }
   }
+  if (!family.empty()) info.revision = "family " + family + ", model " + number + ", stepping " + stepping;
   const auto has = [&info](std::string_view feature) {
     return std::find(info.features.begin(), info.features.end(), feature) != info.features.end();
   };

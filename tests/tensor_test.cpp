@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "engine/backend.h"
+#include "engine/cpu_info.h"
 
 namespace cytograd {
 namespace {
@@ -90,6 +91,22 @@ TEST(Tensor, CopyFromNeedsTheSameShapeAndType) {
   EXPECT_EQ(t.raw(), storage);
   EXPECT_THROW(t.copy_from(Tensor::zeros({3, 2})), CheckError);
   EXPECT_THROW(t.copy_from(Tensor::zeros({2, 3}, DType::bf16)), CheckError);
+}
+
+// Copies of more than the caches hold go past them, in lines of 64 bytes with a rest.
+TEST(Tensor, CopiesOfAnySizeAndAlignmentAreWhole) {
+  for (const int64_t large : {int64_t{0}, cpu_info().last_level_cache}) {
+    for (const int64_t more : {1, 15, 16, 63, 64, 65, 127, 1000}) {
+      const int64_t count = large + more;
+      std::vector<uint8_t> values(static_cast<size_t>(count) + 1), back(values.size(), 0xAB);
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint8_t>(i % 251);
+      Tensor t = Tensor::empty({count}, DType::u8);
+      backend(Device::cpu).copy_from_host(t, values.data() + 1);
+      backend(Device::cpu).copy_to_host(t.clone(), back.data() + 1);
+      EXPECT_TRUE(std::equal(values.begin() + 1, values.end(), back.begin() + 1)) << count;
+      EXPECT_EQ(back[0], 0xAB);
+    }
+  }
 }
 
 TEST(Tensor, EmptyTensorsAreLegal) {

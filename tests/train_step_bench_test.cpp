@@ -78,9 +78,11 @@ TEST(TrainStepBench, CountsTheOperationsOfConvolutionsAndLinearLayers) {
   const double weights[] = {32 * 9 * 2, 64 * 9 * 32, 128 * 9 * 64, 256 * 9 * 128, 5 * 256};
   EXPECT_EQ(line["parameters"],
             std::accumulate(std::begin(weights), std::end(weights), 0.0) + 2 * (32 + 64 + 128 + 256) + 5);
-  // Results of 16, 16, 8, 4 and 1 pixels a side; forward and the gradients by weight and input, which the first lacks.
-  const double expected = 2 * (2 * 256 * weights[0] + 3 * 256 * weights[1] + 3 * 64 * weights[2] +
-                               3 * 16 * weights[3] + 3 * weights[4]);
+  // Three taps for each of 16, 16, 8 and 4 results a side, less those beyond the image: one, or at stride 1 two. Forward
+  // and the gradients by weight and input, which the first lacks.
+  const double expected =
+      2 * (2 * 47 * 47 / 9.0 * weights[0] + 3 * 46 * 46 / 9.0 * weights[1] + 3 * 23 * 23 / 9.0 * weights[2] +
+           3 * 11 * 11 / 9.0 * weights[3] + 3 * weights[4]);
   EXPECT_NEAR(line["gflop_per_image"].get<double>() * 1e9, expected, 1.0);
   const double limit = line["matmul_gflops"], rate = line["images_per_second"];
   EXPECT_NEAR(line["share_of_limit"].get<double>(), expected / 1e9 * rate / limit, 1e-6);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/backend_cpu.h"
+#include "engine/ops/streamed_cpu.h"
 #include "engine/parallel.h"
 
 namespace cytograd {
@@ -12,9 +13,21 @@ namespace {
 constexpr int64_t kGrain = 64 * 1024;  // bytes
 
 void copy_bytes(void* destination, const void* source, size_t bytes) {
-  parallel_for(static_cast<int64_t>(bytes), kGrain, [&](int64_t begin, int64_t end) {
-    std::memcpy(static_cast<std::byte*>(destination) + begin, static_cast<const std::byte*>(source) + begin,
-                static_cast<size_t>(end - begin));
+  constexpr int64_t kLine = 64;
+  auto* to = static_cast<std::byte*>(destination);
+  const auto* from = static_cast<const std::byte*>(source);
+  const auto count = static_cast<int64_t>(bytes);
+  const bool streamed = is_streamed(count);
+  parallel_for((count + kLine - 1) / kLine, kGrain / kLine, [=](int64_t first, int64_t last) {
+    const int64_t begin = first * kLine, end = std::min(last * kLine, count);
+    if (!streamed) {
+      std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+      return;
+    }
+    const int64_t lines = (end - begin) / kLine * kLine;
+    stream_copy(to + begin, from + begin, lines);
+    stream_copy(to + begin + lines, from + begin + lines, end - begin - lines);
+    stream_fence();
   });
 }
 
