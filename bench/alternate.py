@@ -37,6 +37,8 @@ def parse(arguments):
     for out in outs:
         if not out.parent.is_dir():
             parser.error(f"{out.parent} is no folder")
+        if out.is_dir():
+            parser.error(f"{out} is a folder")
     args.rest = arguments[len(ours) + 1 :]
     return args
 

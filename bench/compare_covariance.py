@@ -29,6 +29,8 @@ def read_pixels(folder, least):
     for first in sorted(Path(folder).rglob("*_s1_w1.png")):
         channels = [first.with_name(first.name.replace("_w1", f"_w{c + 1}")) for c in range(CHANNELS)]
         stacks.append(numpy.stack([numpy.asarray(Image.open(c)) for c in channels], axis=-1).reshape(-1, CHANNELS))
+    if not stacks:
+        sys.exit(f"compare_covariance.py: error: {folder}: has no site of RxRx1, such as .../A01_s1_w1.png")
     pixels = numpy.concatenate(stacks)
     return numpy.tile(pixels, (-(-least // len(pixels)), 1))
 

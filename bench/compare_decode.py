@@ -9,6 +9,7 @@ import argparse
 import re
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     files = sorted(args.images.rglob("*.png"))
+    if not files:
+        sys.exit(f"compare_decode.py: error: {args.images}: has no PNG")
     for file in files:
         file.read_bytes()
     ours, theirs = [], []

@@ -28,6 +28,8 @@ def copy_sites(images, data, least):
         first for first in sorted(images.rglob("*_s1_w1.png"))
         if all(first.with_name(first.name.replace("_w1", f"_w{c}")).exists() for c in range(2, CHANNELS + 1))
     ]
+    if not sites:
+        sys.exit(f"compare_pack.py: error: {images}: has no site of {CHANNELS} channels, such as .../A01_s1_w1.png")
     copies = -(-least // len(sites))
     rows = ["id_code,experiment,plate,well,sirna"]
     wells = Counter()

@@ -4,7 +4,8 @@
 
 A configuration is model:size:batch:dtype, or model:size:batch:dtype:cuda. --torch names a Python with PyTorch, which is
 run eagerly and with torch.compile, and may be given several times. What is compared is forward, loss, backward and
-optimizer on inputs that stay the same; cytograd's loading and preprocessing are measured beside it.
+optimizer, and passes in evaluation, on inputs that stay the same; cytograd's loading and preprocessing are measured
+beside it.
 """
 
 import argparse
@@ -20,8 +21,8 @@ SHAPES = ("resnet18:64:64", "resnet18:128:64", "resnet50:224:16")
 DEFAULT = [f"{shape}:{dtype}" for shape in SHAPES for dtype in ("f32", "bf16")]
 COMPILED = {"cpu": ["default"], "cuda": ["default", "reduce-overhead"]}
 # What a run keeps of each round's figures: their medians.
-FIGURES = ("peak_mib", "peak_resident_mib", "share_of_limit", "train_images_per_second", "system_allocations",
-           "inference_images_per_second")
+FIGURES = ("peak_mib", "peak_resident_mib", "share_of_limit", "matmul_gflops", "train_images_per_second",
+           "system_allocations")
 
 
 def parse_config(text):
@@ -29,7 +30,15 @@ def parse_config(text):
     if len(parts) not in (4, 5):
         raise argparse.ArgumentTypeError(f"{text}: not model:size:batch:dtype[:device]")
     model, size, batch, dtype, device = (*parts, "cpu")[:5]
-    return {"model": model, "size": int(size), "batch": int(batch), "dtype": dtype, "device": device}
+    if dtype not in ("f32", "bf16", "f16") or device not in COMPILED:
+        raise argparse.ArgumentTypeError(f"{text}: types are f32, bf16 and f16, devices are {' and '.join(COMPILED)}")
+    return {"model": model, "size": count(size), "batch": count(batch), "dtype": dtype, "device": device}
+
+
+def count(text):
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(text)
 
 
 class Engine:
@@ -45,20 +54,33 @@ class Engine:
         if self.error:
             return
         result = machine.run_json(self.command, args.limit, {"OMP_NUM_THREADS": str(args.threads)})
-        self.error = result.get("error")
-        if not self.error:
+        self.error = result.pop("error", None)
+        if "images_per_second" in result:  # a peer says what training gave before it goes on to inference
             self.results.append(result)
 
     def rates(self, work=""):
-        return [result[work + "images_per_second"] for result in self.results]
+        return [result[work + "images_per_second"] for result in self.results if work + "images_per_second" in result]
+
+    def differences(self, ours):
+        """What makes it another work than ours; "" where nothing does."""
+        if not self.results or not ours.results:
+            return ""
+        theirs, own = self.results[0], ours.results[0]
+        texts = {"parameters": "NOT the same network: {} parameters beside {}", "threads": "NOT as many threads: {} beside {}"}
+        return "; ".join(text.format(theirs[key], own[key]) for key, text in texts.items() if theirs[key] != own[key])
 
     def summary(self, ours):
         run = {"engine": self.name, "images_per_second": self.rates()}
         if self.error or len(self.results) < max(1, len(ours.results)):
             run["error"] = self.error or "cut short"
+        if self.differences(ours):
+            run["remark"] = self.differences(ours)
         if self.results:
             first = self.results[0]
-            run.update({key: first[key] for key in ("torch", "parameters", "threads") if key in first})
+            run["steps"] = [result["steps"] for result in self.results]
+            if self.rates("inference_"):
+                run["inference_images_per_second"] = self.rates("inference_")
+            run.update({key: first[key] for key in ("torch", "parameters", "threads", "stem", "classes") if key in first})
             for key in FIGURES:
                 if key in first:
                     run[key] = statistics.median(result[key] for result in self.results)
@@ -73,6 +95,8 @@ def engines(args, config, torch_versions):
     autotune = ["--autotune"] if config["device"] == "cuda" and args.autotune else []  # as the peers measure theirs
     found = [Engine("cytograd", [args.ours, *options, *autotune])]
     for python, version in torch_versions.items():
+        if list(torch_versions.values()).count(version) > 1:
+            version += f" of {python}"
         peer = [python, str(PEER), *options, *([] if args.inference else ["--no-inference"])]
         found.append(Engine(f"PyTorch {version} eager", peer))
         for mode in COMPILED[config["device"]] if args.compile is None else args.compile:
@@ -88,7 +112,7 @@ def spread(values, digits):
 def beside(engine, ours, work=""):
     """Rates, and how many times as fast ours are."""
     text = f"{spread(engine.rates(work), 1)} images/s"
-    if engine is not ours and ours.results:
+    if engine is not ours and ours.rates(work):
         ratios = [a / b for a, b in zip(ours.rates(work), engine.rates(work))]
         text += f", cytograd is {spread(ratios, 2)} times as fast"
     return text
@@ -103,10 +127,10 @@ def report(engine, ours, args):
             run = engine.summary(ours)
             phases = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in run["phases"].items())
             line += f", {run['share_of_limit']:.0%} of the matrix product's rate, {run['peak_mib']:.0f} MiB; ms: {phases}"
-        if engine is ours or args.inference:
+        if engine.rates("inference_"):
             line += f"; inference {beside(engine, ours, 'inference_')}"
-        if ours.results and ours.results[0]["parameters"] != engine.results[0]["parameters"]:
-            line += "; NOT the same network: it has other parameters"
+        if engine.differences(ours):
+            line += f"; {engine.differences(ours)}"
     if engine.error:
         line += f"{'; then ' if engine.results else ''}failed: {engine.error}"
     return line
@@ -122,26 +146,28 @@ def main():
     parser.add_argument("--ours", default="build/release/train_step_bench")
     parser.add_argument("--torch", action="append", required=True, help="a Python with PyTorch")
     parser.add_argument("--config", type=parse_config, action="append", help=f"default: {' '.join(DEFAULT)}")
-    parser.add_argument("--channels", type=int, default=6)
+    parser.add_argument("--channels", type=count, default=6)
     parser.add_argument("--compile", nargs="*", metavar="MODE",
                         help="torch.compile's modes; default: default, on a GPU reduce-overhead too; nothing: eager alone")
     parser.add_argument("--no-autotune", dest="autotune", action="store_false",
                         help="on a GPU: cytograd takes the algorithms that cuDNN proposes")
     parser.add_argument("--no-inference", dest="inference", action="store_false",
                         help="peers only train, which spares the compiled ones a second compilation")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, help="a round; default: 20 on a CPU, 200 on a GPU")
+    parser.add_argument("--rounds", type=count, default=5)
+    parser.add_argument("--steps", type=count, help="a round; default: 20 on a CPU, 200 on a GPU")
     parser.add_argument("--seconds", type=float, default=30.0, help="after which a round begins no more steps")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a program is killed")
-    parser.add_argument("--threads", type=int, default=machine.cores())
+    parser.add_argument("--threads", type=count, default=machine.cores())
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
+    if args.json and (Path(args.json).is_dir() or not Path(args.json).resolve().parent.is_dir()):
+        parser.error(f"--json {args.json}: is a folder, or in none")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what runs is killed, too
     args.steps = {"cpu": args.steps or 20, "cuda": args.steps or 200}
 
     configs = args.config or [parse_config(text) for text in DEFAULT]
     versions = {python: torch_version(python) for python in args.torch}
-    context = machine.describe(args.ours, args.threads, any(config["device"] == "cuda" for config in configs))
+    context = machine.describe(args.threads, any(config["device"] == "cuda" for config in configs))
     rows = []
     failed = False
     for config in configs:
@@ -149,7 +175,10 @@ def main():
         for _ in range(args.rounds):
             for engine in found:
                 engine.run(args)
-                row = {**config, "channels": args.channels, "runs": [each.summary(found[0]) for each in found]}
+                for result in found[0].results[:1]:  # what was measured, wherever this script lies
+                    context.update({key: result[key] for key in ("commit", "compiler")})
+                row = {**config, "channels": args.channels, "steps": args.steps[config["device"]], "seconds": args.seconds,
+                       "runs": [each.summary(found[0]) for each in found]}
                 if args.json:  # after each run: a comparison that is cut short keeps what it has
                     machine.write_json(args.json, {"kind": "train_step", "context": context, "rows": [*rows, row]})
         rows.append(row)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
 
 
 def cores():
@@ -25,29 +25,16 @@ def output(*command):
         return ""
 
 
-def commit():
-    bundled = ROOT / "COMMIT"  # of tools/bundle_gpu_check.sh
-    if bundled.is_file():
-        return bundled.read_text().strip()
-    name = output("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    return f"{name}-dirty" if name and output("git", "-C", str(ROOT), "status", "--porcelain") else name
-
-
-def compiler(binary):
-    """The first line that the compiler of a CMake build's binary says of itself."""
-    cache = Path(binary).resolve().parent / "CMakeCache.txt"
-    found = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache.read_text(), re.M) if cache.is_file() else None
-    return (output(found[1], "--version").splitlines() or [""])[0] if found else ""
-
-
-def describe(binary, threads, cuda=False):
-    """The context of a comparison."""
-    cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+def describe(threads, cuda=False):
+    """The context of a comparison; of the processor what cytograd's benchmarks say of it."""
+    cpu = dict(re.findall(r"^(.+?)\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M))
+    parts = [cpu.get("model name", os.uname().machine)]
+    if "cpu family" in cpu:
+        parts.append(f"family {cpu['cpu family']}, model {cpu['model']}, stepping {cpu['stepping']}")
     context = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "compiler": compiler(binary),
-        "device_cpu": f"{cpu[1] if cpu else os.uname().machine}, {threads} threads",
+        "device_cpu": ", ".join([*parts, f"{threads} threads"]),
+        "cpu_features": " ".join(flag for flag in cpu.get("flags", "").split() if flag in FEATURES),
         "load_average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
     if cuda:
@@ -61,9 +48,21 @@ def describe(binary, threads, cuda=False):
     return context
 
 
+def last_json(text):
+    """The last line that is a JSON object; {} where none is."""
+    for line in reversed(text.splitlines()):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
 def run_json(command, limit, environment=None):
-    """The last line of the command's output as JSON; {"error": why} where it fails or takes more than `limit` seconds.
-    All processes it has started are killed then."""
+    """The last line of the command's output that is JSON. Where it fails or takes more than `limit` seconds, "error" says
+    why, beside what it had printed by then. All processes it has started are killed then."""
     try:
         process = subprocess.Popen(
             command,
@@ -75,25 +74,27 @@ def run_json(command, limit, environment=None):
         )
     except OSError as error:
         return {"error": str(error)}
+    late = False
     try:
         out, err = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        return {"error": f"killed after {limit:g} s"}
+        late = True
     finally:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
         process.wait()
+    if late:
+        out, err = process.communicate()
+        return {**last_json(out), "error": f"killed after {limit:g} s"}
+    result = last_json(out)
     if process.returncode != 0:
         print(f"{' '.join(command)}:\n{err}", file=sys.stderr, flush=True)  # all of it, for a log
         lines = err.strip().splitlines() or [f"exit code {process.returncode}"]
         named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Compiler)\b|[\w./-]+: error: ", line)]
-        return {"error": (named or lines)[-1]}
-    try:
-        return json.loads(out.splitlines()[-1])
-    except (IndexError, ValueError):
-        return {"error": "it printed no JSON"}
+        return {**result, "error": (named or lines)[-1]}
+    return result or {"error": "it printed no JSON"}
 
 
 def write_json(file, content):

@@ -53,6 +53,15 @@ def alpha(text):
     return value
 
 
+def warn(lines):
+    for line in lines:
+        print(f"report.py: warning: {line}", file=sys.stderr)
+
+
+def cut_off(sources):
+    return [f"{source.path}: is cut off {source.context['cut_off']}" for source in sources if "cut_off" in source.context]
+
+
 def require_no_input(out, paths):
     for path in paths:
         if out and os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
@@ -70,6 +79,7 @@ def report(paths, out):
             steps += read_train_steps(root)
         else:
             root.fail('neither Google Benchmark\'s results ("benchmarks") nor training steps ("kind": "train_step")')
+    warn(cut_off(sources))
     write(out, report_page(sources, rows, steps))
     print(f"{out}: {len(rows)} rows and {len(steps)} training steps of {len(paths)} files")
     return 0
@@ -90,7 +100,7 @@ def compare_files(paths, level, out):
     comparison = compare(before, after, level, Paired() if in_turn(*sources) else Unpaired())
     if not comparison.pairs and not comparison.broken:
         raise InputError(f"{sources[0].path} and {sources[1].path} have no row in common that was run")
-    doubts = differences(*sources)
+    doubts = [*cut_off(sources), *differences(*sources)]
     print_comparison(comparison, doubts)
     if out:
         write(out, comparison_page(sources, comparison, doubts))
@@ -122,9 +132,7 @@ def print_comparison(comparison, doubts):
         print(f"not run: {before.name}: {before.error or after.error}")
     print(f"{comparison.summary} ({comparison.test.name}; p after Holm's correction over {len(comparison.pairs)} "
           f"tests; alpha {comparison.alpha:g})")
-    for line in [*doubts, comparison.warning]:
-        if line:
-            print(f"report.py: warning: {line}", file=sys.stderr)
+    warn(line for line in [*doubts, comparison.warning] if line)
 
 
 def main(arguments=None):

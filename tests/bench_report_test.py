@@ -206,20 +206,40 @@ class TrainSteps(Case):
         page = self.page(train_steps([
             {"engine": "PyTorch 2.15 eager", "images_per_second": [100, 50, 200]},
             {"engine": "cytograd", "images_per_second": [110, 100, 240], "peak_mib": 900, "share_of_limit": 0.61}]))
-        rows = {row[1]: row[2:] for row in page.rows if len(row) == 11}
+        rows = self.rows(page)
         # Ratios 1.1, 2 and 1.2; that of the medians would be 1.1.
         self.assertEqual(rows["PyTorch 2.15 eager"],
-                         ["100", "50.0", "200", "3", "1.20x", "1.10x", "2.00x", "–", "–"])
-        self.assertEqual(rows["cytograd"], ["110", "100", "240", "3", "–", "–", "–", "900", "61.0%"])
+                         ["100", "50.0", "200", "3", "1.20x", "1.10x", "2.00x", "–", "–", "–", "–", ""])
+        self.assertEqual(rows["cytograd"], ["110", "100", "240", "3", "–", "–", "–", "900", "61.0%", "–", "–", ""])
+
+    @staticmethod
+    def rows(page):
+        return {row[1]: row[2:] for row in page.rows if len(row) == 14}
+
+    def test_inference_has_a_ratio_of_rounds_too(self):
+        page = self.page(train_steps([
+            {"engine": "PyTorch", "images_per_second": [1, 1, 1], "inference_images_per_second": [100, 50, 200]},
+            {"engine": "cytograd", "images_per_second": [1, 1, 1], "inference_images_per_second": [110, 100, 240]}]))
+        self.assertEqual(self.rows(page)["PyTorch"][-3:], ["100", "1.20x", ""])
+        self.assertEqual(self.rows(page)["cytograd"][-3:], ["110", "–", ""])
+        page = self.page(train_steps([  # as files before had it: the medians alone
+            {"engine": "PyTorch", "images_per_second": [1, 1], "inference_images_per_second": 100},
+            {"engine": "cytograd", "images_per_second": [1, 1], "inference_images_per_second": 150}]))
+        self.assertEqual(self.rows(page)["PyTorch"][-3:], ["100", "1.50x", ""])
 
     def test_engines_that_failed_keep_the_rounds_they_had(self):
         page = self.page(train_steps([
             {"engine": "cytograd", "images_per_second": [110, 100]},
             {"engine": "PyTorch 1.13 compile", "images_per_second": [], "error": "no torch.compile"},
             {"engine": "PyTorch 2.15 compile", "images_per_second": [55], "error": "killed"}]))
-        rows = {row[1]: row[2:] for row in page.rows if len(row) == 11}
-        self.assertNotIn("PyTorch 1.13 compile", rows)
+        rows = self.rows(page)
+        self.assertEqual(rows["PyTorch 1.13 compile"], [*["–"] * 3, "0", *["–"] * 7, "no torch.compile"])
         self.assertEqual(rows["PyTorch 2.15 compile"][3:6], ["1", "2.00x", "2.00x"])
+        self.assertEqual(rows["PyTorch 2.15 compile"][-1], "killed")
+        page = self.page(train_steps([
+            {"engine": "cytograd", "images_per_second": [], "error": "boom"},
+            {"engine": "PyTorch", "images_per_second": [55], "remark": "NOT the same network"}]))
+        self.assertEqual([row[-1] for row in self.rows(page).values()][1:], ["boom", "NOT the same network"])
 
     def test_stacks_phases(self):
         phases = {"backward": 0.2, "forward": 0.1, "load": 0.0, "other": 0.1}
@@ -236,12 +256,27 @@ class StoppedRun(Case):
     def test_rows_of_a_benchmark_that_was_stopped_are_kept(self):
         whole = json.dumps(benchmarks(repetitions([10, 11, 12])), indent=2).encode()
         start = whole.rindex(b"    {")
-        for end, rows in ((start, 2), (start + 5, 2), (len(whole) - 8, 2), (len(whole) - 6, 3), (len(whole), 3),
-                          (whole.index(b"[\n    {") + 2, 0), (whole.index(b"    {\n      \"name\"") + 20, 0)):
+        for end, rows in ((start, 2), (start + 5, 2), (len(whole) - 8, 2), (len(whole) - 6, 3), (len(whole), 3)):
             file = self.file("stopped.json", whole[:end])
             code, _, error = self.run_report(file, "--out", self.out)
-            self.assertEqual(code, 0, error)
+            warning = f"report.py: warning: {file}: is cut off after {rows} rows\n"
+            self.assertEqual((code, error), (0, "" if end == len(whole) else warning))
             self.assertEqual(len(json_node.load(file).value["benchmarks"]), rows, end)
+
+    def test_what_has_no_whole_row_is_an_error(self):
+        whole = json.dumps(benchmarks(repetitions([10, 11, 12])), indent=2).encode()
+        narrow = json.dumps(benchmarks(repetitions([10, 11, 12])), indent=1).encode()  # not Google Benchmark's own
+        for content in (whole[: whole.index(b"[\n    {") + 2], whole[: whole.index(b"    {\n      \"name\"") + 20],
+                        narrow[: len(narrow) // 2]):
+            code, _, error = self.run_report(self.file("stopped.json", content), "--out", self.out)
+            self.assertEqual(code, 1)
+            self.assertIn("not JSON: it ends before its first whole row", error)
+
+    def test_a_comparison_says_that_a_file_is_cut_off(self):
+        whole = json.dumps(benchmarks(repetitions(range(1, 9))), indent=2).encode()
+        files = [self.file("whole.json", whole), self.file("stopped.json", whole[: whole.rindex(b"    {")])]
+        _, _, error = self.run_report("--compare", *files)
+        self.assertIn(f"report.py: warning: {files[1]}: is cut off after 7 rows\n", error)
 
 
 class WrongInput(Case):
@@ -567,9 +602,87 @@ json.dump({{"context": {{}}, "benchmarks": [entry]}}, open(out, "w"))""") for na
         never = self.program("never", f"open({str(self.folder / 'ran')!r}, 'w')")
         for arguments, message in ((("--out-after", self.folder / "none" / "b.json"), "none is no folder"),
                                    (("--out-after", self.folder / "out_before.json"), "are one file"),
+                                   (("--out-after", self.folder), "is a folder"),
                                    (("--rounds", "0"), "from 1")):
             result, _ = self.alternate(never, never, *arguments)
             self.assertEqual(result.returncode, 2)
+            self.assertIn(message, result.stderr)
+        self.assertFalse((self.folder / "ran").exists())
+
+
+class ComparingSteps(Case):
+    """bench/compare_train_step.py, on programs that print what they were told."""
+
+    OURS = {"images_per_second": 20, "inference_images_per_second": 60, "parameters": 7, "threads": 2, "steps": 3,
+            "stem": "7x7", "classes": 16, "phases": {"forward": 0.1}, "share_of_limit": 0.5, "matmul_gflops": 100,
+            "peak_mib": 9, "commit": "0123abc", "compiler": "GNU 12"}
+    PEER = {"images_per_second": 10, "parameters": 7, "threads": 2, "steps": 3, "phases": {"forward": 0.2}, "torch": "2"}
+
+    def program(self, name, *lines, more=""):
+        path = self.folder / name
+        version = "if '-c' in sys.argv: print('2.15.0+cpu'); sys.exit()"  # as a Python that is asked for its PyTorch's
+        printed = "\n".join(f"print({json.dumps(line)!r}, flush=True)" for line in lines)
+        path.write_text(f"#!{sys.executable}\nimport sys, time\n{version}\n{printed}\n{more}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def compare(self, ours, *torches, options=()):
+        file = self.folder / "steps.json"
+        command = [sys.executable, BENCH / "compare_train_step.py", "--ours", ours, "--config", "small:8:2:f32", "--json",
+                   file, "--rounds", "2", "--compile", *options]
+        for torch in torches:
+            command += ["--torch", torch]
+        result = subprocess.run(command, capture_output=True, text=True)
+        return result, json.loads(file.read_text()) if file.exists() else None
+
+    def test_keeps_each_round_and_says_what_was_measured(self):
+        peer = self.program("peer", self.PEER, {**self.PEER, "inference_images_per_second": 40})
+        result, file = self.compare(self.program("ours", self.OURS), peer, options=["--steps", "5", "--threads", "2"])
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("PyTorch 2.15 eager: training 10.0 (10.0 to 10.0) images/s, cytograd is 2.00 (2.00 to 2.00) times as "
+                      "fast; inference 40.0 (40.0 to 40.0) images/s, cytograd is 1.50", result.stdout)
+        self.assertEqual([file["context"][key] for key in ("commit", "compiler")], ["0123abc", "GNU 12"])
+        row = file["rows"][0]
+        self.assertEqual((row["steps"], row["seconds"]), (5, 30))
+        ours, theirs = row["runs"]
+        self.assertEqual((ours["images_per_second"], ours["inference_images_per_second"]), ([20, 20], [60, 60]))
+        self.assertEqual((theirs["images_per_second"], theirs["inference_images_per_second"]), ([10, 10], [40, 40]))
+        self.assertEqual((ours["steps"], ours["matmul_gflops"], ours["stem"]), ([3, 3], 100, "7x7"))
+        self.assertNotIn("error", theirs)
+
+    def test_a_peer_whose_inference_fails_or_takes_long_keeps_its_training(self):
+        for more, error in (("sys.exit('RuntimeError: no kernel')", "RuntimeError: no kernel"),
+                            ("time.sleep(60)", "killed after 2 s")):
+            result, file = self.compare(self.program("ours", self.OURS), self.program("peer", self.PEER, more=more),
+                                        options=["--limit", "2"])
+            self.assertEqual(result.returncode, 1)
+            theirs = file["rows"][0]["runs"][1]
+            self.assertEqual((theirs["images_per_second"], theirs["error"]), ([10], error))
+            self.assertNotIn("inference_images_per_second", theirs)
+            self.assertIn(f"training 10.0 (10.0 to 10.0) images/s, cytograd is 2.00 (2.00 to 2.00) times as fast; then "
+                          f"failed: {error}", result.stdout)
+
+    def test_says_where_a_peer_does_another_work(self):
+        result, file = self.compare(self.program("ours", self.OURS),
+                                    self.program("peer", {**self.PEER, "parameters": 5, "threads": 1}),
+                                    self.program("other", self.PEER))
+        remark = "NOT the same network: 5 parameters beside 7; NOT as many threads: 1 beside 2"
+        self.assertIn(remark, result.stdout)
+        runs = file["rows"][0]["runs"]
+        self.assertEqual([run.get("remark") for run in runs], [None, remark, None])
+        self.assertEqual([run["engine"] for run in runs[1:]],
+                         [f"PyTorch 2.15 of {self.folder / name} eager" for name in ("peer", "other")])
+
+    def test_wrong_options_are_refused_before_a_run(self):
+        never = self.program("never", more=f"open({str(self.folder / 'ran')!r}, 'w')")
+        for options, message in ((("--json", self.folder / "none" / "a.json"), "is a folder, or in none"),
+                                 (("--config", "small:8:2:f32:gpu"), "devices are cpu and cuda"),
+                                 (("--config", "small:8:2:f64"), "types are f32, bf16 and f16"),
+                                 (("--config", "small:8:-2:f32"), "-2 is not a whole number from 1"),
+                                 (("--rounds", "0"), "0 is not a whole number"), (("--steps", "-3"), "-3"),
+                                 (("--threads", "0"), "0 is not a whole number")):
+            result, _ = self.compare(never, never, options=[str(option) for option in options])
+            self.assertEqual(result.returncode, 2, options)
             self.assertIn(message, result.stderr)
         self.assertFalse((self.folder / "ran").exists())
 

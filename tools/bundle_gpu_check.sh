@@ -40,7 +40,6 @@ mkdir -p "$bundle"/{tools,bench,tests} "$bundle"/build/cuda/{tests,lib}
 cp "$root/tools/check_gpu.sh" "$bundle/tools/"
 cp -r "$root"/bench/*.py "$root/bench/peers" "$root/bench/reporting" "$bundle/bench/"
 cp -r "$root/tests/golden" "$bundle/tests/"
-(cd "$root/bench" && python3 -c 'import machine; print(machine.commit())') >"$bundle/COMMIT"
 [ -z "$samples" ] || cp -r "$samples" "$bundle/samples"
 
 for program in "$build/cytograd" "$build"/*_bench; do
@@ -65,4 +64,4 @@ case $archive in
 esac
 tar -C "$work" -c cytograd-gpu | "${compress[@]}" >"$archive.part"
 mv "$archive.part" "$archive"
-echo "$archive: $(du -h "$archive" | cut -f1), commit $(cat "$bundle/COMMIT")"
+echo "$archive: $(du -h "$archive" | cut -f1), commit $(git -C "$root" describe --always --dirty --abbrev=12)"

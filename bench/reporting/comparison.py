@@ -16,7 +16,7 @@ from scipy.stats import mannwhitneyu, wilcoxon
 from .results import Row
 
 # Of a file's context: what changes times without a change of the code.
-SURROUNDINGS = ("host_name", "device_cpu", "num_cpus", "device_cuda", "driver", "clocks", "compiler",
+SURROUNDINGS = ("host_name", "device_cpu", "cpu_features", "num_cpus", "device_cuda", "driver", "clocks", "compiler",
                 "library_build_type", "cpu_scaling_enabled")
 FASTER, SLOWER, SAME, TOO_FEW = "faster", "slower", "no difference", "too few repetitions"
 DRIFT = 1.1  # limits measured that far apart are of another machine, or of one with other work

@@ -75,17 +75,22 @@ class Node:
 
 
 def whole_rows(text):
-    """Google Benchmark's file, closed after its last whole row where the program was stopped."""
+    """Google Benchmark's file, closed after its last whole row where it was cut off, which its context then says."""
     before, start, rows = text.partition(b'"benchmarks": [')
     if not start or rows.rstrip().endswith(b"}") and b"]" in rows.rpartition(b"\n    }")[2]:
-        return text
+        return json.loads(text)
     head, end, _ = rows.rpartition(b"\n    }")
-    return before + start + head + end + b"\n  ]\n}"
+    value = json.loads(before + start + head + end + b"\n  ]\n}")
+    if not value["benchmarks"]:
+        raise ValueError("it ends before its first whole row")
+    if isinstance(value.setdefault("context", {}), dict):
+        value["context"]["cut_off"] = f"after {len(value['benchmarks'])} rows"
+    return value
 
 
 def load(path):
     try:
-        value = json.loads(whole_rows(Path(path).read_bytes()))
+        value = whole_rows(Path(path).read_bytes())
     except OSError as error:
         raise InputError(f"{clean(str(path))}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of thousands of digits

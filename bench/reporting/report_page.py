@@ -4,11 +4,11 @@ from html import escape
 
 from . import bars, markup, roofline
 from .figures import describe, duration, figure, percent, times
-from .train_steps import PHASES
+from .train_steps import PHASES, median
 
 COLOURS = ("blue", "orange", "aqua", "violet", "yellow", "magenta", "green", "red")
 SHAPES = 3  # of markers, once the colours are used up
-CONTEXT_FIRST = ("date", "host_name", "executable", "commit", "compiler", "library_build_type", "device_cpu",
+CONTEXT_FIRST = ("date", "host_name", "executable", "commit", "compiler", "library_build_type", "device_cpu", "cpu_features",
                  "num_cpus", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "device_cuda", "cuda", "driver",
                  "clocks")
 
@@ -191,24 +191,30 @@ def train_steps(steps):
     return markup.section(
         "Training steps",
         markup.paragraph("Rounds of the engines alternate; a ratio is the median of the rounds' ratios, cytograd's "
-                         "images a second over the other's."),
+                         "images a second over the other's. Inference: passes in evaluation."),
         markup.card(markup.table(
             ["step", "engine", "images/s#", "least#", "most#", "rounds#", "ratio#", "least ratio#", "most ratio#",
-             "peak MiB#", "share#"],
+             "peak MiB#", "share#", "inference/s#", "its ratio#", "remark"],
             [[markup.cell(step.title), *run_cells(run)] for step in steps for run in step.runs])),
         phase_section(groups))
 
 
 def run_cells(run):
-    low, high = min(run.rates), max(run.rates)
+    def rate_cells(values):
+        return [markup.cell(figure(value), value) for value in values]
+
+    def ratio_cells(values):
+        return [markup.cell(times(value), value) for value in values]
+
     return [
         markup.cell(run.engine),
-        markup.cell(figure(run.rate), run.rate), markup.cell(figure(low), low), markup.cell(figure(high), high),
+        *rate_cells([median(run.rates), min(run.rates, default=None), max(run.rates, default=None)]),
         markup.cell(str(len(run.rates)), len(run.rates)),
-        *(markup.cell(times(ratio), ratio)
-          for ratio in (run.ratio, min(run.ratios, default=None), max(run.ratios, default=None))),
+        *ratio_cells([median(run.ratios), min(run.ratios, default=None), max(run.ratios, default=None)]),
         markup.cell(figure(run.peak_mib), run.peak_mib),
         markup.cell(percent(run.share), run.share),
+        *rate_cells([median(run.inference_rates)]), *ratio_cells([median(run.inference_ratios)]),
+        markup.cell("; ".join(run.remarks)),
     ]
 
 

@@ -20,7 +20,7 @@ class Block(nn.Module):
             self.add_module(f"bn{i}", nn.BatchNorm2d(size))
             channels = size
         self.count = len(windows)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride != 1 or in_channels != out:
             self.downsample = nn.Sequential(nn.Conv2d(in_channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
@@ -31,7 +31,8 @@ class Block(nn.Module):
             y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
             if i < self.count:
                 y = self.relu(y)
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y += x if self.downsample is None else self.downsample(x)
+        return self.relu(y)
 
 
 class ResNet(nn.Module):
@@ -40,7 +41,7 @@ class ResNet(nn.Module):
         bottleneck = name == "resnet50"
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         channels = 64
         for layer, blocks in enumerate(LAYERS[name], start=1):
