@@ -29,11 +29,13 @@ std::function<void()> CudaBackend::capture(const std::function<void()>& work) {
       backend.within_ = true;
       backend.current_pool_ = &backend.graph_pool_;
       backend.captured_constants_ = &constants;
-      set_spares(nullptr);  // memory does not go back to the system within a capture
+      backend.libraries_->set_measuring(false);  // that waits
+      set_spares(nullptr);                       // memory does not go back to the system within a capture
     }
     ~Capturing() {
       backend.current_pool_ = &backend.pool_;
       backend.captured_constants_ = nullptr;
+      backend.libraries_->set_measuring(true);
       set_spares(&backend.pool_);  // what the graphs' own pool caches is in use by them
       backend.has_captured_ = true;
       backend.within_ = false;

@@ -255,19 +255,9 @@ class Block {
     std::iota(order_.begin(), order_.end(), size_t{0});
     if (schedule().order == Order::reverse) std::reverse(order_.begin(), order_.end());
     for (;;) {
-      if (schedule().order == Order::random) std::shuffle(order_.begin(), order_.end(), random);
-      bool ran = false;
-      for (const size_t t : order_) {
-        Thread& thread = threads_[t];
-        if (thread.done || thread.waiting) continue;
-        ran = true;
-        running_ = t;
-        threadIdx = thread.index;
-        thread.fiber->resume();
-        thread.done = thread.fiber->finished();
-      }
+      const bool ran = schedule().order == Order::random ? run_shuffled(random) : run_warp_after_warp();
       if (std::all_of(threads_.begin(), threads_.end(), [](const Thread& t) { return t.done; })) return;
-      if (!release_warps() && !release_block() && !ran) report_divergence();
+      if (!release_block() && !ran) report_divergence();
     }
   }
 
@@ -357,16 +347,61 @@ class Block {
     return a.kind == b.kind && a.line == b.line && a.mask == b.mask && std::string_view(a.file) == b.file;
   }
 
+  /// Each thread up to a barrier of the block, in an order that changes with each operation of a warp. Returns whether
+  /// any could run.
+  bool run_shuffled(std::mt19937_64& random) {
+    bool ran = false;
+    do {
+      std::shuffle(order_.begin(), order_.end(), random);
+      ran = run_threads(order_) || ran;
+    } while (release_warps());
+    return ran;
+  }
+
+  /// A warp up to a barrier of the block before the next one begins: what they share without one is then seen.
+  bool run_warp_after_warp() {
+    bool ran = false;
+    const std::span<const size_t> all(order_);
+    for (size_t at = 0; at < all.size();) {
+      const size_t first = all[at] / kWarp * kWarp, lanes = lanes_of_warp(first);
+      do {
+        ran = run_threads(all.subspan(at, lanes)) || ran;
+      } while (release_warp_at(first, lanes));
+      at += lanes;
+    }
+    return ran;
+  }
+
+  size_t lanes_of_warp(size_t first) const { return std::min<size_t>(kWarp, threads_.size() - first); }
+
+  /// Runs those that can, up to where each waits.
+  bool run_threads(std::span<const size_t> threads) {
+    bool ran = false;
+    for (const size_t t : threads) {
+      Thread& thread = threads_[t];
+      if (thread.done || thread.waiting) continue;
+      ran = true;
+      running_ = t;
+      threadIdx = thread.index;
+      thread.fiber->resume();
+      thread.done = thread.fiber->finished();
+    }
+    return ran;
+  }
+
   /// Answers those of each warp whose whole mask has arrived at one operation.
   bool release_warps() {
     bool released = false;
-    for (size_t first = 0; first < threads_.size(); first += kWarp) {
-      const size_t lanes = std::min<size_t>(kWarp, threads_.size() - first);
-      for (size_t lane = 0; lane < lanes; ++lane) {
-        const Thread& thread = threads_[first + lane];
-        if (!thread.waiting || thread.meeting.kind == Collective::block_barrier) continue;
-        released = release_warp({threads_.data() + first, lanes}, Meeting(thread.meeting)) || released;
-      }
+    for (size_t first = 0; first < threads_.size(); first += kWarp)
+      released = release_warp_at(first, lanes_of_warp(first)) || released;
+    return released;
+  }
+  bool release_warp_at(size_t first, size_t lanes) {
+    bool released = false;
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      const Thread& thread = threads_[first + lane];
+      if (!thread.waiting || thread.meeting.kind == Collective::block_barrier) continue;
+      released = release_warp({threads_.data() + first, lanes}, Meeting(thread.meeting)) || released;
     }
     return released;
   }

@@ -80,8 +80,8 @@ __global__ void __launch_bounds__(kBlock)
     const double soft = smoothing / static_cast<double>(classes);
     if (threadIdx.x == 0) {
       const double log_sum = log(exponentials);
-      const double loss =
-          hard * (log_sum - static_cast<double>(own - max)) + soft * (weights * log_sum - weighted);
+      double loss = hard * (log_sum - static_cast<double>(own - max));
+      if (soft != 0.0) loss += soft * (weights * log_sum - weighted);  // a logit of -inf weighs infinitely
       arguments.row_results[row] = static_cast<float>(loss / batch_weight);
       arguments.row_results[arguments.rows + row] = correct ? 1.0f : 0.0f;
     }

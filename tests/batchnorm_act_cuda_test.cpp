@@ -256,6 +256,16 @@ TEST_F(BatchnormActCudaDetails, RunningStatisticsMoveByTheMomentumAndTakeTheUnbi
               "variance");
 }
 
+TEST_F(BatchnormActCudaDetails, ABatchIsCountedOnce) {
+  for (const int64_t rows : {40, 4100}) {
+    const Layer layer({{rows, 24}});
+    Backend::BatchnormActArguments arguments = arguments_on(Device::cuda, layer);
+    arguments.batches_tracked = Tensor::full({}, 6.0f, DType::i64, Device::cuda);
+    backend(Device::cuda).batchnorm_act_train(arguments, layer.options);
+    EXPECT_EQ(arguments.batches_tracked.to_vector<int64_t>(), std::vector<int64_t>{7}) << rows;
+  }
+}
+
 TEST_F(BatchnormActCudaDetails, NanStaysInItsChannelAndPassesTheRelu) {
   for (const int64_t rows : {40, 4100}) {
     for (const int64_t channels : {3, 16}) {

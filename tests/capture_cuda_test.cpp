@@ -70,13 +70,16 @@ TEST_P(Capture, WorkAsideTakesNoMemoryOfItsOwn) {
     const Tensor part = normal({count}, 2).to(GetParam());
     Tensor result = Tensor::zeros({count}, DType::f32, GetParam());
     const auto alone = values_of(compute(part).to(Device::cpu));
+    if (GetParam() == Device::cuda) device().pool().trim();  // of what others have left
     device().run_aside([&] {
       const int64_t before = device().pool().statistics().system_allocations;
       device().copy(result, compute(part));
       EXPECT_EQ(device().pool().statistics().system_allocations, before) << count;
     });
     EXPECT_EQ(values_of(result.to(Device::cpu)), alone);
+    const Tensor kept = device().add(x, x);  // in memory that is no graph's again
     launch();
+    EXPECT_EQ(values_of(kept.to(Device::cpu)), values_of(device().add(x, x).to(Device::cpu)));
     EXPECT_EQ(values_of(y.to(Device::cpu)), expected);
   }
 }
@@ -116,7 +119,9 @@ TEST_P(Capture, KeepsTheTablesOfItsKernels) {
     for (int64_t size = 1; size < 4096; size *= 2) (void)Tensor::full({size}, -1.0f, DType::f32, GetParam());
     images.copy_from(draw(seed));
     launch();
+    const size_t before = device().pool().statistics().bytes_in_use;
     EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(preprocess(images, views, {}).to(Device::cpu))) << seed;
+    EXPECT_EQ(device().pool().statistics().bytes_in_use, before) << "only those that are captured stay";
   }
 }
 

@@ -64,6 +64,20 @@ TEST_F(ChannelSumsCuda, BlackAndWhiteImages) {
   }
 }
 
+// More pixels than a warp's sums of squares hold in 32 bits, and than chunks are in memory at once.
+TEST_F(ChannelSumsCuda, MillionsOfPixels) {
+  Tensor x = Tensor::full({64 * kMaxPlanePixels + 400'000, 1}, 255.0f, DType::u8);
+  x.data<uint8_t>()[x.elements() - 1] = 1;
+  Tensor expected = Tensor::zeros({2, 1}, DType::i64);
+  channel_sums(x, expected);
+  auto& cuda = dynamic_cast<CudaBackend&>(backend(Device::cuda));
+  for (const ChannelSumsMethod method : kMethods) {
+    Tensor sums = Tensor::zeros({2, 1}, DType::i64, Device::cuda);
+    cuda.channel_sums_by(method, x.to(Device::cuda), sums);
+    EXPECT_EQ(sums.to_vector<int64_t>(), expected.to_vector<int64_t>()) << name_of(method);
+  }
+}
+
 TEST_F(ChannelSumsCuda, TheOpIsTheKernel) {
   const Tensor x = random_bytes({70, 30, 6}, 4);
   Tensor expected = Tensor::zeros({7, 6}, DType::i64);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/support/devices.h"
 #include "tests/support/values.h"
 
 namespace cytograd {
@@ -15,7 +16,7 @@ using test::Threads;
 using test::values_of;
 
 constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
-constexpr int64_t kSizes[] = {0, 1, 3, 31, 64, 1000, 70001};
+constexpr int64_t kSizes[] = {0, 1, 3, 31, 64, 1000, 140003};
 const double kInfinity = std::numeric_limits<double>::infinity();
 
 TEST(Elementwise, AddReluAndReluBackward) {
@@ -37,16 +38,19 @@ TEST(Elementwise, AddReluAndReluBackward) {
 }
 
 TEST(Elementwise, ReluHandsNanAndInfinityOn) {
-  Backend& cpu = backend(Device::cpu);
-  for (const DType dtype : kFloats) {
-    const Tensor y = cpu.relu(tensor_of({std::nan(""), kInfinity, -kInfinity, -0.0}, {4}, dtype));
-    const auto values = values_of(y);
-    EXPECT_TRUE(std::isnan(values[0]));
-    EXPECT_EQ(values[1], kInfinity);
-    EXPECT_EQ(values[2], 0.0);
-    EXPECT_EQ(values[3], 0.0);
-    const Tensor dx = cpu.relu_backward(tensor_of({3.0, 4.0, 5.0, 6.0}, {4}, dtype), y);
-    EXPECT_EQ(values_of(dx), (std::vector<double>{3.0, 4.0, 0.0, 0.0}));
+  for (const Device device : test::devices()) {
+    for (const DType dtype : kFloats) {
+      const Tensor x = tensor_of({std::nan(""), kInfinity, -kInfinity, -0.0}, {4}, dtype);
+      const Tensor y = backend(device).relu(x.to(device));
+      const auto values = values_of(y.to(Device::cpu));
+      EXPECT_TRUE(std::isnan(values[0]));
+      EXPECT_EQ(values[1], kInfinity);
+      EXPECT_EQ(values[2], 0.0);
+      EXPECT_EQ(values[3], 0.0);
+      const Tensor dy = tensor_of({3.0, 4.0, 5.0, 6.0}, {4}, dtype).to(device);
+      EXPECT_EQ(values_of(backend(device).relu_backward(dy, y).to(Device::cpu)),
+                (std::vector<double>{3.0, 4.0, 0.0, 0.0}));
+    }
   }
 }
 
@@ -85,20 +89,22 @@ TEST(Scale, MultipliesBeforeItRounds) {
 }
 
 TEST(Dropout, DropsElementIByDrawIOfItsStream) {
-  Backend& cpu = backend(Device::cpu);
   for (const DType dtype : kFloats) {
     for (const int64_t size : kSizes) {
       const DropoutOptions options{
           .probability = 0.3f, .seed = 0x123456789abcdefull, .offset = 0xfedcba987654321ull};
       const Tensor x = normal({size}, 5, dtype);
-      const auto in = values_of(x), y = values_of(cpu.dropout(x, options));
+      const auto in = values_of(x);
       Philox draws(options.seed, options.offset);
       std::vector<double> expected(in.size());
       for (size_t i = 0; i < in.size(); ++i) {
         const float kept = static_cast<float>(in[i]) * (1.0f / (1.0f - options.probability));
         expected[i] = draws.uniform() < options.probability ? 0.0 : static_cast<double>(kept);
       }
-      EXPECT_EQ(y, values_of(tensor_of(expected, {size}, dtype)));
+      for (const Device device : test::devices()) {
+        const Tensor y = backend(device).dropout(x.to(device), options);
+        EXPECT_EQ(values_of(y.to(Device::cpu)), values_of(tensor_of(expected, {size}, dtype)));
+      }
     }
   }
 }
@@ -123,11 +129,14 @@ TEST(Dropout, WithProbabilityZeroCopies) {
 }
 
 TEST(Memory, FillsEveryType) {
-  EXPECT_EQ(Tensor::full({3}, 7.0f, DType::u8).to_vector<uint8_t>(), (std::vector<uint8_t>{7, 7, 7}));
-  EXPECT_EQ(Tensor::full({2}, -5.0f, DType::i32).to_vector<int32_t>(), (std::vector<int32_t>{-5, -5}));
-  EXPECT_EQ(Tensor::full({2}, -6.0f, DType::i64).to_vector<int64_t>(), (std::vector<int64_t>{-6, -6}));
-  for (const DType dtype : kFloats) {
-    EXPECT_EQ(values_of(Tensor::full({70001}, 1.5f, dtype)), std::vector<double>(70001, 1.5));
+  for (const Device device : test::devices()) {
+    EXPECT_EQ(Tensor::full({19}, 7.0f, DType::u8, device).to_vector<uint8_t>(), std::vector<uint8_t>(19, 7));
+    EXPECT_EQ(Tensor::full({7}, -5.0f, DType::i32, device).to_vector<int32_t>(), std::vector<int32_t>(7, -5));
+    EXPECT_EQ(Tensor::full({3}, -6.0f, DType::i64, device).to_vector<int64_t>(), std::vector<int64_t>(3, -6));
+    for (const DType dtype : kFloats) {
+      EXPECT_EQ(values_of(Tensor::full({70001}, 1.5f, dtype, device).to(Device::cpu)),
+                std::vector<double>(70001, 1.5));
+    }
   }
 }
 

@@ -90,6 +90,23 @@ TEST_F(Emulator, RunsBarriersAndShufflesAsAGpu) {
   });
 }
 
+/// Without a barrier between: a warp that runs ahead writes its second sum where another reads the first.
+__global__ void hasty_sums(float* out) {
+  float* scratch = block_shared<SumScratch>().of_warp;
+  const float first = block_sum(1.0f, scratch);
+  const float second = block_sum(2.0f, scratch);
+  out[threadIdx.x] = first + second;
+}
+
+TEST_F(Emulator, AWarpRunsAheadOfOthersThroughItsShuffles) {
+  for (const Order order : {Order::forward, Order::reverse}) {
+    emulator::set_schedule({order, 0});
+    const Buffer<float> out(96);
+    launch("hasty_sums", hasty_sums, {.grid = {1}, .block = {96}}, out.data());
+    EXPECT_NE(out.values(), std::vector<float>(96, 288.0f));
+  }
+}
+
 __global__ void indices(int* out) {
   const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
   const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);

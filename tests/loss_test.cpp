@@ -131,6 +131,39 @@ TEST(SoftmaxCrossEntropy, RejectsALabelOutOfRange) {
   EXPECT_THROW(cpu.softmax_cross_entropy(logits, labels_of({0, 1, -1}), Tensor(), {}), CheckError);
 }
 
+// A GPU goes on, to a loss that training stops at.
+TEST(SoftmaxCrossEntropy, ALabelOutOfRangeHasNoLossOnAGpu) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  for (const int64_t bad : {int64_t{-1}, int64_t{4}, -(int64_t{1} << 40), int64_t{1} << 40}) {
+    const auto result = backend(Device::cuda)
+                            .softmax_cross_entropy(normal({3, 4}, 2).to(Device::cuda),
+                                                   labels_of({0, bad, 1}).to(Device::cuda), Tensor(), {});
+    EXPECT_TRUE(std::isnan(result.loss.item())) << bad;
+    for (const float v : result.dlogits.to_vector<float>()) EXPECT_TRUE(std::isnan(v)) << bad;
+  }
+}
+
+// More rows than a block has threads, more than the emulator's grid has blocks.
+TEST(SoftmaxCrossEntropy, ManyRowsHaveTheLossOfTheCpu) {
+  constexpr int64_t kRows = 600, kClasses = 3;
+  const Tensor logits = normal({kRows, kClasses}, 4), weights = tensor_of({0.5, 2.0, 1.0}, {kClasses});
+  std::vector<int64_t> labels(kRows);
+  for (size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<int64_t>(i * 5 / 3 % 3);
+  const auto run = [&](Device device) {
+    return backend(device).softmax_cross_entropy(logits.to(device), labels_of(labels).to(device),
+                                                 weights.to(device), {.label_smoothing = 0.1f});
+  };
+  const auto expected = run(Device::cpu);
+  for (const Device device : test::devices()) {
+    const auto result = run(device);
+    EXPECT_NEAR(result.loss.item(), expected.loss.item(), 1e-6) << device_name(device);
+    EXPECT_EQ(result.correct.item(), expected.correct.item()) << device_name(device);
+    EXPECT_LE(test::worst_difference(values_of(result.dlogits.to(Device::cpu)), values_of(expected.dlogits)),
+              1e-6)
+        << device_name(device);
+  }
+}
+
 TEST(SoftmaxCrossEntropy, StaysFiniteForExtremeLogits) {
   const Tensor logits = tensor_of({1e4, -1e4, 0.0, -1e4, 1e4, 9999.0}, {2, 3});
   const auto result =
@@ -143,10 +176,13 @@ TEST(SoftmaxCrossEntropy, StaysFiniteForExtremeLogits) {
 
 TEST(SoftmaxCrossEntropy, MinusInfinityIsAClassWithoutProbability) {
   const double infinity = std::numeric_limits<double>::infinity();
-  const Tensor logits = tensor_of({0.0, -infinity, 0.0}, {1, 3});
-  const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({0}), Tensor(), {});
-  EXPECT_NEAR(static_cast<double>(result.loss.item()), std::log(2.0), 1e-6);
-  EXPECT_EQ(values_of(result.dlogits)[1], 0.0);
+  for (const Device device : test::devices()) {
+    const Tensor logits = tensor_of({0.0, -infinity, 0.0}, {1, 3}).to(device);
+    const auto result =
+        backend(device).softmax_cross_entropy(logits, labels_of({0}).to(device), Tensor(), {});
+    EXPECT_NEAR(static_cast<double>(result.loss.item()), std::log(2.0), 1e-6);
+    EXPECT_EQ(values_of(result.dlogits.to(Device::cpu))[1], 0.0);
+  }
 }
 
 TEST(SoftmaxCrossEntropy, HandsNanOn) {

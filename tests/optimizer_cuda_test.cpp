@@ -247,10 +247,15 @@ TEST_F(OptimizerCuda, ANonFiniteGradientHasNoScale) {
   }
 }
 
-TEST_F(OptimizerCuda, ANormBeyondF32IsInfinite) {
-  const std::vector<double> values{3e38, 3e38};
-  const std::vector<Tensor> on_cpu{test::tensor_of(values, {2})}, on_cuda{on_cpu[0].to(Device::cuda)};
-  EXPECT_EQ(clip_norm(Device::cuda, on_cuda, 1.0f), clip_norm(Device::cpu, on_cpu, 1.0f));
+TEST_F(OptimizerCuda, ANormBeyondF32IsInfiniteAndASquareIsNot) {
+  for (const double value : {3e38, 1e25}) {  // the second's square is beyond f32, its norm is not
+    const std::vector<Tensor> on_cpu{test::tensor_of({value, value, value, value}, {4})};
+    const std::vector<Tensor> on_cuda{on_cpu[0].to(Device::cuda)};
+    const auto norm = clip_norm(Device::cuda, on_cuda, 1.0f);
+    EXPECT_EQ(norm, clip_norm(Device::cpu, on_cpu, 1.0f));
+    EXPECT_EQ(std::isinf(norm[0]), value > 1e38);
+    EXPECT_EQ(norm[1] == 0.0f, value > 1e38);
+  }
 }
 
 // Kernels take any address: each array, one after another, starts an element past a multiple of 16 bytes.

@@ -236,6 +236,35 @@ TEST(LossScale, GrowsAfterSteadyStepsAndShrinksWithAnOverflow) {
   EXPECT_EQ(scale_after(1, std::numeric_limits<float>::infinity()), 1024.0f);
   EXPECT_EQ(scale_after(kLossScaleInterval - 1, 1.0f), 1024.0f) << "counted from the overflow";
   EXPECT_EQ(scale_after(1, 1.0f), 2048.0f);
+  EXPECT_EQ(scale_after(kLossScaleInterval, 1.0f), 4096.0f) << "counted anew from the last growth";
+  Tensor(state.loss_scale).copy_from(Tensor::full({}, 0x1p127f));
+  EXPECT_EQ(scale_after(kLossScaleInterval, 0.0f), 0x1p127f) << "twice that is no f32";
+}
+
+TEST(LossScale, IsLeftAloneWhereItIsNotDynamic) {
+  const StepState state(Device::cpu);
+  const std::vector<Tensor> gradients{Tensor::full({1}, std::numeric_limits<float>::infinity())};
+  backend(Device::cpu).begin_step(gradients, state, {});
+  EXPECT_EQ(state.loss_scale.item(), 1.0f);
+}
+
+TEST(BeginStep, AdamwCountsTheStepsThatAreTaken) {
+  const StepState state(Device::cpu);
+  Tensor(state.learning_rate).copy_from(Tensor::full({}, 1.0f));
+  for (const float gradient : {std::numeric_limits<float>::infinity(), 1.0f})
+    backend(Device::cpu)
+        .begin_step(std::vector<Tensor>{Tensor::full({1}, gradient)}, state,
+                    {.beta1 = 0.75f, .beta2 = 0.75f});
+  EXPECT_EQ(state.adamw.to_vector<float>(), (std::vector<float>{4.0f, 2.0f}));
+}
+
+// A factor of 0 is a step that is not taken.
+TEST(BeginStep, AStepThatIsTakenHasAFactor) {
+  const StepState state(Device::cpu);
+  Tensor(state.loss_scale).copy_from(Tensor::full({}, 0x1p60f));
+  const std::vector<Tensor> gradients{Tensor::full({1}, 1e30f)};
+  backend(Device::cpu).begin_step(gradients, state, {.max_norm = 1e-30f});
+  EXPECT_GT(state.factor.item(), 0.0f);
 }
 
 TEST(LossScale, ASavedOneMustBeANumberAboveNoneAndCountsNotBelow) {

@@ -1,5 +1,5 @@
-// Pooling and column sums on Device::cuda where the op table is thin: against the CPU over many shapes, and the same
-// bits whatever order threads run in and however the arrays are aligned.
+// Pooling, column sums and elementwise ops on Device::cuda where the op table is thin: against the CPU over many shapes,
+// and the same bits whatever order threads run in and however the arrays are aligned.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "kernels/column_sum.h"
+#include "kernels/dropout.h"
+#include "kernels/elementwise.h"
 #include "kernels/global_avg_pool.h"
 #include "kernels/max_pool2d.h"
 #include "tests/support/schedules.h"
@@ -41,10 +43,11 @@ Tensor under_all_schedules(const std::function<Tensor(Backend&)>& body) {
   return first;
 }
 
-/// A device copy that begins one element into its storage, where 16-byte accesses cannot reach it.
+/// A device copy that begins one element into its storage, where 16-byte accesses cannot reach it; or at its start.
 class Shifted {
  public:
-  explicit Shifted(const Tensor& host) : skip_(static_cast<int64_t>(size_of(host.dtype()))) {
+  explicit Shifted(const Tensor& host, bool shifted = true)
+      : skip_(shifted ? static_cast<int64_t>(size_of(host.dtype())) : 0) {
     const auto* bytes = static_cast<const uint8_t*>(host.raw());
     std::vector<uint8_t> all(static_cast<size_t>(skip_), 0);
     all.insert(all.end(), bytes, bytes + host.bytes());
@@ -95,6 +98,7 @@ const MaxPoolCase kMaxPools[] = {{{2, 9, 7, 8}, {}},
                                  {{1, 1, 1, 8}, {}},
                                  {{2, 2, 2, 12}, {}},
                                  {{1, 8, 9, 4}, {}},
+                                 {{2, 9, 7, 8}, {.window = 3, .stride = 2, .padding = 0}},
                                  {{1, 5, 66, 64}, {}}};
 
 /// Few different values, so that windows have several maxima; some NaN and infinities.
@@ -140,6 +144,18 @@ TEST_F(PoolCuda, MaxPoolIsTheCpusToTheBit) {
           [&](Backend& cuda) { return cuda.max_pool2d_backward(dy_on_device, index, c.x, c.options); });
       EXPECT_EQ(values_of(dx), values_of(cpu.max_pool2d_backward(dy, expected.index, c.x, c.options)))
           << to_string(c.x) << " " << dtype_name(dtype);
+    }
+  }
+}
+
+TEST_F(PoolCuda, AWindowOfMinusInfinitiesHasItsFirstPlace) {
+  for (const MaxPoolCase& c : {kMaxPools[0], kMaxPools[2]}) {
+    for (const DType dtype : kFloats) {
+      const Tensor x = Tensor::full(c.x, -std::numeric_limits<float>::infinity(), dtype);
+      const auto expected = backend(Device::cpu).max_pool2d(x, c.options);
+      const auto actual = backend(Device::cuda).max_pool2d(x.to(Device::cuda), c.options);
+      EXPECT_EQ(bytes_of(actual.index), bytes_of(expected.index)) << dtype_name(dtype);
+      EXPECT_EQ(bytes_of(actual.y), bytes_of(expected.y)) << dtype_name(dtype);
     }
   }
 }
@@ -272,6 +288,48 @@ TEST_F(PoolCuda, ColumnSumsOfAnyNumberOfPartsAgree) {
     for (size_t c = 0; c < actual.size(); ++c)
       ASSERT_NEAR(actual[c], expected[c], 1e-3) << splits << ", " << c;
   }
+}
+
+// One array after another begins past a multiple of 16 bytes.
+TEST_F(PoolCuda, ElementwiseKernelsTakeAnyAddress) {
+  constexpr int64_t kCount = 4100;  // two tiles and a tail
+  Backend& cuda = backend(Device::cuda);
+  for (const DType dtype : kFloats) {
+    const Tensor a = normal({kCount}, 61, dtype), b = normal({kCount}, 62, dtype);
+    const Tensor zeros = Tensor::zeros({kCount}, dtype);
+    const auto sum = bytes_of(cuda.add(a.to(Device::cuda), b.to(Device::cuda)));
+    const auto dropped = bytes_of(cuda.dropout(a.to(Device::cuda), {.probability = 0.5f, .seed = 9}));
+    for (int shifted = 0; shifted < 3; ++shifted) {
+      Shifted u(a, shifted == 0), v(b, shifted == 1), y(zeros, shifted == 2);
+      launch_add({.a = u.raw(), .b = v.raw(), .y = y.raw(), .count = kCount, .type = element(dtype)},
+                 nullptr);
+      EXPECT_EQ(y.bytes(), sum) << shifted;
+      launch_dropout({.x = u.raw(),
+                      .y = y.raw(),
+                      .count = kCount,
+                      .type = element(dtype),
+                      .probability = 0.5f,
+                      .seed = 9},
+                     nullptr);
+      EXPECT_EQ(y.bytes(), dropped) << shifted;
+    }
+    Shifted filled(zeros);
+    launch_fill({.y = filled.raw(),
+                 .count = kCount,
+                 .bits = 0x4000400040004000u,
+                 .bytes = static_cast<int>(size_of(dtype))},
+                nullptr);
+    for (const uint8_t byte : filled.bytes()) ASSERT_TRUE(byte == 0x40 || byte == 0);
+    EXPECT_EQ(filled.bytes().back(), 0x40);
+  }
+}
+
+// 1 + 2^-8 lies between two bf16, 2^-10 more is nearer to the upper one.
+TEST_F(PoolCuda, ALinearLayersSumWithItsBiasIsRoundedOnce) {
+  const Tensor x = tensor_of({1.0, 0.0625}, {1, 2}, DType::bf16).to(Device::cuda);
+  const Tensor w = tensor_of({1.0, 0.0625}, {1, 2}).to(Device::cuda);
+  const Tensor b = Tensor::full({1}, 0x1p-10f, DType::f32, Device::cuda);
+  EXPECT_EQ(values_of(backend(Device::cuda).linear(x, w, b)), std::vector<double>{1.0 + 0x1p-7});
 }
 
 TEST_F(PoolCuda, EmptyBatchesAreEmptyResults) {

@@ -93,5 +93,48 @@ TEST_F(TrainCuda, AResumedRunInF16KeepsItsLossScaleAndItsBits) {
   EXPECT_EQ(scale, std::ldexp(65536.0f, -static_cast<int>(skipped)));
 }
 
+// Runs whose second epoch begins with a loss scale of our own, or with a weight that is beyond f16.
+TEST_F(TrainCuda, StepsThatOverflowInF16AreSkippedAndTooManyEndTheRun) {
+  const Words options{"--device", "cuda", "--dtype", "f16", "--deterministic"};
+  const auto begin = [&](const std::string& run, const std::string& name, float value) {
+    run_training(run, options);
+    SafetensorsFile last = read_safetensors(RunFolder(dir / run).last());
+    for (NamedTensor& saved : last.tensors) {
+      if (saved.name == name) backend(Device::cpu).fill(saved.tensor, value);
+      if (saved.name == "optimizer.loss_scale" && name == "fc.bias")
+        backend(Device::cpu).fill(saved.tensor, 0x1p-13f);
+    }
+    write_safetensors(RunFolder(dir / run).last(), last.tensors, last.metadata);
+  };
+  const auto resumed = [&](const std::string& epochs) {
+    return options + Words{"--resume", "--epochs", epochs};
+  };
+  std::vector<std::vector<EpochMetrics>> runs;
+  for (const float scale : {1024.0f, 0x1p21f}) {
+    const std::string run = fmt::format("{}", scale);
+    begin(run, "optimizer.loss_scale", scale);
+    run_training(run, resumed("2"));
+    const SafetensorsFile last = read_safetensors(RunFolder(dir / run).last());
+    const auto count = [&](const char* name) { return last.find(name)->to_vector<int64_t>().front(); };
+    const int64_t skipped = count("optimizer.attempts") - count("optimizer.step");
+    EXPECT_EQ(skipped > 0, scale > 1024.0f);
+    EXPECT_EQ(last.find("optimizer.loss_scale")->item(), std::ldexp(scale, -static_cast<int>(skipped)));
+    runs.push_back(rows(run, resumed("3")));
+  }
+  EXPECT_EQ(runs[0][2].learning_rate, runs[1][2].learning_rate) << "by the steps that were begun";
+  begin("none", "optimizer.loss_scale", 0x1p60f);
+  expect_error(train(dir / "data", dir / "none", resumed("2")), kFailed,
+               {"no step of epoch 2 had finite gradients in f16"});
+  begin("spoilt", "fc.bias", 1e30f);
+  expect_error(train(dir / "data", dir / "spoilt", resumed("2")), kFailed, {"training diverged at step"});
+}
+
+TEST_F(TrainCuda, WithoutALossScaleAnOverflowEndsTheRun) {
+  run_training("bf16", {"--device", "cuda", "--dtype", "bf16"});
+  EXPECT_EQ(read_safetensors(RunFolder(dir / "bf16").last()).find("optimizer.loss_scale"), nullptr);
+  expect_error(train(dir / "data", dir / "f32", {"--device", "cuda", "--lr", "1e9", "--epochs", "9"}),
+               kFailed, {"training diverged at step"});
+}
+
 }  // namespace
 }  // namespace cytograd::test

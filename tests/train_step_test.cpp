@@ -172,6 +172,19 @@ TEST_P(TrainStepTest, IsTheCpus) {
   for (size_t i = 0; i < 6; ++i) EXPECT_NEAR(here.results[i].loss, reference.results[i].loss, tolerance) << i;
 }
 
+// Libraries choose and measure their algorithms on the first.
+TEST(TrainStepCuda, TheSecondFullBatchIsTheFirstThatIsCaptured) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  const auto model = make_model({.name = "small", .channels = kChannels, .classes = kClasses, .seed = 7});
+  move_to(*model, Device::cuda);
+  Optimizer optimizer(model->state().parameters, {});
+  TrainStep step(*model, optimizer, nullptr, {.device = Device::cuda, .batch = kBatch});
+  for (const bool captured : {false, true}) {
+    step.run(draw_batch(kBatch, 0), 0.01f)();
+    EXPECT_EQ(step.captured(), captured);
+  }
+}
+
 TEST(TrainStepCuda, AnOverflowHalvesTheLossScaleAndCostsTheStep) {
   if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
   for (const int64_t full : {int64_t{0}, kBatch}) {
