@@ -20,6 +20,7 @@
 #include "bench/step_inputs.h"
 #include "bench/timing.h"
 #include "engine/backend.h"
+#include "engine/constant_weights.h"
 #include "engine/cpu_info.h"
 #include "tools/train_step.h"
 
@@ -216,8 +217,11 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
     for (int64_t i = 0; i < count; ++i) training.infer();
     backend(c.device).synchronize();
   };
-  passes(1);  // a warm-up
-  const double pass = median(seconds_each(passes));
+  const double pass = [&] {
+    const ConstantWeights constant;
+    passes(1);  // a warm-up
+    return median(seconds_each(passes));
+  }();
 
   std::vector<Phase> phases = inputs.phases();
   for (const Phase& phase : training.phases()) phases.push_back(phase);

@@ -42,7 +42,7 @@ class Training {
   /// The same work as forward, backward, optimizer, to be run in this order; on a GPU each is a graph. After a step.
   std::vector<Phase> phases();
 
-  /// Queues a pass in evaluation, as `cytograd predict` runs it.
+  /// Queues a pass in evaluation, as `cytograd predict` runs it, there within ConstantWeights.
   void infer();
 
   /// Floating-point operations of the step's convolutions and linear layers: two a multiply-add, forward and for each

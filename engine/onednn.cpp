@@ -1,10 +1,13 @@
 #include "engine/onednn.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
+#include "engine/constant_weights.h"
 #include "engine/onednn_api.h"
 #include "engine/parallel.h"
 
@@ -74,6 +77,7 @@ struct OnednnPlans::Plan {
   memory::desc plain;
   std::optional<dnnl::reorder> reorder;
   memory::desc reorder_scratchpad;
+  WeightForm form{};  // of b
 
   void set_reorder(const memory::desc& from, const memory::desc& to, const dnnl::engine& engine) {
     if (from == to) return;
@@ -87,7 +91,14 @@ struct OnednnPlans::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::mutex mutex;
-  std::map<Key, Plan> plans;  // nodes stay where they are: a Plan& outlives later insertions
+  std::map<Key, Plan> plans;          // nodes stay where they are: a Plan& outlives later insertions
+  std::vector<memory::desc> layouts;  // of weights: plans for batches of other sizes often have the same
+
+  WeightForm form_of(const memory::desc& layout) {
+    auto found = std::find(layouts.begin(), layouts.end(), layout);
+    if (found == layouts.end()) found = layouts.insert(found, layout);
+    return WeightForm{static_cast<int64_t>(WeightForm::onednn) + (found - layouts.begin())};
+  }
 
   // `name` says what the plan does, for the error where there is none.
   template <typename Name, typename Make>
@@ -97,7 +108,9 @@ struct OnednnPlans::State {
     const auto found = plans.find(key);
     if (found != plans.end()) return found->second;
     try {
-      return plans.emplace(key, make()).first->second;
+      Plan& plan = plans.emplace(key, make()).first->second;
+      plan.form = form_of(plan.b);
+      return plan;
     } catch (const dnnl::error& error) {
       fail("oneDNN cannot compute {}: {}", name(), error.what());
     }
@@ -115,11 +128,13 @@ struct OnednnPlans::State {
   // Weights in the layout and type that the plan takes.
   Tensor arranged(const Plan& plan, const Tensor& w) {
     if (!plan.reorder) return w;
-    const Tensor copy = raw_buffer(plan.b.get_size());
-    const Arguments arguments{{DNNL_ARG_FROM, at(plan.plain, address(w))},
-                              {DNNL_ARG_TO, at(plan.b, address(copy))}};
-    execute(*plan.reorder, arguments, plan.reorder_scratchpad);
-    return copy;
+    return ConstantWeights::made_of(w, plan.form, [&] {
+      const Tensor copy = raw_buffer(plan.b.get_size());
+      const Arguments arguments{{DNNL_ARG_FROM, at(plan.plain, address(w))},
+                                {DNNL_ARG_TO, at(plan.b, address(copy))}};
+      execute(*plan.reorder, arguments, plan.reorder_scratchpad);
+      return copy;
+    });
   }
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/backend.h"
+#include "engine/constant_weights.h"
 #include "engine/ops.h"
 #include "engine/parallel.h"
 
@@ -39,6 +40,7 @@ class SavedBuffers {
 void for_each_batch(Loader& loader, const EvaluatorOptions& options,
                     const std::function<bool(const Batch&, const Tensor& x)>& work) {
   const NoGrad no_grad;
+  const ConstantWeights constant;
   Backend& device = backend(options.device);
   for (bool goes_on = true; goes_on;) {
     const auto batch = loader.next();
@@ -136,6 +138,7 @@ Evaluated run_model(Model& model, const EvaluationImages& images, const Evaluato
                     Progress* progress) {
   CHECK(images.domains.empty() || images.domains.size() == images.samples.size(), "{} domains of {} samples",
         images.domains.size(), images.samples.size());
+  const ConstantWeights constant;
   Evaluated result;
   result.predictions.classes = options.classes;
   result.predictions.ranks = std::min(options.ranks, options.classes);

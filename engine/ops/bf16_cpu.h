@@ -4,15 +4,20 @@
 #pragma once
 
 #include "engine/backend.h"
+#include "engine/constant_weights.h"
 #include "engine/cpu_info.h"
 
 namespace cytograd {
 
 inline bool must_widen(DType dtype) { return dtype == DType::bf16 && !cpu_info().native_bf16; }
 
-/// x in f32, rounded to bf16 first where it is wider: weights are kept in f32.
+/// x in f32, rounded to bf16 first where it is wider, as weights are.
 inline Tensor widened(Backend& cpu, const Tensor& x) {
   return cpu.cast(x.dtype() == DType::bf16 ? x : cpu.cast(x, DType::bf16), DType::f32);
+}
+
+inline Tensor widened_weights(Backend& cpu, const Tensor& w) {
+  return ConstantWeights::made_of(w, WeightForm::rounded_to_bf16, [&] { return widened(cpu, w); });
 }
 
 }  // namespace cytograd

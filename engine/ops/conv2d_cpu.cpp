@@ -37,7 +37,8 @@ bool is_widened(const Tensor& activations, Conv2dWay way) {
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options) {
   check_type(x);
   const Conv2dWay fastest = way(Conv2dPass::forward, x, x.shape(), w, options);
-  if (is_widened(x, fastest)) return cast(conv2d(widened(*this, x), widened(*this, w), options), x.dtype());
+  if (is_widened(x, fastest))
+    return cast(conv2d(widened(*this, x), widened_weights(*this, w), options), x.dtype());
   switch (fastest) {
     case Conv2dWay::taps:
       return conv2d_taps::forward(x, w, options);

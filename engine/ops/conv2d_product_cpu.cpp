@@ -8,6 +8,7 @@
 #include <array>
 #include <vector>
 
+#include "engine/constant_weights.h"
 #include "engine/ops/panels_cpu.h"
 #include "engine/parallel.h"
 
@@ -88,28 +89,32 @@ Windows packed(const Tensor& w, const Grid& grid, Direction direction) {
   const auto taps = static_cast<int64_t>(grid.taps.size());
   const int64_t depth = even_part(from, kDepth, kLanes);
   const int64_t group = even_part(taps, std::clamp<int64_t>(kDepth / depth, 1, kMostTaps), 1);
-  Windows windows{depth, group, Tensor::empty({taps * from * to})};
-  const float* source = w.data<float>();
-  float* destination = windows.panels.data<float>();
-  parallel_for(to / kColumns, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel) {
-      for (int64_t t = 0; t < taps; ++t) {
-        const int64_t first = t / group * group, grouped = std::min(group, taps - first);
-        for (int64_t c = 0; c < from; c += depth) {
-          const int64_t size = std::min(depth, from - c);
-          float* at = destination + c * taps * to + first * size * to +
-                      (panel * grouped + t - first) * size * kColumns;
-          const float* tap = source + grid.taps[t].index * in;
-          if (backward) {
-            panels::pack_panel(tap + c * window * in + panel * kColumns, window * in, size, at);
-          } else {
-            panels::pack_transposed_panel(tap + panel * kColumns * window * in + c, window * in, size, at);
+  const auto pack = [&] {
+    Tensor result = Tensor::empty({taps * from * to});
+    const float* source = w.data<float>();
+    float* destination = result.data<float>();
+    parallel_for(to / kColumns, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t panel = begin; panel < end; ++panel) {
+        for (int64_t t = 0; t < taps; ++t) {
+          const int64_t first = t / group * group, grouped = std::min(group, taps - first);
+          for (int64_t c = 0; c < from; c += depth) {
+            const int64_t size = std::min(depth, from - c);
+            float* at = destination + c * taps * to + first * size * to +
+                        (panel * grouped + t - first) * size * kColumns;
+            const float* tap = source + grid.taps[t].index * in;
+            if (backward) {
+              panels::pack_panel(tap + c * window * in + panel * kColumns, window * in, size, at);
+            } else {
+              panels::pack_transposed_panel(tap + panel * kColumns * window * in + c, window * in, size, at);
+            }
           }
         }
       }
-    }
-  });
-  return windows;
+    });
+    return result;
+  };
+  // Of a pass forward, whose grid has all taps.
+  return {depth, group, backward ? pack() : ConstantWeights::made_of(w, WeightForm::panels, pack)};
 }
 
 struct Convolution {

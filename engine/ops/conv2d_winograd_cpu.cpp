@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/constant_weights.h"
 #include "engine/ops/panels_cpu.h"
 #include "engine/parallel.h"
 
@@ -56,6 +57,7 @@ using Values = std::array<Lanes, kCount>;
 /// All but the halves are exact; sums of four lose two bits at most beside the products' own rounding.
 struct SmallTile {
   static constexpr int64_t kSide = 2, kPatch = kSide + kWindow - 1, kElements = kPatch * kPatch;
+  static constexpr WeightForm kForm = WeightForm::winograd_2;
   // That a thread takes at a time. Of 24, 48, 96 and 192: few enough that their transforms stay in its L2 cache, but not so
   // few that the windows are fetched again and again. GFLOP/s forward on two cores of an AMD EPYC, counted as the direct
   // convolution's, at 56x56x64: 179 205 171 168; 14x14x256: 227 247 191 173; 7x7x512: 121 143 120 150.
@@ -93,6 +95,7 @@ struct SmallTile {
 /// (arXiv:1803.10986).
 struct LargeTile {
   static constexpr int64_t kSide = 4, kPatch = kSide + kWindow - 1, kElements = kPatch * kPatch;
+  static constexpr WeightForm kForm = WeightForm::winograd_4;
   // Of 24, 36, 48 and 96, on Zen 4: 56x56x64 458 456 449 369; 14x14x256 424 373 412 312; 7x7x512 235 308 317 285.
   static constexpr int64_t kTiles = 36;
   static constexpr float p = 0.75f, q = 1.5f, pp = p * p, qq = q * q;
@@ -381,7 +384,10 @@ auto with_tile(const Shape& tiled, const F& f) {
 Tensor convolved(const Tensor& from, const Tensor& w, Direction direction, int64_t padding,
                  const Shape& shape) {
   return with_tile(shape, [&]<typename Tile>(Tile) {
-    return convolved_by<Tile>(from, transformed_windows<Tile>(w, direction), padding, shape);
+    const auto transform = [&] { return transformed_windows<Tile>(w, direction); };
+    const Tensor windows =
+        direction == Direction::forward ? ConstantWeights::made_of(w, Tile::kForm, transform) : transform();
+    return convolved_by<Tile>(from, windows, padding, shape);
   });
 }
 

@@ -17,7 +17,7 @@ void check_type(const Tensor& x) {
 
 Tensor CpuBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   check_type(x);
-  if (must_widen(x.dtype())) return cast(linear(widened(*this, x), widened(*this, w), b), x.dtype());
+  if (must_widen(x.dtype())) return cast(linear(widened(*this, x), widened_weights(*this, w), b), x.dtype());
   return plans_->matmul({.a = x, .b = w, .transpose_b = true, .bias = b, .result = x.dtype()});
 }
 
