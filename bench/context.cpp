@@ -36,6 +36,12 @@ std::string output_of(const char* command) {
   return text;
 }
 
+std::string cpu_name() {
+  const CpuInfo& cpu = cpu_info();
+  return fmt::format("{}{}{}, {} threads", cpu.model, cpu.revision.empty() ? "" : ", ", cpu.revision,
+                     cpu.threads);
+}
+
 /// MHz of each processor as the kernel sees them now.
 std::string cpu_clocks() {
   std::ifstream file("/proc/cpuinfo");
@@ -72,8 +78,7 @@ std::vector<std::pair<std::string, std::string>> context(const std::vector<Devic
   std::vector<std::pair<std::string, std::string>> entries{
       {"commit", kCommit},
       {"compiler", kCompiler},
-      {"device_cpu",
-       fmt::format("{}, {}, {} threads", cpu_info().model, cpu_info().revision, cpu_info().threads)},
+      {"device_cpu", cpu_name()},
       {"cpu_features", fmt::format("{}", fmt::join(cpu_info().features, " "))},
       {"clocks", cpu_clocks()}};
   for (const Device device : devices()) {

@@ -15,10 +15,9 @@ enum class CpuVectors : uint8_t {
 };
 
 struct CpuInfo {
-  std::string model;  ///< as /proc/cpuinfo names it, which may be that of several generations
-  std::string
-      revision;     ///< "family 25, model 17, stepping 1", which tells those apart; "" where it does not say
-  int threads = 1;  ///< that parallel loops use
+  std::string model;     ///< as /proc/cpuinfo names it, which may be several generations' name
+  std::string revision;  ///< "family 25, model 17, stepping 1"; "" where it does not say
+  int threads = 1;       ///< that parallel loops use
   std::vector<std::string>
       features;                  ///< those that matter for speed: avx2, avx512f, avx512_bf16, amx_bf16, ...
   int64_t last_level_cache = 0;  ///< bytes; a usual size where the system does not say

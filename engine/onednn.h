@@ -11,10 +11,10 @@
 
 namespace cytograd {
 
-/// Plans of oneDNN primitives, made on first use and kept by operation, shapes, types and options. Weights
-/// are brought into the layout that oneDNN prefers for the shape on every call, because they change on every
-/// training step, or once, within ConstantWeights; that copy also casts them to the activations' type. Temporaries come from the buffer pool.
-/// Types are f32 and bf16; sums are f32. All methods throw Error where oneDNN has no implementation.
+/// Plans of oneDNN primitives, made on first use and kept by operation, shapes, types and options. Weights are brought into
+/// the layout that oneDNN prefers for the shape on every call, because they change on every training step, or once, within
+/// ConstantWeights; that copy also casts them to the activations' type. Temporaries come from the buffer pool. Types are f32
+/// and bf16; sums are f32. All methods throw Error where oneDNN has no implementation.
 class OnednnPlans {
  public:
   OnednnPlans();
