@@ -195,7 +195,7 @@ def train_steps(steps):
         markup.card(markup.table(
             ["step", "engine", "images/s#", "least#", "most#", "rounds#", "ratio#", "least ratio#", "most ratio#",
              "peak MiB#", "share#", "inference/s#", "its ratio#", "remark"],
-            [[markup.cell(step.title), *run_cells(run)] for step in steps for run in step.runs])),
+            [[markup.cell(step.title, style="line"), *run_cells(run)] for step in steps for run in step.runs])),
         phase_section(groups))
 
 
@@ -207,7 +207,7 @@ def run_cells(run):
         return [markup.cell(times(value), value) for value in values]
 
     return [
-        markup.cell(run.engine),
+        markup.cell(run.engine, style="line"),
         *rate_cells([median(run.rates), min(run.rates, default=None), max(run.rates, default=None)]),
         markup.cell(str(len(run.rates)), len(run.rates)),
         *ratio_cells([median(run.ratios), min(run.ratios, default=None), max(run.ratios, default=None)]),
