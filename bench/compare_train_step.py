@@ -176,7 +176,7 @@ def main():
             for engine in found:
                 engine.run(args)
                 for result in found[0].results[:1]:  # what was measured, wherever this script lies
-                    context.update({key: result[key] for key in ("commit", "compiler")})
+                    context.update({key: result[key] for key in ("commit", "compiler") if key in result})
                 row = {**config, "channels": args.channels, "steps": args.steps[config["device"]], "seconds": args.seconds,
                        "runs": [each.summary(found[0]) for each in found]}
                 if args.json:  # after each run: a comparison that is cut short keeps what it has

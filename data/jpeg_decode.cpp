@@ -23,6 +23,14 @@ Decoder make_decoder() {
   return decoder;
 }
 
+/// Whether it may be coded by arithmetic, which takes next to no bits for a blank picture: it has the mark of such a frame.
+bool is_arithmetic(std::span<const uint8_t> bytes) {
+  for (size_t i = 0; i + 1 < bytes.size(); ++i) {
+    if (bytes[i] == 0xFF && bytes[i + 1] >= 0xC9 && bytes[i + 1] <= 0xCB) return true;
+  }
+  return false;
+}
+
 [[noreturn]] void fail_to_decode(const std::string& name, const Decoder& decoder) {
   const std::string_view reason = tjGetErrorStr2(decoder.get());
   // TurboJPEG's and libjpeg's own, as they put it.
@@ -48,7 +56,7 @@ ImageInfo jpeg_info(const std::string& name, std::span<const uint8_t> bytes) {
 }
 
 RawImage decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, const ImageInfo& info) {
-  require_enough_bytes(name, bytes.size(), info);
+  if (!is_arithmetic(bytes)) require_enough_bytes(name, bytes.size(), info);
   RawImage image{.info = info, .bytes = {}, .levels = {}};
   image.bytes.resize(static_cast<size_t>(info.height * info.width * info.channels));
   const Decoder decoder = make_decoder();

@@ -23,7 +23,7 @@ inline constexpr int64_t kMostPixels = int64_t{1} << 28;
 /// Those times the values of a pixel.
 inline constexpr int64_t kMostValues = int64_t{1} << 30;
 
-/// So that a few bytes cannot claim gigabytes: of a blank picture, no compression makes less than one byte of 64 KB.
+/// So that a few bytes cannot claim gigabytes: of a blank picture, compression makes no less than a byte of 64 KB.
 inline void require_enough_bytes(const std::string& name, uint64_t bytes, const ImageInfo& info) {
   constexpr uint64_t kMostCompressed = uint64_t{1} << 16;
   const auto claimed = static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8);

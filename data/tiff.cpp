@@ -128,6 +128,7 @@ class TiffFile {
       for (int64_t y = 0; y < height; y += rows) {
         const int64_t used_rows = std::min(rows, height - y);
         for (int64_t x = 0; x < width; x += columns) {
+          std::fill(block.begin(), block.end(), T{0});  // libtiff may take a damaged strip for whole
           T* const place = out + (y * width + x) * stride + plane;
           read_block(tiled, {x, y, plane}, in_place ? place : block.data(),
                      (tiled ? rows : used_rows) * row_bytes, page.is_jpeg);

@@ -108,9 +108,9 @@ struct OnednnPlans::State {
     const auto found = plans.find(key);
     if (found != plans.end()) return found->second;
     try {
-      Plan& plan = plans.emplace(key, make()).first->second;
+      Plan plan = make();
       plan.form = form_of(plan.b);
-      return plan;
+      return plans.emplace(key, std::move(plan)).first->second;
     } catch (const dnnl::error& error) {
       fail("oneDNN cannot compute {}: {}", name(), error.what());
     }

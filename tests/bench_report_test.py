@@ -649,6 +649,10 @@ class ComparingSteps(Case):
         self.assertEqual((theirs["images_per_second"], theirs["inference_images_per_second"]), ([10, 10], [40, 40]))
         self.assertEqual((ours["steps"], ours["matmul_gflops"], ours["stem"]), ([3, 3], 100, "7x7"))
         self.assertNotIn("error", theirs)
+        earlier = {key: value for key, value in self.OURS.items() if key not in ("commit", "compiler")}
+        result, file = self.compare(self.program("earlier", earlier), peer)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertNotIn("commit", file["context"])
 
     def test_a_peer_whose_inference_fails_or_takes_long_keeps_its_training(self):
         for more, error in (("sys.exit('RuntimeError: no kernel')", "RuntimeError: no kernel"),

@@ -335,6 +335,16 @@ TEST(ReadImage, AFewBytesThatClaimGigabytesAreAnErrorBeforeMemoryIsAskedFor) {
   EXPECT_LT(peak_memory() - before, int64_t{1} << 26);
 }
 
+TEST(ReadImage, ABlankJpegOfArithmeticCodeMayBeSmall) {
+  const TempDir dir;
+  // Grey, 4000x4000 pixels, all of its code three bytes: differences of 0, blocks that end at once.
+  const std::string jpeg = bytes({0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}) + std::string(64, 1) +
+                           bytes({0xFF, 0xC9, 0, 11, 8, 0x0F, 0xA0, 0x0F, 0xA0, 1, 1, 0x11, 0}) +
+                           bytes({0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x1E, 0xB7, 0x80, 0xFF, 0xD9});
+  EXPECT_EQ(error_of(dir.write("a.jpg", jpeg)), "");
+  EXPECT_EQ(read_image(dir / "a.jpg").pixels, std::vector<uint8_t>(4000 * 4000, 128));
+}
+
 TEST(ReadImage, AJpegOfAnySamplingIsRead) {
   const TempDir dir;
   const Image image = read_image(dir.write("a.jpg", jpeg_410()));
