@@ -118,7 +118,7 @@ def beside(engine, ours, work=""):
     return text
 
 
-def report(engine, ours, args):
+def report(engine, ours):
     """A line on an engine, beside ours."""
     line = f"  {engine.name}: "
     if engine.results:
@@ -185,7 +185,7 @@ def main():
         failed = failed or any(engine.error for engine in found)
         print("{model}, {size} pixels, batch {batch}, {dtype} on {device}:".format(**config))
         for engine in found:
-            print(report(engine, found[0], args), flush=True)
+            print(report(engine, found[0]), flush=True)
     return 1 if failed else 0
 
 

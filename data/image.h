@@ -36,10 +36,11 @@ ImageInfo read_image_info(const std::filesystem::path& file);
 std::string size_text(const ImageInfo& info);
 
 /// Decodes a picture. The format is told by the content, not by the name. PNG, JPEG and BMP are grey or RGB: alpha is
-/// dropped, grey + alpha becomes grey; a palette is RGB, but grey in a BMP whose colours all are. A TIFF has 1 to 8 channels: RGB, or the samples of a grey page, or its grey
-/// pages in order. Throws Error naming the file where it is absent, unreadable, a folder, empty, not a picture,
-/// truncated, corrupted (a wrong PNG checksum), a TIFF of other than unsigned 8 or 16 bits or of a palette, or larger
-/// than 2^28 pixels (with channels, 2^30 values). Throws CheckError where `white` is out of range.
+/// dropped, grey + alpha becomes grey; a palette is RGB, but grey in a BMP whose colours all are. A TIFF has 1 to 8
+/// channels: RGB, or the samples of a grey page, or its grey pages in order. Throws Error naming the file where it is
+/// absent, unreadable, a folder, empty, not a picture, truncated, corrupted (a wrong PNG checksum), a TIFF of other
+/// than unsigned 8 or 16 bits or of a palette, or larger than 2^28 pixels (with channels, 2^30 values). Throws
+/// CheckError where `white` is out of range.
 Image read_image(const std::filesystem::path& file, const ReadOptions& options = {});
 
 /// Joins single-channel files of one size into one image, channel c from files[c]; one file is read as it is.

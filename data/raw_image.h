@@ -23,11 +23,16 @@ inline constexpr int64_t kMostPixels = int64_t{1} << 28;
 /// Those times the values of a pixel.
 inline constexpr int64_t kMostValues = int64_t{1} << 30;
 
-/// So that a few bytes cannot claim gigabytes: of a blank picture, compression makes no less than a byte of 64 KB.
-inline void require_enough_bytes(const std::string& name, uint64_t bytes, const ImageInfo& info) {
+/// Whether a file of so many bytes may hold the values: of a blank picture, compression makes no less than a byte of 64 KB.
+inline bool are_enough_bytes(uint64_t bytes, const ImageInfo& info) {
   constexpr uint64_t kMostCompressed = uint64_t{1} << 16;
-  const auto claimed = static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8);
-  if (claimed / kMostCompressed > bytes)
+  return static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8) / kMostCompressed <=
+         bytes;
+}
+
+/// So that a few bytes cannot claim gigabytes.
+inline void require_enough_bytes(const std::string& name, uint64_t bytes, const ImageInfo& info) {
+  if (!are_enough_bytes(bytes, info))
     fail("{}: is corrupted (its {} bytes cannot be {}x{} pixels of {} channels)", name, bytes, info.width,
          info.height, info.channels);
 }

@@ -92,6 +92,13 @@ class Case(unittest.TestCase):
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return str(path)
 
+    def program(self, name, script):
+        """An executable that runs a Python script."""
+        path = self.folder / name
+        path.write_text(f"#!{sys.executable}\nimport json, sys, time\n{script}\n")
+        path.chmod(0o755)
+        return path
+
     def run_report(self, *arguments):
         """Exit code, stdout and stderr."""
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
@@ -560,12 +567,6 @@ class Comparison(Case):
 class Alternating(Case):
     """bench/alternate.py, on programs that write what they were told."""
 
-    def program(self, name, script):
-        path = self.folder / name
-        path.write_text(f"#!{sys.executable}\nimport json, sys\n{script}\n")
-        path.chmod(0o755)
-        return path
-
     def alternate(self, before, after, *arguments):
         outs = [self.folder / name for name in ("out_before.json", "out_after.json")]
         command = [sys.executable, BENCH / "alternate.py", before, after, "--out-before", outs[0], "--out-after", outs[1],
@@ -618,13 +619,10 @@ class ComparingSteps(Case):
             "peak_mib": 9, "commit": "0123abc", "compiler": "GNU 12"}
     PEER = {"images_per_second": 10, "parameters": 7, "threads": 2, "steps": 3, "phases": {"forward": 0.2}, "torch": "2"}
 
-    def program(self, name, *lines, more=""):
-        path = self.folder / name
+    def engine(self, name, *lines, more=""):
         version = "if '-c' in sys.argv: print('2.15.0+cpu'); sys.exit()"  # as a Python that is asked for its PyTorch's
         printed = "\n".join(f"print({json.dumps(line)!r}, flush=True)" for line in lines)
-        path.write_text(f"#!{sys.executable}\nimport sys, time\n{version}\n{printed}\n{more}\n")
-        path.chmod(0o755)
-        return str(path)
+        return self.program(name, f"{version}\n{printed}\n{more}")
 
     def compare(self, ours, *torches, options=()):
         file = self.folder / "steps.json"
@@ -636,8 +634,8 @@ class ComparingSteps(Case):
         return result, json.loads(file.read_text()) if file.exists() else None
 
     def test_keeps_each_round_and_says_what_was_measured(self):
-        peer = self.program("peer", self.PEER, {**self.PEER, "inference_images_per_second": 40})
-        result, file = self.compare(self.program("ours", self.OURS), peer, options=["--steps", "5", "--threads", "2"])
+        peer = self.engine("peer", self.PEER, {**self.PEER, "inference_images_per_second": 40})
+        result, file = self.compare(self.engine("ours", self.OURS), peer, options=["--steps", "5", "--threads", "2"])
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("PyTorch 2.15 eager: training 10.0 (10.0 to 10.0) images/s, cytograd is 2.00 (2.00 to 2.00) times as "
                       "fast; inference 40.0 (40.0 to 40.0) images/s, cytograd is 1.50", result.stdout)
@@ -650,14 +648,14 @@ class ComparingSteps(Case):
         self.assertEqual((ours["steps"], ours["matmul_gflops"], ours["stem"]), ([3, 3], 100, "7x7"))
         self.assertNotIn("error", theirs)
         earlier = {key: value for key, value in self.OURS.items() if key not in ("commit", "compiler")}
-        result, file = self.compare(self.program("earlier", earlier), peer)
+        result, file = self.compare(self.engine("earlier", earlier), peer)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertNotIn("commit", file["context"])
 
     def test_a_peer_whose_inference_fails_or_takes_long_keeps_its_training(self):
         for more, error in (("sys.exit('RuntimeError: no kernel')", "RuntimeError: no kernel"),
                             ("time.sleep(60)", "killed after 2 s")):
-            result, file = self.compare(self.program("ours", self.OURS), self.program("peer", self.PEER, more=more),
+            result, file = self.compare(self.engine("ours", self.OURS), self.engine("peer", self.PEER, more=more),
                                         options=["--limit", "2"])
             self.assertEqual(result.returncode, 1)
             theirs = file["rows"][0]["runs"][1]
@@ -667,9 +665,9 @@ class ComparingSteps(Case):
                           f"failed: {error}", result.stdout)
 
     def test_says_where_a_peer_does_another_work(self):
-        result, file = self.compare(self.program("ours", self.OURS),
-                                    self.program("peer", {**self.PEER, "parameters": 5, "threads": 1}),
-                                    self.program("other", self.PEER))
+        result, file = self.compare(self.engine("ours", self.OURS),
+                                    self.engine("peer", {**self.PEER, "parameters": 5, "threads": 1}),
+                                    self.engine("other", self.PEER))
         remark = "NOT the same network: 5 parameters beside 7; NOT as many threads: 1 beside 2"
         self.assertIn(remark, result.stdout)
         runs = file["rows"][0]["runs"]
@@ -678,7 +676,7 @@ class ComparingSteps(Case):
                          [f"PyTorch 2.15 of {self.folder / name} eager" for name in ("peer", "other")])
 
     def test_wrong_options_are_refused_before_a_run(self):
-        never = self.program("never", more=f"open({str(self.folder / 'ran')!r}, 'w')")
+        never = self.engine("never", more=f"open({str(self.folder / 'ran')!r}, 'w')")
         for options, message in ((("--json", self.folder / "none" / "a.json"), "is a folder, or in none"),
                                  (("--config", "small:8:2:f32:gpu"), "devices are cpu and cuda"),
                                  (("--config", "small:8:2:f64"), "types are f32, bf16 and f16"),

@@ -138,7 +138,7 @@ Evaluated run_model(Model& model, const EvaluationImages& images, const Evaluato
                     Progress* progress) {
   CHECK(images.domains.empty() || images.domains.size() == images.samples.size(), "{} domains of {} samples",
         images.domains.size(), images.samples.size());
-  const ConstantWeights constant;
+  const ConstantWeights constant;  // from one domain to the next
   Evaluated result;
   result.predictions.classes = options.classes;
   result.predictions.ranks = std::min(options.ranks, options.classes);

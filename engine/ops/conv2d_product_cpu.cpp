@@ -81,38 +81,42 @@ struct Windows {
   Tensor panels;
 };
 
-/// w [O, KH, KW, I].
-Windows packed(const Tensor& w, const Grid& grid, Direction direction) {
+/// The panels of w [O, KH, KW, I] in blocks of `depth` channels and groups of `group` taps.
+Tensor packed_panels(const Tensor& w, const Grid& grid, Direction direction, int64_t depth, int64_t group) {
   const bool backward = direction == Direction::backward;
   const int64_t in = w.dim(3), window = w.dim(1) * w.dim(2);
   const int64_t from = backward ? w.dim(0) : in, to = backward ? in : w.dim(0);
   const auto taps = static_cast<int64_t>(grid.taps.size());
-  const int64_t depth = even_part(from, kDepth, kLanes);
-  const int64_t group = even_part(taps, std::clamp<int64_t>(kDepth / depth, 1, kMostTaps), 1);
-  const auto pack = [&] {
-    Tensor result = Tensor::empty({taps * from * to});
-    const float* source = w.data<float>();
-    float* destination = result.data<float>();
-    parallel_for(to / kColumns, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t panel = begin; panel < end; ++panel) {
-        for (int64_t t = 0; t < taps; ++t) {
-          const int64_t first = t / group * group, grouped = std::min(group, taps - first);
-          for (int64_t c = 0; c < from; c += depth) {
-            const int64_t size = std::min(depth, from - c);
-            float* at = destination + c * taps * to + first * size * to +
-                        (panel * grouped + t - first) * size * kColumns;
-            const float* tap = source + grid.taps[t].index * in;
-            if (backward) {
-              panels::pack_panel(tap + c * window * in + panel * kColumns, window * in, size, at);
-            } else {
-              panels::pack_transposed_panel(tap + panel * kColumns * window * in + c, window * in, size, at);
-            }
+  Tensor result = Tensor::empty({taps * from * to});
+  const float* source = w.data<float>();
+  float* destination = result.data<float>();
+  parallel_for(to / kColumns, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      for (int64_t t = 0; t < taps; ++t) {
+        const int64_t first = t / group * group, grouped = std::min(group, taps - first);
+        for (int64_t c = 0; c < from; c += depth) {
+          const int64_t size = std::min(depth, from - c);
+          float* at = destination + c * taps * to + first * size * to +
+                      (panel * grouped + t - first) * size * kColumns;
+          const float* tap = source + grid.taps[t].index * in;
+          if (backward) {
+            panels::pack_panel(tap + c * window * in + panel * kColumns, window * in, size, at);
+          } else {
+            panels::pack_transposed_panel(tap + panel * kColumns * window * in + c, window * in, size, at);
           }
         }
       }
-    });
-    return result;
-  };
+    }
+  });
+  return result;
+}
+
+Windows packed(const Tensor& w, const Grid& grid, Direction direction) {
+  const bool backward = direction == Direction::backward;
+  const auto taps = static_cast<int64_t>(grid.taps.size());
+  const int64_t depth = even_part(w.dim(backward ? 0 : 3), kDepth, kLanes);
+  const int64_t group = even_part(taps, std::clamp<int64_t>(kDepth / depth, 1, kMostTaps), 1);
+  const auto pack = [&] { return packed_panels(w, grid, direction, depth, group); };
   // Of a pass forward, whose grid has all taps.
   return {depth, group, backward ? pack() : ConstantWeights::made_of(w, WeightForm::panels, pack)};
 }
