@@ -5,15 +5,23 @@
 namespace cytograd {
 namespace {
 
-constexpr BufferPool::Hooks kHooks{.taken = device::taken, .given_back = device::given_back};
-constexpr BufferPool::Hooks kGraphHooks{.taken = device::taken_in_graph,
-                                        .given_back = device::given_back_in_graph};
+BufferPool::Hooks hooks(device::Stream stream) {
+  return {.taken = [=](void* memory, size_t bytes,
+                       size_t reserved) { device::taken(memory, bytes, reserved, stream); },
+          .given_back = [=](void* memory, size_t reserved) { device::given_back(memory, reserved, stream); }};
+}
+BufferPool::Hooks graph_hooks(device::Stream stream) {
+  return {.taken = [=](void* memory, size_t bytes,
+                       size_t reserved) { device::taken_in_graph(memory, bytes, reserved, stream); },
+          .given_back = [=](void* memory,
+                            size_t reserved) { device::given_back_in_graph(memory, reserved, stream); }};
+}
 
 }  // namespace
 
 CudaBackend::CudaBackend()
-    : pool_(device::device_memory(), kHooks),
-      graph_pool_(device::device_memory(), kGraphHooks),
+    : pool_(device::device_memory(), hooks(stream_.get())),
+      graph_pool_(device::device_memory(), graph_hooks(stream_.get())),
       libraries_(std::make_unique<CudaLibraries>(stream_.get())) {}
 
 CudaBackend::~CudaBackend() = default;

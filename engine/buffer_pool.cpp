@@ -50,7 +50,7 @@ void* BufferPool::allocate(size_t bytes) {
   live_[buffer.pointer] = buffer.size;
   statistics_.bytes_in_use += size;
   statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
-  if (hooks_.taken != nullptr) hooks_.taken(buffer.pointer, bytes, buffer.size);
+  if (hooks_.taken) hooks_.taken(buffer.pointer, bytes, buffer.size);
   return buffer.pointer;
 }
 
@@ -59,7 +59,7 @@ void BufferPool::deallocate(void* pointer, size_t bytes) noexcept {
   const auto live = live_.find(pointer);
   const size_t size = live->second;
   live_.erase(live);
-  if (hooks_.given_back != nullptr) hooks_.given_back(pointer, size);
+  if (hooks_.given_back) hooks_.given_back(pointer, size);
   free_[size].push_back(pointer);
   statistics_.bytes_in_use -= size_class(bytes);
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory_resource>
 #include <mutex>
@@ -27,8 +28,8 @@ class BufferPool {
 
   /// Called when a buffer of `reserved` bytes goes out for `bytes` of them, and when it comes back.
   struct Hooks {
-    void (*taken)(void* buffer, size_t bytes, size_t reserved) = nullptr;
-    void (*given_back)(void* buffer, size_t reserved) = nullptr;
+    std::function<void(void* buffer, size_t bytes, size_t reserved)> taken;
+    std::function<void(void* buffer, size_t reserved)> given_back;
   };
 
   explicit BufferPool(std::pmr::memory_resource& upstream) : BufferPool(upstream, Hooks{}) {}

@@ -4,16 +4,16 @@
 #include <cstring>
 
 #include "engine/backend.h"
-#include "kernels/emulator.h"
+#include "kernels/emulated_streams.h"
 
 namespace cytograd::emulated {
 
 /// A device tensor that compute(), which returns a CPU tensor, fills when the stream comes to it.
 template <typename Compute>
-Tensor queued(const Shape& shape, DType dtype, const Compute& compute) {
+Tensor queued(device::Stream stream, const Shape& shape, DType dtype, const Compute& compute) {
   Tensor y = Tensor::empty(shape, dtype, Device::cuda);
   // Raw: a captured tensor's storage goes back to its pool while the capture goes on, as on a GPU.
-  emulator::queue([out = y.raw(), dtype, compute] {
+  emulator::queue(stream, [out = y.raw(), dtype, compute] {
     const Tensor result = compute();
     const Tensor converted = result.dtype() == dtype ? result : backend(Device::cpu).cast(result, dtype);
     std::memcpy(out, converted.raw(), converted.bytes());

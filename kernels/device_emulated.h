@@ -1,6 +1,7 @@
 // device.cuh's part for a plain C++ compiler.
 #pragma once
 
+#include "kernels/emulated_streams.h"
 #include "kernels/emulator.h"
 #include "kernels/runtime.h"
 
@@ -13,12 +14,13 @@ struct LaunchConfig {
   device::Stream stream = nullptr;
 };
 
-/// Runs the kernel to its end. Throws emulator::Fault.
+/// Throws emulator::Fault, at once or, on a late stream, where it is waited for.
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const LaunchConfig& config,
             Arguments... arguments) {
   const emulator::Launch where{name, config.grid, config.block, config.shared_bytes};
-  emulator::queue([=] { emulator::run(where, [&] { kernel(static_cast<Parameters>(arguments)...); }); });
+  emulator::queue(config.stream,
+                  [=] { emulator::run(where, [&] { kernel(static_cast<Parameters>(arguments)...); }); });
 }
 
 template <typename T>

@@ -542,28 +542,6 @@ void run(const Launch& launch, const std::function<void()>& thread) {
   if (checking) check_memory(launch);
 }
 
-namespace {
-thread_local bool is_recording = false;
-thread_local std::vector<std::function<void()>> recorded;
-}  // namespace
-
-void queue(std::function<void()> work) {
-  if (is_recording) {
-    recorded.push_back(std::move(work));
-  } else {
-    work();
-  }
-}
-void begin_recording() {
-  recorded.clear();
-  is_recording = true;
-}
-std::vector<std::function<void()>> end_recording() {
-  is_recording = false;
-  return std::move(recorded);
-}
-bool recording() { return is_recording; }
-
 void* shared_storage(const void* key, size_t bytes) { return current_block->shared(key, bytes); }
 void* dynamic_storage() { return current_block->dynamic(); }
 uint64_t meet(const Meeting& meeting) { return current_block->meet(meeting); }

@@ -77,12 +77,6 @@ struct Launch {
 /// Runs `thread` once for each thread of each block. Throws Fault.
 void run(const Launch& launch, const std::function<void()>& thread);
 
-/// What a stream does: runs `work` now, or, between begin_recording and end_recording, keeps it for later.
-void queue(std::function<void()> work);
-void begin_recording();
-std::vector<std::function<void()>> end_recording();
-bool recording();
-
 /// The running block's storage for `key`, the same for all its threads.
 void* shared_storage(const void* key, size_t bytes);
 void* dynamic_storage();

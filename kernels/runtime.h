@@ -39,12 +39,13 @@ std::pmr::memory_resource& device_memory();
 /// Host memory that the device copies from and to while the host goes on.
 std::pmr::memory_resource& pinned_memory();
 
-/// A pool's buffer changes hands: `bytes` of `reserved` are in use from now on. The emulator fills and guards them.
-void taken(void* memory, size_t bytes, size_t reserved);
-void given_back(void* memory, size_t reserved);
+/// A pool's buffer changes hands: from now on, in the stream's order, `bytes` of `reserved` are in use. The emulator
+/// fills and guards them.
+void taken(void* memory, size_t bytes, size_t reserved, Stream stream);
+void given_back(void* memory, size_t reserved, Stream stream);
 /// The same for a pool of captured work, at each launch anew.
-void taken_in_graph(void* memory, size_t bytes, size_t reserved);
-void given_back_in_graph(void* memory, size_t reserved);
+void taken_in_graph(void* memory, size_t bytes, size_t reserved, Stream stream);
+void given_back_in_graph(void* memory, size_t reserved, Stream stream);
 
 /// Between any two of host, pinned and device memory; queued where both are pinned or on the device.
 void copy(void* destination, const void* source, size_t bytes, Stream stream);
@@ -86,7 +87,6 @@ class Event {
     void operator()(CUevent_st* event) const;
   };
   std::unique_ptr<CUevent_st, Destroy> event_;
-  double seconds_ = 0.0;  // of the emulated event
 };
 
 /// Work that is queued once and launched many times, at the cost of one launch. `work` queues on the stream and does

@@ -119,10 +119,10 @@ std::pmr::memory_resource& pinned_memory() {
   return memory;
 }
 
-void taken(void*, size_t, size_t) {}
-void given_back(void*, size_t) {}
-void taken_in_graph(void*, size_t, size_t) {}
-void given_back_in_graph(void*, size_t) {}
+void taken(void*, size_t, size_t, Stream) {}
+void given_back(void*, size_t, Stream) {}
+void taken_in_graph(void*, size_t, size_t, Stream) {}
+void given_back_in_graph(void*, size_t, Stream) {}
 
 void copy(void* destination, const void* source, size_t bytes, Stream stream) {
   if (bytes > 0) CUDA_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream));

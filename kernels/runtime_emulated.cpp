@@ -1,29 +1,73 @@
-// The runtime on the host: every stream's work is done when the call returns.
+// The runtime on the host.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 
+#include "kernels/emulated_streams.h"
 #include "kernels/emulator.h"
 #include "kernels/runtime.h"
+
+struct CUevent_st {
+  std::shared_ptr<const cytograd::emulator::Point> point;  // null: not recorded yet
+};
 
 namespace cytograd::device {
 namespace {
 
-class EmulatedMemory final : public std::pmr::memory_resource {
+/// The memory that a device copies from and to while the host goes on: its own, and what is pinned.
+class CopyableMemory {
+ public:
+  void insert(const void* memory, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    bytes_of_[static_cast<const std::byte*>(memory)] = bytes;
+  }
+  void erase(const void* memory) {
+    const std::lock_guard lock(mutex_);
+    bytes_of_.erase(static_cast<const std::byte*>(memory));
+  }
+  bool contains(const void* memory) {
+    const auto* at = static_cast<const std::byte*>(memory);
+    const std::lock_guard lock(mutex_);
+    const auto after = bytes_of_.upper_bound(at);
+    return after != bytes_of_.begin() && at < std::prev(after)->first + std::prev(after)->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const std::byte*, size_t> bytes_of_;
+};
+CopyableMemory& copyable() {
+  static CopyableMemory& memory = *new CopyableMemory;  // outlives all that is static
+  return memory;
+}
+
+class PinnedMemory : public std::pmr::memory_resource {
+ protected:
   void* do_allocate(size_t bytes, size_t) override {
     void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     if (memory == nullptr)
       throw std::runtime_error(fmt::format("out of memory: {} MiB more are needed", bytes >> 20));
+    copyable().insert(memory, bytes);
     return memory;
   }
-  void do_deallocate(void* memory, size_t bytes, size_t) override {
-    emulator::forget(memory, bytes);
+  void do_deallocate(void* memory, size_t, size_t) override {
+    copyable().erase(memory);
     std::free(memory);
   }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+class DeviceMemory final : public PinnedMemory {
+  void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
+    emulator::finish_all();  // as cudaFree does
+    emulator::forget(memory, bytes);
+    PinnedMemory::do_deallocate(memory, bytes, alignment);
+  }
 };
 
 }  // namespace
@@ -41,68 +85,92 @@ const Info& info() {
 }
 
 std::pmr::memory_resource& device_memory() {
-  static EmulatedMemory memory;
+  static DeviceMemory memory;
+  return memory;
+}
+std::pmr::memory_resource& pinned_memory() {
+  static PinnedMemory memory;
   return memory;
 }
 
-std::pmr::memory_resource& pinned_memory() { return *std::pmr::new_delete_resource(); }
-
-void taken(void* memory, size_t bytes, size_t reserved) { emulator::taken(memory, bytes, reserved); }
-void given_back(void* memory, size_t reserved) { emulator::given_back(memory, reserved); }
-void taken_in_graph(void* memory, size_t bytes, size_t reserved) {
-  emulator::queue([=] { emulator::taken(memory, bytes, reserved); });
+void taken(void* memory, size_t bytes, size_t reserved, Stream stream) {
+  if (emulator::capturing()) {
+    emulator::taken(memory, bytes, reserved);
+  } else {
+    taken_in_graph(memory, bytes, reserved, stream);
+  }
 }
-void given_back_in_graph(void* memory, size_t reserved) {
-  emulator::queue([=] { emulator::given_back(memory, reserved); });
+void given_back(void* memory, size_t reserved, Stream stream) {
+  if (emulator::capturing()) {
+    emulator::given_back(memory, reserved);
+  } else {
+    given_back_in_graph(memory, reserved, stream);
+  }
+}
+void taken_in_graph(void* memory, size_t bytes, size_t reserved, Stream stream) {
+  emulator::queue(stream, [=] { emulator::taken(memory, bytes, reserved); });
+}
+void given_back_in_graph(void* memory, size_t reserved, Stream stream) {
+  emulator::queue(stream, [=] { emulator::given_back(memory, reserved); });
 }
 
-void copy(void* destination, const void* source, size_t bytes, Stream) {
+void copy(void* destination, const void* source, size_t bytes, Stream stream) {
   if (bytes == 0) return;
-  emulator::queue([=] {
-    std::memcpy(destination, source, bytes);
-    emulator::copied(destination, source, bytes);
-  });
+  const auto move = [=](const void* from) {
+    std::memcpy(destination, from, bytes);
+    emulator::copied(destination, from, bytes);
+  };
+  if (emulator::capturing() || !emulator::is_late(stream) || copyable().contains(source)) {
+    emulator::queue(stream, [=] { move(source); });
+  } else {
+    // As a driver does: what it read from the host's memory is the host's again on return.
+    const auto* first = static_cast<const std::byte*>(source);
+    const auto staged = std::make_shared<const std::vector<std::byte>>(first, first + bytes);
+    emulator::queue(stream, [=] { move(staged->data()); });
+  }
+  if (!emulator::capturing() && !copyable().contains(destination)) emulator::finish(stream);
 }
 void copy_beside(void* destination, const void* source, size_t bytes) {
   std::memcpy(destination, source, bytes);
   emulator::copied(destination, source, bytes);
 }
-void synchronize(Stream) {
-  if (emulator::recording())
-    throw std::runtime_error("the host waits for a stream whose work is being captured");
-}
+void synchronize(Stream stream) { emulator::finish(stream); }
 
-StreamHandle::StreamHandle() = default;
-void StreamHandle::Destroy::operator()(CUstream_st*) const {}
+StreamHandle::StreamHandle() : stream_(emulator::create_stream()) {}
+void StreamHandle::Destroy::operator()(CUstream_st* stream) const { emulator::destroy_stream(stream); }
 
 struct Graph::State {
   std::vector<std::function<void()>> work;
 };
 
-Graph::Graph(Stream, const std::function<void()>& work) : state_(std::make_unique<State>()) {
-  emulator::begin_recording();
+Graph::Graph(Stream stream, const std::function<void()>& work) : state_(std::make_unique<State>()) {
+  emulator::begin_capture(stream);
   try {
     work();
   } catch (...) {
-    emulator::end_recording();
+    (void)emulator::end_capture();
     throw;
   }
-  state_->work = emulator::end_recording();
+  state_->work = emulator::end_capture();
 }
 Graph::~Graph() = default;
-void Graph::launch(Stream) const {
-  for (const auto& step : state_->work) step();
+void Graph::launch(Stream stream) const {
+  for (const auto& step : state_->work) emulator::queue(stream, step);
 }
 
-Event::Event(bool) {}
-void Event::Destroy::operator()(CUevent_st*) const {}
-void Event::record(Stream) {
-  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+Event::Event(bool) : event_(new CUevent_st) {}
+void Event::Destroy::operator()(CUevent_st* event) const { delete event; }
+void Event::record(Stream stream) { event_->point = emulator::mark(stream); }
+void Event::hold(Stream stream) const {
+  if (event_->point != nullptr) emulator::queue(stream, [point = event_->point] { emulator::reach(*point); });
 }
-void Event::hold(Stream) const {}
-void Event::wait() const {}
-bool Event::passed() const { return true; }
-double Event::milliseconds_since(const Event& start) const { return (seconds_ - start.seconds_) * 1e3; }
+void Event::wait() const {
+  if (event_->point != nullptr) emulator::reach(*event_->point);
+}
+bool Event::passed() const { return event_->point == nullptr || emulator::has_passed(*event_->point); }
+double Event::milliseconds_since(const Event& start) const {
+  return (event_->point->seconds - start.event_->point->seconds) * 1e3;
+}
 
 void begin_range(const char*) {}
 void end_range() {}

@@ -125,6 +125,18 @@ TEST_P(Capture, KeepsTheTablesOfItsKernels) {
   }
 }
 
+// They may take memory that work queued before has yet to write.
+TEST_P(Capture, KeepsTablesInMemoryOfWorkQueuedBefore) {
+  const std::vector<View> views{{.mirror = true}, {.quarter_turns = 1}, {.gain = {2, 3, 4}}};
+  const Tensor images = Tensor::full({3, 8, 8, 3}, 100.0f, DType::u8, GetParam());
+  const auto expected = values_of(preprocess(images, views, {}).to(Device::cpu));
+  Tensor y = Tensor::zeros({3, 8, 8, 3}, DType::f32, GetParam());
+  for (int64_t size = 1; size < 4096; size *= 2) (void)Tensor::full({size}, -1.0f, DType::f32, GetParam());
+  const auto launch = device().capture([&] { preprocess_into(y, images, views, {}); });
+  launch();
+  EXPECT_EQ(values_of(y.to(Device::cpu)), expected);
+}
+
 TEST(CaptureCuda, WaitingForTheDeviceWithinItIsRefused) {
   if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
   Backend& cuda = backend(Device::cuda);

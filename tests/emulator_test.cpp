@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <numeric>
 
 #include "kernels/device.cuh"
@@ -21,7 +22,7 @@ template <typename T>
 class Buffer {
  public:
   explicit Buffer(size_t count) : count_(count), memory_(device::device_memory().allocate(reserved())) {
-    device::taken(memory_, count * sizeof(T), reserved());
+    device::taken(memory_, count * sizeof(T), reserved(), nullptr);
   }
   Buffer(const std::vector<T>& values) : Buffer(values.size()) {
     std::copy(values.begin(), values.end(), data());
@@ -29,7 +30,7 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    device::given_back(memory_, reserved());
+    device::given_back(memory_, reserved(), nullptr);
     device::device_memory().deallocate(memory_, reserved());
   }
   T* data() const { return static_cast<T*>(memory_); }
@@ -392,6 +393,115 @@ TEST_F(Emulator, LaunchesThatNoGpuTakesAreRefused) {
                 ThrowsMessage<Fault>(HasSubstr("kernel too_large: a grid of (1, 1, 1)")));
   }
   EXPECT_THROW(launch("empty", writes_past_the_end, {.grid = {0}, .block = {32}}, y.data()), Fault);
+}
+
+// ---- streams
+
+class LateStreams : public testing::Test {
+ protected:
+  void TearDown() override { emulator::set_late(emulator::Late::none); }
+  /// Pinned, so that copies of it wait in their stream.
+  template <typename T>
+  static std::shared_ptr<T[]> pinned(size_t count) {
+    const size_t bytes = count * sizeof(T);
+    return {static_cast<T*>(device::pinned_memory().allocate(bytes)),
+            [=](T* p) { device::pinned_memory().deallocate(p, bytes); }};
+  }
+};
+
+TEST_F(LateStreams, DoTheirWorkWhereItIsWaitedFor) {
+  const device::StreamHandle stream;
+  const auto x = pinned<int>(1), y = pinned<int>(1);
+  for (const emulator::Late late : {emulator::Late::none, emulator::Late::all}) {
+    emulator::set_late(late);
+    x[0] = 1, y[0] = 0;
+    device::copy(y.get(), x.get(), sizeof(int), stream.get());
+    EXPECT_EQ(y[0], late == emulator::Late::none ? 1 : 0);
+    x[0] = 2;  // too early
+    device::synchronize(stream.get());
+    EXPECT_EQ(y[0], late == emulator::Late::none ? 1 : 2);
+  }
+}
+
+TEST_F(LateStreams, PageableMemoryIsTheHostsAgainOnReturn) {
+  emulator::set_late(emulator::Late::all);
+  const device::StreamHandle stream;
+  const auto x = pinned<int>(1);
+  int source = 1, result = 0;
+  x[0] = 0;
+  device::copy(x.get(), &source, sizeof(int), stream.get());
+  EXPECT_EQ(x[0], 0);
+  source = 2;
+  device::copy(&result, x.get(), sizeof(int), stream.get());
+  EXPECT_EQ(result, 1);
+}
+
+TEST_F(LateStreams, EventsHoldOthersAndTheHost) {
+  const device::StreamHandle first, second;
+  const auto x = pinned<int>(4);
+  const auto copy = [&](int to, int from, device::Stream stream) {
+    device::copy(&x[to], &x[from], sizeof(int), stream);
+  };
+  for (const emulator::Late late : {emulator::Late::all, emulator::Late::even, emulator::Late::odd}) {
+    emulator::set_late(late);
+    for (int i = 0; i < 4; ++i) x[i] = i;
+    device::Event copied;
+    EXPECT_TRUE(copied.passed()) << "recorded nowhere yet";
+    copied.wait();
+    copy(1, 0, first.get());
+    copied.record(first.get());
+    copy(3, 2, first.get());
+    copied.hold(second.get());
+    copy(2, 1, second.get());
+    device::Event last;
+    last.record(second.get());
+    last.wait();
+    EXPECT_EQ(x[2], 0) << "copied after its source was";
+    EXPECT_EQ(x[3], emulator::is_late(first.get()) ? 3 : 2) << "not waited for";
+    copied.record(first.get());
+    while (!copied.passed()) continue;
+    EXPECT_EQ(x[3], emulator::is_late(first.get()) ? 0 : 2);
+  }
+}
+
+TEST_F(LateStreams, OneOfTwoIsAhead) {
+  const device::StreamHandle first, second;
+  emulator::set_late(emulator::Late::even);
+  const bool is_first_late = emulator::is_late(first.get());
+  EXPECT_NE(emulator::is_late(second.get()), is_first_late);
+  emulator::set_late(emulator::Late::odd);
+  EXPECT_NE(emulator::is_late(first.get()), is_first_late);
+  EXPECT_FALSE(emulator::is_late(nullptr));
+}
+
+TEST_F(LateStreams, TheirFaultsComeFromWhoWaits) {
+  emulator::set_late(emulator::Late::all);
+  const device::StreamHandle stream;
+  const Buffer<float> y(1);
+  launch("too_large", writes_past_the_end, {.grid = {1}, .block = {2048}, .stream = stream.get()}, y.data());
+  EXPECT_THAT([&] { device::synchronize(stream.get()); },
+              ThrowsMessage<Fault>(HasSubstr("kernel too_large")));
+  device::synchronize(stream.get());
+}
+
+TEST_F(LateStreams, CapturedWorkIsDoneAtItsLaunches) {
+  const device::StreamHandle stream, other;
+  emulator::set_late(emulator::Late::all);
+  const auto x = pinned<int>(3);
+  x[0] = 1, x[1] = 0, x[2] = 0;
+  const device::Graph graph(stream.get(), [&] {
+    device::copy(&x[1], &x[0], sizeof(int), stream.get());
+    device::copy(&x[2], &x[0], sizeof(int), other.get());  // of no captured stream
+    device::synchronize(other.get());
+    EXPECT_THROW(device::synchronize(stream.get()), std::runtime_error);
+  });
+  EXPECT_EQ(x[2], 1);
+  device::synchronize(stream.get());
+  EXPECT_EQ(x[1], 0);
+  graph.launch(stream.get());
+  EXPECT_EQ(x[1], 0);
+  device::synchronize(stream.get());
+  EXPECT_EQ(x[1], 1);
 }
 
 }  // namespace

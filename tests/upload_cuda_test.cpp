@@ -101,5 +101,25 @@ TEST_P(Upload, WhatIsReadLaterIsWhatItWasWhenItWasAskedFor) {
   EXPECT_TRUE(device.read_later({})().empty());
 }
 
+// The pinned memory of one that is given up is let go where a larger one follows, but not before its copy has arrived.
+TEST_P(Upload, OneGivenUpUnreadMakesWayForALargerOne) {
+  Backend& device = backend(GetParam());
+  for (const int64_t size : {1000, 2000, 4000}) {
+    const Tensor x = Tensor::full({size}, 1.0f, DType::f32, GetParam());
+    (void)device.read_later(std::vector<Tensor>{device.add(x, x)});
+  }
+  const Tensor x = Tensor::full({8000}, 3.0f, DType::f32, GetParam());
+  EXPECT_EQ(device.read_later(std::vector<Tensor>{x})(), std::vector<float>(8000, 3.0f));
+}
+
+TEST_P(Upload, ACopyToPinnedMemoryIsDoneOnReturn) {
+  Backend& device = backend(GetParam());
+  Tensor staged = device.staging({5000}, DType::f32);
+  std::fill_n(staged.data<float>(), 5000, 0.0f);
+  const Tensor x = Tensor::full({5000}, 1.0f, DType::f32, GetParam());
+  device.copy_to_host(device.add(x, x), staged.raw());
+  EXPECT_EQ(staged.to_vector<float>(), std::vector<float>(5000, 2.0f));
+}
+
 }  // namespace
 }  // namespace cytograd

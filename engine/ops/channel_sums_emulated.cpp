@@ -1,11 +1,11 @@
 #include "engine/backend_cuda.h"
-#include "kernels/emulator.h"
+#include "kernels/emulated_streams.h"
 
 namespace cytograd {
 
 void CudaBackend::multiply_planes(const Tensor& planes, Tensor& grams) {
-  emulator::queue([a = static_cast<const int8_t*>(planes.raw()), c = grams.data<int32_t>(),
-                   chunks = planes.dim(0), rows = planes.dim(1), width = planes.dim(2)] {
+  emulator::queue(stream(), [a = static_cast<const int8_t*>(planes.raw()), c = grams.data<int32_t>(),
+                             chunks = planes.dim(0), rows = planes.dim(1), width = planes.dim(2)] {
     for (int64_t i = 0; i < chunks * rows; ++i) {
       for (int64_t j = 0; j < rows; ++j) {
         const int8_t* row = a + i * width;
