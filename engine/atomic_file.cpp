@@ -1,12 +1,14 @@
 #include "engine/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <random>
 #include <system_error>
 
 #include "engine/check.h"
@@ -62,11 +64,17 @@ Target resolve(const fs::path& path) {
   fail("{}: cannot write: {}", path.string(), std::strerror(ELOOP));
 }
 
-/// Of threads that write one file, the last wins.
+/// Of those that write one file, threads, processes or machines, the last wins: each has a temporary file of its own.
 fs::path temporary_beside(const fs::path& target) {
   constexpr size_t kLongestName = 255;  // NAME_MAX
-  const std::string mark = fmt::format(".tmp.{}", gettid());
+  const std::string mark = fmt::format(".tmp.{:08x}", std::random_device()());
   return target.parent_path() / (target.filename().string().substr(0, kLongestName - mark.size()) + mark);
+}
+
+/// Who may read and write what is replaced may its successor, where the file system knows of such things.
+void keep_mode(const fs::path& target, int descriptor) {
+  struct stat before {};
+  if (stat(target.c_str(), &before) == 0) (void)fchmod(descriptor, before.st_mode & 0777);
 }
 
 }  // namespace
@@ -84,8 +92,11 @@ AtomicFile::AtomicFile(fs::path path, Durability durability)
   } else if (target.in_place) {
     descriptor_ = open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_TRUNC);
   } else {
-    temporary_ = temporary_beside(target_);
-    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
+    do {
+      temporary_ = temporary_beside(target_);
+      descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
+    } while (descriptor_ < 0 && errno == EEXIST);
+    if (descriptor_ >= 0) keep_mode(target_, descriptor_);
   }
   if (descriptor_ < 0) failed("cannot write");
   buffer_.reserve(kBuffer);

@@ -75,13 +75,16 @@ Variable Tape::record_node(Node node, Tensor y, const std::vector<Variable>& inp
 }
 
 std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale) {
-  CHECK(loss.value().elements() == 1, "the loss has shape {}", loss.shape());
+  CHECK(loss.value().elements() == 1 && loss.value().dtype() == DType::f32, "the loss is {} {}",
+        dtype_name(loss.value().dtype()), loss.shape());
   CHECK(loss.requires_grad(), "nothing the loss depends on requires a gradient");
   CHECK(std::any_of(nodes_.rbegin(), nodes_.rend(), [&](const Node& n) { return n.output == loss.slot_; }),
         "the loss was not recorded by this tape, or a backward has consumed it");
   CHECK(!scale.defined() ||
             (scale.elements() == 1 && scale.dtype() == DType::f32 && scale.device() == loss.value().device()),
         "the scale is {} {} on {}", dtype_name(scale.dtype()), scale.shape(), device_name(scale.device()));
+  for (const Variable& variable : wrt)
+    CHECK(variable.requires_grad(), "a gradient is asked for by a constant of shape {}", variable.shape());
   Backend& device = backend(loss.value().device());
   const NoGrad no_grad;
 
@@ -120,7 +123,6 @@ std::vector<Tensor> Tape::backward(const Variable& loss, std::span<const Variabl
   std::vector<Tensor> results;
   results.reserve(wrt.size());
   for (const Variable& variable : wrt) {
-    CHECK(variable.requires_grad(), "a gradient is asked for by a constant of shape {}", variable.shape());
     const auto found = gradients.find(variable.slot_.get());
     if (found != gradients.end()) {
       found->second.join(device);

@@ -60,9 +60,10 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// Gradients of the scalar `loss`, times the f32 scalar `scale` (undefined: 1), by each of `wrt`, in their order;
+  /// Gradients of the f32 scalar `loss`, times the f32 scalar `scale` (undefined: 1), by each of `wrt`, in their order;
   /// zeros where the loss does not depend on one. Consumes the tape: saved tensors are freed as the walk passes them.
-  /// Throws CheckError where `loss` is no scalar that this tape has recorded since it was last consumed.
+  /// Throws CheckError where `loss` is no f32 scalar that this tape has recorded since it was last consumed, or one of
+  /// `wrt` is a constant; the tape is then as it was.
   std::vector<Tensor> backward(const Variable& loss, std::span<const Variable> wrt, const Tensor& scale = {});
 
  private:

@@ -24,6 +24,7 @@ Backend& cuda_backend() {
 std::string why_no_cuda() { return device::why_unavailable(); }
 bool cuda_is_emulated() { return why_no_cuda().empty() && device::info().emulated; }
 std::string cuda_description() {
+  if (const std::string reason = why_no_cuda(); !reason.empty()) fail("{}", reason);
   const device::Info& info = device::info();
   if (info.emulated) return info.name;
   return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB; {}", info.name,
@@ -46,5 +47,15 @@ Backend& backend(Device device) {
   return cpu;
 }
 // NOLINTEND(clang-analyzer-cplusplus.NewDeleteLeaks)
+
+Backend& backend_of(std::initializer_list<const Tensor*> tensors) {
+  const Device device = (*tensors.begin())->device();
+  for (const Tensor* const x : tensors) {
+    CHECK(x->defined());
+    CHECK(x->device() == device, "{} on {}, another on {}", x->shape(), device_name(x->device()),
+          device_name(device));
+  }
+  return backend(device);
+}
 
 }  // namespace cytograd

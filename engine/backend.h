@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,7 +36,7 @@ class Backend {
   /// outlives it.
   virtual void run_aside(const std::function<void()>& work) = 0;
 
-  /// Throws Error where options exclude each other.
+  /// Of a GPU's libraries; a CPU has nothing to choose. Throws Error where options exclude each other, on a GPU.
   virtual void set_options(const DeviceOptions& options) = 0;
 
   // Memory. Shapes and types agree.
@@ -169,6 +170,8 @@ class Backend {
 
 /// The process's backend for a device. Throws Error where this build or this machine has none, saying which.
 Backend& backend(Device device);
+/// The one that all of the tensors are on. Throws CheckError where one is undefined or on another device.
+Backend& backend_of(std::initializer_list<const Tensor*> tensors);
 
 /// "" where backend(Device::cuda) works, else why not.
 std::string why_no_cuda();

@@ -17,6 +17,9 @@ ConstantWeights::~ConstantWeights() {
   if (is_outermost_) outermost = nullptr;
 }
 
+PassingWeights::PassingWeights() : suspended_(std::exchange(outermost, nullptr)) {}
+PassingWeights::~PassingWeights() { outermost = suspended_; }
+
 Tensor ConstantWeights::made_of(const Tensor& w, WeightForm form, const std::function<Tensor()>& make) {
   if (outermost == nullptr) return make();
   auto& all = outermost->made_;

@@ -1,4 +1,5 @@
-// What a device makes of weights for itself, other layouts and types of them, where they do not change.
+// What the CPU makes of weights for itself, other layouts and types of them, where they do not change. A GPU casts them
+// for each pass.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +39,18 @@ class ConstantWeights {
   };
   std::map<std::pair<const void*, WeightForm>, Made> made_;
   bool is_outermost_ = false;
+};
+
+/// While one lives, none are constant: for weights that are copied for each call.
+class PassingWeights {
+ public:
+  PassingWeights();
+  ~PassingWeights();
+  PassingWeights(const PassingWeights&) = delete;
+  PassingWeights& operator=(const PassingWeights&) = delete;
+
+ private:
+  ConstantWeights* suspended_;
 };
 
 }  // namespace cytograd

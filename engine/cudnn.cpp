@@ -249,8 +249,8 @@ void CudnnConvolutions::State::run(Direction direction, const Arguments& a) {
   Pack pack{{plan.x, address(a.x)}, {plan.w, address(a.w)}, {plan.y, address(a.y)}};
   if (is_new && options.autotune && measuring) autotune(plan, pack, describe(direction, a));
   Tensor workspace = workspace_of(plan);  // ours until the stream has passed
-  check(plan.graph->execute_plan_at_index(handle, pack, workspace.raw(), plan.chosen),
-        describe(direction, a));
+  const fe::error_t status = plan.graph->execute_plan_at_index(handle, pack, workspace.raw(), plan.chosen);
+  if (status.is_bad()) check(status, describe(direction, a));
 }
 
 CudnnConvolutions::CudnnConvolutions(device::Stream stream) : state_(std::make_unique<State>()) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/backend.h"
+#include "engine/constant_weights.h"
 #include "kernels/emulated_streams.h"
 
 namespace cytograd::emulated {
@@ -14,6 +15,7 @@ Tensor queued(device::Stream stream, const Shape& shape, DType dtype, const Comp
   Tensor y = Tensor::empty(shape, dtype, Device::cuda);
   // Raw: a captured tensor's storage goes back to its pool while the capture goes on, as on a GPU.
   emulator::queue(stream, [out = y.raw(), dtype, compute] {
+    const PassingWeights passing;
     const Tensor result = compute();
     const Tensor converted = result.dtype() == dtype ? result : backend(Device::cpu).cast(result, dtype);
     std::memcpy(out, converted.raw(), converted.bytes());

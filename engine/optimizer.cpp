@@ -9,7 +9,7 @@ namespace cytograd {
 namespace {
 
 Device device_of(const std::vector<Parameter>& parameters) {
-  CHECK(!parameters.empty());
+  CHECK(!parameters.empty() && parameters.front().variable != nullptr);
   return parameters.front().variable->value().device();
 }
 

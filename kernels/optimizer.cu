@@ -30,8 +30,8 @@ __device__ __forceinline__ void update_chunk(const StepTerm& term, int64_t chunk
   constexpr bool kFirst = Update::kMoments >= 1, kSecond = Update::kMoments >= 2;
   float* const w = in_global(term.w);
   const X* const x = in_global(static_cast<const X*>(term.x));
-  float* const first = in_global(term.first);
-  float* const second = in_global(term.second);
+  float* const first = kFirst ? in_global(term.first) : nullptr;
+  float* const second = kSecond ? in_global(term.second) : nullptr;
   const int64_t begin = (chunk - term.first_chunk) * kStepChunk;
   const int64_t end = term.count < begin + kStepChunk ? term.count : begin + kStepChunk;
   constexpr int kCount = kAccess<float>;

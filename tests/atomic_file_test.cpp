@@ -57,6 +57,37 @@ TEST_F(AtomicFileTest, WritesAndReplaces) {
   EXPECT_EQ(read_file(path), "");
 }
 
+TEST_F(AtomicFileTest, OfTwoAtOnceTheLastWins) {
+  const fs::path path = folder_ / "a.txt";
+  AtomicFile first(path), second(path);
+  first.write("first");
+  second.write("second's");
+  EXPECT_EQ(files(), 2);
+  first.commit();
+  EXPECT_EQ(read_file(path), "first");
+  second.commit();
+  EXPECT_EQ(read_file(path), "second's");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(AtomicFileTest, WhatIsReplacedLeavesItsMode) {
+  const fs::path path = folder_ / "a.txt", other = folder_ / "b.txt";
+  const auto mode = [](const fs::path& file) {
+    struct stat status {};
+    EXPECT_EQ(stat(file.c_str(), &status), 0);
+    return status.st_mode & 07777;
+  };
+  write_text_file(path, "old");
+  const auto usual = mode(path);
+  for (const mode_t wanted : {0600, 0640, 0400, 0666}) {
+    chmod(path.c_str(), wanted);
+    write_text_file(path, "new");
+    EXPECT_EQ(mode(path), wanted);
+  }
+  write_text_file(other, "new");
+  EXPECT_EQ(mode(other), usual);
+}
+
 TEST_F(AtomicFileTest, WithoutCommitTheOldFileStays) {
   const fs::path path = folder_ / "a.txt";
   write_text_file(path, "old");

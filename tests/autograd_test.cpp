@@ -202,8 +202,16 @@ TEST(Tape, DifferentiatesByResultsToo) {
 
 TEST(Tape, RefusesToDifferentiateByAConstant) {
   Tape tape;
-  const Variable y = combine({leaf({1})}, {2});
-  EXPECT_THROW(tape.backward(y, std::vector<Variable>{Tensor::full({1}, 1.0f)}), CheckError);
+  const Variable a = leaf({1}), y = combine({a}, {2});
+  EXPECT_THROW(tape.backward(y, std::vector<Variable>{a, Tensor::full({1}, 1.0f)}), CheckError);
+  EXPECT_EQ(backward(tape, y, {a}), std::vector<float>{2}) << "and consumes nothing";
+}
+
+TEST(Tape, RefusesALossThatIsNotF32) {
+  Tape tape;
+  const Variable a = Variable::leaf(Tensor::full({1}, 1.0f, DType::bf16)), y = relu(a);
+  EXPECT_THROW(tape.backward(y, std::vector<Variable>{a}), CheckError);
+  EXPECT_EQ(tape.backward(cast(y, DType::f32), std::vector<Variable>{a}).front().dtype(), DType::bf16);
 }
 
 TEST(Tape, RefusesARuleThatForgetsAGradient) {

@@ -110,6 +110,19 @@ TEST(ConstantWeights, MakeEachFormOfEachOnce) {
   EXPECT_EQ(maker.made(), 17);
 }
 
+TEST(ConstantWeights, KeepNothingOfPassingOnes) {
+  const Tensor w = Tensor::zeros({3});
+  Maker maker;
+  const ConstantWeights constant;
+  {
+    const PassingWeights passing;
+    for (int i = 0; i < 2; ++i) maker.use(w);
+    EXPECT_EQ(maker.made(), 2);
+  }
+  for (int i = 0; i < 2; ++i) maker.use(w);
+  EXPECT_EQ(maker.made(), 3);
+}
+
 TEST(ConstantWeights, GiveTheirMemoryBack) {
   const BufferPool& pool = backend(Device::cpu).pool();
   const size_t before = pool.statistics().bytes_in_use;

@@ -374,6 +374,7 @@ TEST_P(PreprocessCudaUnaligned, ImagesAndResults) {
   for (ImageView& view : views) std::fill_n(view.gain, kMaxImageChannels, 1.0f);
   const device::StreamHandle stream;
   const auto to_device = [&](Tensor& destination, int64_t offset, const void* source, size_t bytes) {
+    backend(Device::cuda).synchronize();  // its stream may have work for this memory
     device::copy(static_cast<std::byte*>(destination.raw()) + offset, source, bytes, stream.get());
     device::synchronize(stream.get());
   };

@@ -6,7 +6,9 @@ namespace {
 
 Backend::BatchnormActArguments checked(const Tensor& x, const BatchnormParameters& parameters,
                                        const Tensor& residual) {
-  CHECK(x.rank() >= 2, "x {}", x.shape());
+  (void)backend_of({&x, &parameters.gamma.value(), &parameters.beta.value(), &parameters.running_mean,
+                    &parameters.running_var});
+  CHECK(x.rank() >= 2 && x.dim(x.rank() - 1) > 0, "x {}", x.shape());
   const Shape channels{x.dim(x.rank() - 1)};
   CHECK(parameters.gamma.shape() == channels && parameters.beta.shape() == channels &&
             parameters.running_mean.shape() == channels && parameters.running_var.shape() == channels,
@@ -17,8 +19,10 @@ Backend::BatchnormActArguments checked(const Tensor& x, const BatchnormParameter
             (batches.elements() == 1 && batches.dtype() == DType::i64 && batches.device() == x.device()),
         "x {} on {}, batches tracked {} {} on {}", x.shape(), device_name(x.device()),
         dtype_name(batches.dtype()), batches.shape(), device_name(batches.device()));
-  CHECK(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype()),
-        "x {}, residual {}", x.shape(), residual.shape());
+  CHECK(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype() &&
+                                residual.device() == x.device()),
+        "x {} on {}, residual {} on {}", x.shape(), device_name(x.device()), residual.shape(),
+        device_name(residual.device()));
   return {x,
           parameters.gamma.value(),
           parameters.beta.value(),

@@ -4,6 +4,7 @@
 namespace cytograd {
 
 Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& options) {
+  Backend& device = backend_of({&x.value(), &w.value()});
   const Shape& xs = x.shape();
   const Shape& ws = w.shape();
   CHECK(xs.rank() == 4 && ws.rank() == 4 && xs[3] == ws[3], "x {}, w {}", xs, ws);
@@ -12,7 +13,6 @@ Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& optio
         options.padding);
   CHECK(xs[1] + 2 * options.padding >= ws[1] && xs[2] + 2 * options.padding >= ws[2],
         "x {}, w {}, padding {}", xs, ws, options.padding);
-  Backend& device = backend(x.value().device());
   return record(
       "conv2d", device.conv2d(x.value(), w.value(), options), {x, w},
       [&device, x = x.value(), w = w.value(), options](const Tensor& dy, std::span<const bool> needed) {

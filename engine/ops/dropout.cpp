@@ -9,7 +9,7 @@ Variable dropout(const Variable& x, const DropoutOptions& options) {
                                     options.step.device() == x.value().device()),
         "x on {}, step {} {} on {}", device_name(x.value().device()), dtype_name(options.step.dtype()),
         options.step.shape(), device_name(options.step.device()));
-  Backend& device = backend(x.value().device());
+  Backend& device = backend_of({&x.value()});
   return record("dropout", device.dropout(x.value(), options), {x},
                 [&device, options](const Tensor& dy, std::span<const bool>) {
                   return std::vector<Tensor>{device.dropout(dy, options)};  // the same draws

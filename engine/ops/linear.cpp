@@ -4,10 +4,10 @@
 namespace cytograd {
 
 Variable linear(const Variable& x, const Variable& w, const Variable& b) {
+  Backend& device = backend_of({&x.value(), &w.value(), &b.value()});
   CHECK(x.shape().rank() == 2 && w.shape().rank() == 2 && x.shape()[1] == w.shape()[1], "x {}, w {}",
         x.shape(), w.shape());
   CHECK(b.shape() == Shape{w.shape()[0]}, "w {}, b {}", w.shape(), b.shape());
-  Backend& device = backend(x.value().device());
   return record("linear", device.linear(x.value(), w.value(), b.value()), {x, w, b},
                 [&device, x = x.value(), w = w.value()](const Tensor& dy, std::span<const bool> needed) {
                   Tensor dx;

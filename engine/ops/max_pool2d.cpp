@@ -12,7 +12,7 @@ Variable max_pool2d(const Variable& x, const MaxPool2dOptions& options) {
         options.padding, options.window);
   CHECK(shape[1] + 2 * options.padding >= options.window && shape[2] + 2 * options.padding >= options.window,
         "x {}, window {}, padding {}", shape, options.window, options.padding);
-  Backend& device = backend(x.value().device());
+  Backend& device = backend_of({&x.value()});
   auto forward = device.max_pool2d(x.value(), options);
   return record("max_pool2d", std::move(forward.y), {x},
                 [&device, index = forward.index, shape, options](const Tensor& dy, std::span<const bool>) {

@@ -7,18 +7,24 @@ namespace {
 /// The options with the crop's size. Throws CheckError where images, views and options do not fit each other.
 PreprocessOptions checked(const Tensor& images, std::span<const View> views,
                           const PreprocessOptions& options) {
+  (void)backend_of({&images});
   CHECK(images.rank() == 4 && images.dtype() == DType::u8, "images {} {}", dtype_name(images.dtype()),
         images.shape());
   CHECK(static_cast<int64_t>(views.size()) == images.dim(0), "{} views for {}", views.size(), images.shape());
   const int64_t channels = images.dim(3);
   CHECK(channels >= 1 && channels <= PreprocessOptions::kMaxChannels, "images {}", images.shape());
-  CHECK(options.fusion != Fusion::colormap || options.colormap.shares().shape() == Shape({channels, 256, 3}),
-        "images {}, colormap {}", images.shape(), options.colormap.shares().shape());
+  if (options.fusion == Fusion::colormap) {
+    const Tensor& shares = options.colormap.shares();
+    CHECK(shares.shape() == Shape({channels, 256, 3}), "images {}, colormap {}", images.shape(),
+          shares.shape());
+    (void)backend_of({&images, &shares});
+  }
   if (options.fusion == Fusion::linear) {
     const Shape& weight = options.linear_weight.shape();
     CHECK(weight.rank() == 2 && weight[1] == channels && weight[0] <= PreprocessOptions::kMaxChannels &&
               options.linear_bias.shape() == Shape{weight[0]},
           "images {}, weight {}, bias {}", images.shape(), weight, options.linear_bias.shape());
+    (void)backend_of({&images, &options.linear_weight, &options.linear_bias});
   }
   CHECK(options.shrink >= 1, "shrink {}", options.shrink);
 

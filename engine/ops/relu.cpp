@@ -4,7 +4,7 @@
 namespace cytograd {
 
 Variable relu(const Variable& x) {
-  Backend& device = backend(x.value().device());
+  Backend& device = backend_of({&x.value()});
   Tensor y = device.relu(x.value());
   return record("relu", y, {x}, [&device, y](const Tensor& dy, std::span<const bool>) {
     return std::vector<Tensor>{device.relu_backward(dy, y)};
