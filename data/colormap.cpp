@@ -1,11 +1,11 @@
 #include "data/colormap.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "data/csv.h"
 #include "engine/check.h"
 #include "engine/op_options.h"
+#include "engine/parse_number.h"
 
 namespace cytograd {
 namespace {
@@ -14,24 +14,20 @@ constexpr int64_t kMostChannels = PreprocessOptions::kMaxChannels;
 
 int64_t whole_number(const CsvTable& table, size_t row, std::string_view column, int64_t low, int64_t high) {
   const std::string& text = table.rows[row][table.require_column(column)];
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
+  const auto value = parse_number<int64_t>(text);
+  if (!value || *value < low || *value > high)
     fail("{}: {} is '{}', not a whole number from {} to {}", table.place(row), column, text, low, high);
-  return value;
+  return *value;
 }
 
 void read_colour(const CsvTable& table, size_t row, ColormapChannel& channel) {
   const std::string& text = table.rows[row][table.require_column("colour")];
-  uint32_t rgb = 0;
   const bool is_hash = text.size() == 7 && text[0] == '#';
-  const char* const end = text.data() + text.size();
-  const auto result = std::from_chars(text.data() + (is_hash ? 1 : 0), end, rgb, 16);
-  if (!is_hash || result.ec != std::errc() || result.ptr != end)
-    fail("{}: colour is '{}'; expected #RRGGBB, such as #FF8000", table.place(row), text);
-  channel.red = static_cast<uint8_t>(rgb >> 16);
-  channel.green = static_cast<uint8_t>(rgb >> 8 & 0xff);
-  channel.blue = static_cast<uint8_t>(rgb & 0xff);
+  const auto rgb = is_hash ? parse_number<uint32_t>(text.substr(1), 16) : std::nullopt;
+  if (!rgb) fail("{}: colour is '{}'; expected #RRGGBB, such as #FF8000", table.place(row), text);
+  channel.red = static_cast<uint8_t>(*rgb >> 16);
+  channel.green = static_cast<uint8_t>(*rgb >> 8 & 0xff);
+  channel.blue = static_cast<uint8_t>(*rgb & 0xff);
 }
 
 uint64_t share(const ColormapChannel& channel, int64_t value) {

@@ -9,6 +9,7 @@
 
 #include "data/layouts.h"
 #include "data/list_some.h"
+#include "data/lower_case.h"
 #include "data/natural_order.h"
 #include "data/pack.h"
 #include "engine/check.h"
@@ -72,9 +73,7 @@ bool is_split(std::string_view name, std::string_view split) {
   constexpr std::pair<std::string_view, std::string_view> kMeanings[] = {
       {"train", "train"},    {"training", "train"}, {"val", "val"},     {"valid", "val"},
       {"validation", "val"}, {"test", "test"},      {"testing", "test"}};
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const std::string lower = to_lower(name);
   return std::any_of(std::begin(kMeanings), std::end(kMeanings),
                      [&](const auto& meaning) { return meaning.first == lower && meaning.second == split; });
 }

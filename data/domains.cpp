@@ -20,6 +20,21 @@ std::vector<std::string> values_of(const Dataset& dataset, const std::vector<siz
   return values;
 }
 
+/// The same; throws Error where an image has none.
+std::vector<std::string> known_values_of(const Dataset& dataset, const std::vector<size_t>& columns) {
+  const auto without = [&](const Sample& sample) {
+    return std::any_of(columns.begin(), columns.end(), [&](size_t c) { return sample.values[c].empty(); });
+  };
+  const auto first = std::find_if(dataset.samples.begin(), dataset.samples.end(), without);
+  if (first != dataset.samples.end()) {
+    const auto is_empty = [&](size_t c) { return first->values[c].empty(); };
+    fail("{}: {} of {} images have no {}, such as {}; keep only those that do with --where",
+         dataset.root.string(), std::count_if(first, dataset.samples.end(), without), dataset.samples.size(),
+         dataset.columns[*std::find_if(columns.begin(), columns.end(), is_empty)], first->name);
+  }
+  return values_of(dataset, columns);
+}
+
 /// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the group.
 std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* beside) {
   const auto has = [&](const std::string& name) {
@@ -48,16 +63,16 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
   }
   if (kind == "group") {
     if (dataset.group_column.empty()) fail("{}: its images have no groups", dataset.root.string());
-    return values_of(dataset, {dataset.require_column(dataset.group_column)});
+    return known_values_of(dataset, {dataset.require_column(dataset.group_column)});
   }
   // A plate's number alone recurs in every experiment.
   const bool is_plate = kind == "plate";
   if (const auto whole = dataset.column("experiment_plate"); whole && is_plate)
-    return values_of(dataset, {*whole});
+    return known_values_of(dataset, {*whole});
   const size_t column = dataset.require_column(kind);
   if (const auto experiment = dataset.column("experiment"); experiment && is_plate)
-    return values_of(dataset, {*experiment, column});
-  return values_of(dataset, {column});
+    return known_values_of(dataset, {*experiment, column});
+  return known_values_of(dataset, {column});
 }
 
 std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples) {

@@ -11,7 +11,7 @@ namespace cytograd {
 
 /// The domain of each sample, aligned: its name for `image`, its plate of one experiment for `plate`, its `experiment`,
 /// the value of the dataset's own group column for `group`, one for all for `dataset`. Throws Error where the dataset
-/// lacks the column that this goes by.
+/// lacks the column that this goes by, or an image a value of it.
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
 
 /// The keys of `samples` as numbers, in the order in which they occur; none where there are no keys.

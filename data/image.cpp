@@ -14,6 +14,7 @@
 
 #include "data/image_format.h"
 #include "data/jpeg_decode.h"
+#include "data/lower_case.h"
 #include "data/png_decode.h"
 #include "data/raw_image.h"
 #include "data/stb.h"
@@ -169,7 +170,7 @@ ImageInfo read_image_info(const fs::path& file) {
 Image read_image(const fs::path& file, const ReadOptions& options) {
   CHECK(options.white >= 1 && options.white <= 65535, "white is {}", options.white);
   RawImage raw = decode(file);
-  Image image{raw.info.height, raw.info.width, raw.info.channels, std::move(raw.bytes)};
+  Image image{raw.info.height, raw.info.width, raw.info.channels, std::move(raw.bytes), raw.info.bits};
   if (raw.info.bits == 8) return image;
   const std::vector<uint8_t> table = white_table(options.white);
   image.pixels.resize(raw.levels.size());
@@ -191,6 +192,7 @@ Image read_planes(const std::vector<std::string>& files, const ReadOptions& opti
   if (files.size() == 1) return read_image(files[0], options);
   const size_t channels = files.size();
   Image image;
+  int64_t bits = 8;
   for (size_t c = 0; c < channels; ++c) {
     const Image plane = read_image(files[c], options);
     if (plane.channels != 1)
@@ -203,14 +205,14 @@ Image read_planes(const std::vector<std::string>& files, const ReadOptions& opti
       fail("{}: has {}x{} pixels, but {} has {}x{}", files[c], plane.width, plane.height, files[0],
            image.width, image.height);
     for (size_t i = 0; i < plane.pixels.size(); ++i) image.pixels[i * channels + c] = plane.pixels[i];
+    bits = std::max(bits, plane.bits);
   }
+  image.bits = bits;
   return image;
 }
 
 bool has_image_extension(const fs::path& name) {
-  std::string extension = name.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const std::string extension = to_lower(name.extension().string());
   constexpr std::array<std::string_view, 6> known{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"};
   return std::find(known.begin(), known.end(), extension) != known.end();
 }

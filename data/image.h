@@ -14,6 +14,7 @@ struct Image {
   int64_t width = 0;
   int64_t channels = 0;
   std::vector<uint8_t> pixels;  // [height, width, channels]
+  int64_t bits = 8;             // of a value in the file, the most of several: 8 or 16
 };
 
 /// How 16-bit pictures become 8 bits: a value v is min(255, round(v * 255 / white)), halves up. One `white` for all

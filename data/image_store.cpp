@@ -97,6 +97,19 @@ std::vector<UnreadableImage> ImageStore::preload(
   return unreadable;
 }
 
+size_t available_in_group(const std::filesystem::path& group) {
+  size_t limit = 0, used = 0;
+  if (!(std::ifstream(group / "memory.max") >> limit)) return SIZE_MAX;  // "max": none
+  std::ifstream(group / "memory.current") >> used;
+  // Pages of files that nothing has mapped for long count as used, but are given up first.
+  std::ifstream statistics(group / "memory.stat");
+  std::string key;
+  for (size_t bytes = 0; statistics >> key >> bytes;) {
+    if (key == "inactive_file") used -= std::min(used, bytes);
+  }
+  return limit - std::min(limit, used);
+}
+
 size_t available_memory() {
   size_t available = size_t{1} << 30;
   std::ifstream file("/proc/meminfo");
@@ -104,10 +117,7 @@ size_t available_memory() {
   for (size_t kib = 0; file >> key >> kib; file.ignore(256, '\n')) {
     if (key == "MemAvailable:") available = kib << 10;
   }
-  // A container's limit, of control groups version 2; the file says "max" where there is none.
-  size_t limit = 0;
-  std::ifstream group("/sys/fs/cgroup/memory.max");
-  return group >> limit ? std::min(available, limit) : available;
+  return std::min(available, available_in_group("/sys/fs/cgroup"));
 }
 
 }  // namespace cytograd

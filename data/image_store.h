@@ -59,7 +59,9 @@ class ImageStore {
   std::vector<StoredImage> cached_;  // written by preload alone
 };
 
-/// Bytes of memory the machine can still give, for a default cache size.
+/// Bytes of memory the machine, and the container that the process is in, can still give, for a default cache size.
 size_t available_memory();
+/// Of a control group of version 2 (the folder with its memory.max, a container's /sys/fs/cgroup); SIZE_MAX: no limit.
+size_t available_in_group(const std::filesystem::path& group);
 
 }  // namespace cytograd

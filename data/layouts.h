@@ -72,6 +72,7 @@ class DatasetBuilder {
 struct FolderContent {
   std::vector<std::string> images;
   std::vector<std::string> folders;
+  std::vector<std::string> closed;  ///< folders that may not be listed, such as a disk's lost+found
 };
 FolderContent list_folder(const std::filesystem::path& folder);
 

@@ -24,6 +24,7 @@ int64_t batches_of(int64_t count, const LoaderOptions& options) {
 int64_t domain_batches(int64_t count, const LoaderOptions& options) {
   const int64_t full = count / options.batch, rest = count % options.batch;
   if (full == 0) return options.drop_single && rest == 1 ? 0 : 1;
+  if (options.drop_single && rest == 1) return full;
   return 2 * rest >= options.batch ? full + 1 : full;
 }
 

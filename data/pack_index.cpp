@@ -1,6 +1,5 @@
 #include "data/pack_index.h"
 
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,6 +13,7 @@
 #include "engine/check.h"
 #include "engine/file_status.h"
 #include "engine/op_options.h"
+#include "engine/parse_number.h"
 
 namespace cytograd {
 
@@ -102,19 +102,16 @@ std::string read_checked(const PackFiles& files, const Json& entry) {
 /// A field of index.csv as a number from 0 to `most`.
 uint64_t number(const CsvTable& table, size_t row, std::string_view column, uint64_t most) {
   const std::string& text = table.rows[row][table.require_column(column)];
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value > most)
+  const auto value = parse_number<uint64_t>(text);
+  if (!value || *value > most)
     fail("{}: {} is '{}', not a whole number up to {}", table.place(row), column, text, most);
-  return value;
+  return *value;
 }
 
 uint32_t checksum(const std::string& text, const std::string& place) {
-  uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (error != std::errc() || end != text.data() + text.size())
-    fail("{}: crc32 is '{}', not eight hexadecimal digits", place, text);
-  return value;
+  const auto value = parse_number<uint32_t>(text, 16);
+  if (!value) fail("{}: crc32 is '{}', not eight hexadecimal digits", place, text);
+  return *value;
 }
 
 PackedImage packed_image(const CsvTable& table, size_t row) {

@@ -26,6 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFingerprint = "cytograd.pack";
 constexpr const char* kContent = "cytograd.content";
+constexpr const char* kHas16Bits = "has_16_bits";
 constexpr int64_t kBytesWhileDecoding =
     5;  // a value: in the file, as it was compressed, decoded in 16 bits, in 8
 constexpr int64_t kMostDecoding = int64_t{512} << 20;
@@ -236,6 +237,7 @@ class PackWriter {
       images.push_back(std::move(image));
     }
     const uint64_t header_bytes = header.entries.empty() ? header.file_bytes : header.entries.front().offset;
+    any_of_16_bits_ = any_of_16_bits_ || content.at(kHas16Bits).get<bool>();
     index_.shards.push_back({.file = file.filename().string(),
                              .bytes = header.file_bytes,
                              .header_crc32 = crc32_of(mapped.bytes().first(header_bytes)),
@@ -255,7 +257,8 @@ class PackWriter {
                                    [](const Json& item) { return item.is_string(); }) &&
                        content.contains("unreadable") && content["unreadable"].is_object() &&
                        std::all_of(content["unreadable"].begin(), content["unreadable"].end(),
-                                   [](const Json& item) { return item.is_string(); });
+                                   [](const Json& item) { return item.is_string(); }) &&
+                       content.contains(kHas16Bits) && content[kHas16Bits].is_boolean();
     if (!sound) fail("{}: its list of images is malformed", file.string());
     return content;
   }
@@ -337,8 +340,13 @@ class PackWriter {
                          .dtype = DType::u8,
                          .shape = {image.image.height, image.image.width, image.image.channels}});
     }
-    const Json content{
-        {"first", open.first}, {"crc32", std::move(checksums)}, {"unreadable", std::move(unreadable)}};
+    const bool has_16_bits = std::any_of(open.images.begin(), open.images.end(),
+                                         [](const DecodedImage& image) { return image.image.bits == 16; });
+    any_of_16_bits_ = any_of_16_bits_ || has_16_bits;
+    const Json content{{"first", open.first},
+                       {"crc32", std::move(checksums)},
+                       {"unreadable", std::move(unreadable)},
+                       {kHas16Bits, has_16_bits}};
     const std::string prefix = safetensors_prefix(
         entries, {{kFingerprint, fingerprint_},
                   {kContent, content.dump(-1, ' ', false, Json::error_handler_t::replace)}});
@@ -387,14 +395,10 @@ class PackWriter {
     detail::write_pack_index(files_, dataset_, index_);
   }
 
+  /// What made 16 bits 8, where any image had 16.
   std::optional<int32_t> white() const {
     if (dataset_.packed) return dataset_.white;
-    for (size_t i = 0; i < index_.images.size(); ++i) {
-      if (!index_.images[i].unreadable.empty()) continue;
-      if (read_sample_info(dataset_.samples[i]).bits != 16) return std::nullopt;
-      return options_.read.white;
-    }
-    return std::nullopt;
+    return any_of_16_bits_ ? std::optional(options_.read.white) : std::nullopt;
   }
 
   void report_unreadable(const std::vector<std::string>& reasons) const {
@@ -420,6 +424,7 @@ class PackWriter {
   PackFiles files_;
   std::string fingerprint_;
   detail::PackIndex index_;
+  bool any_of_16_bits_ = false;
   std::optional<FolderLock> lock_;  // outlives the shard that is being written
   std::future<void> writing_;
 };

@@ -13,7 +13,7 @@ StoredImage read_stored(const Sample& sample, const ReadOptions& options) {
   if (sample.pack) return sample.pack->read(sample.packed);
   auto image = std::make_shared<const Image>(read_planes(sample.files, options));
   return {image->height, image->width, image->channels,
-          std::shared_ptr<const uint8_t[]>(image, image->pixels.data())};
+          std::shared_ptr<const uint8_t[]>(image, image->pixels.data()), image->bits};
 }
 
 Image read_sample(const Sample& sample, const ReadOptions& options) {

@@ -17,6 +17,7 @@ struct StoredImage {
   int64_t width = 0;
   int64_t channels = 0;
   std::shared_ptr<const uint8_t[]> pixels;  ///< [height, width, channels]
+  int64_t bits = 8;                         ///< as in Image; 8 where they come from a pack
 
   size_t bytes() const { return static_cast<size_t>(height * width * channels); }
 };

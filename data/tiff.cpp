@@ -215,7 +215,10 @@ class TiffFile {
     const auto is_alpha = [](uint16_t kind) {
       return kind == EXTRASAMPLE_ASSOCALPHA || kind == EXTRASAMPLE_UNASSALPHA;
     };
-    return std::count_if(kinds, kinds + count, is_alpha);
+    const uint16_t* const first = std::find_if(kinds, kinds + count, is_alpha);
+    if (!std::all_of(first, kinds + count, is_alpha))
+      fail("{}: its alpha is not the last of its samples; write it behind the channels", name_);
+    return kinds + count - first;
   }
 
   void check_stack(const std::vector<Page>& pages) const {

@@ -25,8 +25,8 @@ ImageInfo tiff_info(const std::string& file, const ByteSource& source);
 /// grey, of which min-is-white is inverted: a page's samples but alpha are the channels, or each of several pages of
 /// one size is one. Thumbnails and masks beside the image are passed over; the tag of orientation is not followed.
 ///
-/// Throws Error naming `file` where it is another kind (palette, float, signed, other bits), has more than 8
-/// channels or more than 2^28 pixels or 2^30 values, its chain of pages is a circle, or data is missing or corrupted.
+/// Throws Error naming `file` where it is another kind (palette, float, signed, other bits), has alpha before a
+/// channel, more than 8 channels or more than 2^28 pixels or 2^30 values, its chain of pages is a circle, or data is missing or corrupted.
 RawImage read_tiff(const std::string& file, std::span<const uint8_t> bytes);
 
 }  // namespace cytograd

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <random>
 #include <system_error>
 
 #include "engine/check.h"
+#include "engine/parse_number.h"
 
 namespace cytograd {
 namespace {
@@ -35,10 +35,7 @@ struct Target {
 /// "/proc/<this process>/fd/7" is 7.
 int own_descriptor(const fs::path& path) {
   if (path.parent_path() != fmt::format("/proc/{}/fd", getpid())) return -1;
-  const std::string name = path.filename().string();
-  int number = -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  return error == std::errc() && end == name.data() + name.size() ? number : -1;
+  return parse_number<int>(path.filename().string()).value_or(-1);
 }
 
 /// Follows links one by one: the kernel's own in /proc name a file that is to be written through the link alone.

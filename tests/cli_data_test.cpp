@@ -103,7 +103,6 @@ TEST(CliData, LabelsAndGroupsMustBeThere) {
   expect_refused(dir, {"no image has group 'g9'; there are"}, {"--where", "group=g9"});
   expect_refused(dir, {"has no column 'plate'"}, {"--where", "plate=1"});
   expect_refused(dir, {"two classes or more, but label has only 'c1'"}, {"--where", "label=c1"});
-  expect_refused(dir, {"--val and --val-group"}, {"--val-group", "g1", "--val", (dir / "data").string()});
   expect_refused(dir, {"fewer than two groups"}, {"--where", "group=g1"});
   append_row(dir, "i99.png,,g1");
   dir.write("data/i99.png", read_file(dir / "data/i1.png"));

@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 #include "data/pca_file.h"
 #include "data/stored_image.h"
+#include "tests/support/hostile_pack.h"
 #include "tests/support/tiny_data.h"
 
 namespace cytograd::test {
@@ -493,6 +494,22 @@ TEST_F(CliFuse, APreviewReplacesNoImageAndNoOtherFile) {
   dir.write("sheet.PNG", "an older one");
   expect_ok(preview(dir / "sheet.PNG"));
   EXPECT_EQ(read_image(dir / "sheet.PNG").channels, 3);
+}
+
+TEST_F(CliFuse, NoPackMakesItWriteElsewhere) {
+  write_sites(data, {"a", "b"});
+  for (const std::string& name : {std::string("../../a_w1.png"), (dir / "elsewhere/a_w1.png").string()}) {
+    const fs::path pack = dir / "pack";
+    expect_ok(run_command({"pack", "--data", data.string(), "--out", pack.string()}));
+    change_index(dir, pack, [&](const std::string& text) {
+      return std::regex_replace(text, std::regex("a_w1\\.png"), name);
+    });
+    const auto before = contents(dir.path());
+    expect_error(run_command({"fuse", "--data", pack.string(), "--out", out.string()}), kFailed,
+                 {"pack: the picture of '" + name, "would be written outside of --out"});
+    EXPECT_EQ(contents(dir.path()), before);
+    fs::remove_all(pack);
+  }
 }
 
 TEST_F(CliFuse, TwoProcessesDoNotFuseIntoOneFolder) {

@@ -41,10 +41,9 @@ TEST(CliPack, ARunOnFilesGoesOnFromAPack) {
   expect_same_run(whole, RunFolder(dir / "run"));
 }
 
-TEST(CliPack, TheWhiteOfAPackIsThatOfItsRuns) {
-  const TempDir dir;
-  write_tiny_data(dir / "data", {.images = 8});
-  for (int i = 0; i < 8; ++i) {
+/// Images of 16 bits in place of those from `first` on.
+void widen_images(const TempDir& dir, int first) {
+  for (int i = first; i < 8; ++i) {
     std::string rows;
     for (int y = 0; y < 16; ++y) {
       rows += '\0';
@@ -52,6 +51,27 @@ TEST(CliPack, TheWhiteOfAPackIsThatOfItsRuns) {
     }
     dir.write(fmt::format("data/i{}.png", i), make_png({.width = 16, .height = 16, .depth = 16}, rows));
   }
+}
+
+// Shards that an earlier, interrupted packing left say what their images were.
+TEST(CliPack, APackOfWhichSomeImagesHave16BitsKeepsItsWhite) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 8});
+  widen_images(dir, 6);
+  const Words options{"--white", "4095", "--shard-mib", "1"};
+  expect_ok(pack(dir / "data", dir / "pack", options));
+  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+  fs::remove(dir / "pack/pack.json");
+  const CommandResult again = pack(dir / "data", dir / "pack", options);
+  expect_ok(again);
+  EXPECT_THAT(again.out, HasSubstr("8 of them from before"));
+  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+}
+
+TEST(CliPack, TheWhiteOfAPackIsThatOfItsRuns) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 8});
+  widen_images(dir, 0);
   expect_ok(pack(dir / "data", dir / "pack", {"--white", "4095"}));
   expect_ok(pack(dir / "pack", dir / "again"));
   for (const char* name : {"pack", "again"}) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
+#include <thread>
 
 #include "data/csv.h"
 #include "engine/safetensors.h"
@@ -457,7 +458,8 @@ TEST_F(CliRun, EvalNeedsLabelsThatTheModelKnows) {
   std::ofstream(data / "labels.csv", std::ios::app) << "new.png,new,g1\n";
   fs::copy_file(data / "i0.png", data / "new.png");
   expect_error(run_command(eval_words()), kFailed,
-               {"image new.png has the label 'new', which is no class of the model"});
+               {"image new.png has the label 'new', which is no class of the model; 1 of ",
+                " images have such labels (new); --where label=LABEL,... keeps others"});
 }
 
 TEST_F(CliRun, EvalTellsWhatEachClassIsTakenFor) {
@@ -696,13 +698,50 @@ TEST(CliTrain, TakesF32WhereOneDnnMayNotUseWhatTheProcessorHas) {
   EXPECT_THAT(result.out, HasSubstr("cpu in f32"));
 }
 
+// A run of a GPU in f16 is no less a model where there is none.
+TEST_F(CliRun, F16BecomesWhatACpuHas) {
+  const auto words = [&](const std::string& name, const Words& more = {}) {
+    return Words{"predict",     "--model",  run.string(), "--out", (dir / name).string(),
+                 data.string(), "--device", "cpu"} +
+           more;
+  };
+  expect_ok(run_command(words("before.csv", {"--dtype", "auto"})));
+  const std::string config = read_file(run / "config.toml");
+  dir.write("run/config.toml", std::regex_replace(config, std::regex(R"(dtype="\w+")"), R"(dtype="f16")"));
+  ASSERT_NE(read_file(run / "config.toml"), config);
+  const CommandResult predicted = run_command(words("after.csv"));
+  expect_ok(predicted);
+  EXPECT_THAT(predicted.err, HasSubstr("note: the run computed in f16, which needs a GPU; here in "));
+  EXPECT_EQ(read_file(dir / "after.csv"), read_file(dir / "before.csv"));
+  expect_error(run_command(words("p.csv", {"--dtype", "f16"})), kFailed, {"--dtype f16 needs a GPU"});
+  expect_ok(run_command(eval_words() + Words{"--device", "cpu"}));
+}
+
+TEST_F(CliRun, HowItIsEvaluatedMayDifferFromTheRun) {
+  const auto predictions = [&](const Words& more) {
+    expect_ok(run_command(predict_words() + Words{"--dtype", "f32"} + more));
+    return read_file(dir / "p.csv");
+  };
+  const std::string before = predictions({});
+  EXPECT_EQ(predictions({"--batch", "3", "--workers", "1", "--cache-gib", "0"}), before);
+  const CommandResult small = run_command(predict_words() + Words{"--batch", "0"});
+  expect_error(small, kWrongUsage, {"--batch"});
+}
+
 // A pack's shard that is cut short while it is read from.
 TEST(CliTrain, AMappedFileThatShrinksIsAnError) {
   const TempDir dir;
-  write_tiny_data(dir / "data");
+  expect_ok(run_command(
+      {"pack", "--data", write_tiny_data(dir / "data").string(), "--out", (dir / "pack").string()}));
+  std::thread cut([&] {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(50);
+    while (!fs::exists(dir / "run/metrics.csv") && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    fs::resize_file(dir / "pack/shard-00000.safetensors", 0);
+  });
   const CommandResult result =
-      train(dir / "data", dir / "run", {"--epochs", "100000", "--schedule", "constant"},
-            {.kill_after = std::chrono::milliseconds(700), .kill_signal = SIGBUS});
+      train(dir / "pack", dir / "run", {"--epochs", "100000", "--schedule", "constant"});
+  cut.join();
   expect_error(result, kFailed, {"was cut short"});
 }
 

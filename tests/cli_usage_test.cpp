@@ -51,6 +51,29 @@ TEST(CliUsage, WhatIsMissingOrUnknownIsNamedWithTheHelpToRead) {
   for (const auto& [words, parts] : commands) expect_error(run_command(words), kWrongUsage, parts);
 }
 
+TEST(CliUsage, OptionsThatWouldBeIgnoredAreNamed) {
+  const TempDir dir;
+  const fs::path data = write_tiny_data(dir / "data");
+  const std::pair<Words, std::string> options[] = {
+      {{"--optimizer", "adamw", "--momentum", "0.5"}, "--momentum: has no meaning with --optimizer adamw"},
+      {{"--optimizer", "adamw", "--nesterov"}, "--nesterov: has no meaning with --optimizer adamw"},
+      {{"--schedule", "one_cycle", "--warmup", "2"}, "--warmup: has no meaning with --schedule one_cycle"},
+      {{"--fusion", "none", "--components", "2"}, "--components: has no meaning with --fusion none"},
+      {{"--model", "small", "--stem", "3x3"}, "--stem: has no meaning with --model small"},
+      {{"--val", (dir / "val").string(), "--val-group", "a"}, "--val-group: has no meaning with --val"},
+      {{"--val", (dir / "val").string(), "--val-fraction", "0.3"},
+       "--val-fraction: has no meaning with --val"},
+      {{"--val-group", "g1", "--val-fraction", "0.3"}, "--val-fraction: has no meaning with --val-group"},
+      {{"--colormap", "colours.csv"}, "--colormap: has no meaning with --fusion none"},
+  };
+  for (const auto& [words, message] : options)
+    expect_error(train(data, dir / "run", words), kWrongUsage, {message});
+  const Words verify{"pack", "--verify", (dir / "pack").string()};
+  for (const char* option : {"--white", "--shard-mib", "--max-missing"})
+    expect_error(run_command(verify + Words{option, "1"}), kWrongUsage, {"--verify", option});
+  EXPECT_FALSE(fs::exists(dir / "run"));
+}
+
 TEST(CliUsage, ValuesOutOfRangeAreNamedWithTheRange) {
   const TempDir dir;
   write_tiny_data(dir / "data");

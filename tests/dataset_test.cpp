@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <map>
 
@@ -11,6 +12,8 @@
 
 namespace cytograd {
 namespace {
+
+namespace fs = std::filesystem;
 
 using test::error_of;
 using test::missing;
@@ -169,6 +172,27 @@ TEST(ClassFolders, AFolderIsAClass) {
               ElementsAre("apoptosis", "mitosis", "mitosis", "mitosis"));
   EXPECT_THAT(values(dataset, "folder"), ElementsAre("", "", "", "plate1"));
   EXPECT_EQ(dataset.group_column, "");
+}
+
+// A disk's lost+found is no reason to read nothing.
+TEST(ClassFolders, AFolderThatMayNotBeListedIsPassedOver) {
+  const TempDir classes, plain;
+  for (const char* file : {"a/1.png", "a/deep/2.png", "b/3.png", "lost+found/4.png"}) classes.write(file);
+  for (const char* file : {"1.png", "lost+found/2.png"}) plain.write(file);
+  const std::vector<fs::path> closed{classes / "lost+found", classes / "a/deep", plain / "lost+found"};
+  for (const fs::path& folder : {classes.path(), plain.path()}) fs::permissions(folder, fs::perms::all);
+  for (const fs::path& folder : closed) fs::permissions(folder, fs::perms::none);
+  const bool is_root = geteuid() == 0;  // Root may list all; nobody may not.
+  ASSERT_EQ(is_root ? seteuid(65534) : 0, 0);
+  const auto open = [](const TempDir& dir) { return open_dataset(dir.path()); };
+  const Dataset of_classes = open(classes), of_images = open(plain);
+  ASSERT_EQ(is_root ? seteuid(0) : 0, 0);
+  for (const fs::path& folder : closed) fs::permissions(folder, fs::perms::owner_all);
+  EXPECT_THAT(names(of_classes.samples), ElementsAre("a/1.png", "b/3.png"));
+  EXPECT_THAT(of_classes.warnings,
+              ElementsAre(AllOf(HasSubstr("lost+found: may not be listed"), HasSubstr("passed over")),
+                          HasSubstr("a/deep: may not be listed")));
+  EXPECT_THAT(names(of_images.samples), ElementsAre("1.png"));
 }
 
 TEST(ClassFolders, FoldersThatRecurInClassesAreNamed) {

@@ -123,5 +123,21 @@ TEST_F(ImageStoreTest, ASampleThatIsNotThereIsAMistakeOfTheCaller) {
 
 TEST(AvailableMemory, IsMoreThanNothing) { EXPECT_GT(available_memory(), size_t{1} << 20); }
 
+TEST(AvailableMemory, OfAGroupIsWhatItsLimitLeaves) {
+  const test::TempDir dir;
+  EXPECT_EQ(available_in_group(dir / "absent"), SIZE_MAX);
+  dir.write("memory.max", "max\n");
+  EXPECT_EQ(available_in_group(dir.path()), SIZE_MAX);
+  dir.write("memory.max", "1000\n");
+  EXPECT_EQ(available_in_group(dir.path()), 1000);
+  dir.write("memory.current", "700\n");
+  EXPECT_EQ(available_in_group(dir.path()), 300);
+  dir.write("memory.stat", "anon 400\nactive_file 50\ninactive_file 250\nslab 0\n");
+  EXPECT_EQ(available_in_group(dir.path()), 550);
+  dir.write("memory.current", "1200\n");
+  dir.write("memory.stat", "inactive_file 0\n");
+  EXPECT_EQ(available_in_group(dir.path()), 0);
+}
+
 }  // namespace
 }  // namespace cytograd

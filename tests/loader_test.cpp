@@ -262,6 +262,9 @@ TEST(Loader, ALastBatchOfOneImageIsDroppedOnDemand) {
   EXPECT_THAT(load(images, {.batch = 4, .drop_single = true}).sizes, ElementsAre(4, 4));
   EXPECT_EQ(epoch_batches(9, {.batch = 4, .drop_single = true}), 2);
   EXPECT_EQ(epoch_batches(1, {.batch = 4, .drop_single = true}), 1);
+  LoaderOptions of_domains{.batch = 2, .drop_single = true, .domains = {0, 0, 0, 1, 1, 1, 1, 1, 1}};
+  EXPECT_THAT(load(images, of_domains).sizes, testing::Each(2));
+  EXPECT_EQ(epoch_batches(9, of_domains), 4);
 }
 
 TEST(Loader, UnreadableImagesAreLeftOutAndReported) {

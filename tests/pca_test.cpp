@@ -281,6 +281,16 @@ TEST_F(PcaScopes, AColumnThatIsNotThereIsNamed) {
   EXPECT_THAT(message_of<Error>([&] { domain_keys(dataset, "group"); }), HasSubstr("no groups"));
 }
 
+TEST_F(PcaScopes, AnImageOfNoPlateIsNamed) {
+  for (const auto& [scope, column] : {std::pair{"experiment", "experiment"}, {"plate", "experiment_plate"}}) {
+    Dataset with_blank = dataset;
+    with_blank.samples[1].values[with_blank.require_column(column)] = "";
+    EXPECT_THAT(message_of<Error>([&] { domain_keys(with_blank, scope); }),
+                HasSubstr(fmt::format("1 of {} images have no {}, such as {}; keep only those that do",
+                                      dataset.samples.size(), column, dataset.samples[1].name)));
+  }
+}
+
 TEST_F(PcaScopes, ComeBackFromTheirFileAsTheyWere) {
   const PcaFile file{.scope = "plate", .fingerprint = "abc", .fits = fit("plate")};
   dir.write("pca.json", format_pca(file));

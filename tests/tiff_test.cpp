@@ -163,6 +163,14 @@ TEST(ReadTiff, AlphaIsDropped) {
   }
 }
 
+TEST(ReadTiff, AlphaBeforeAChannelIsRefused) {
+  const TempDir dir;
+  const fs::path file = write_tiff(dir / "a.tif", {.samples = 3, .alpha_first = true},
+                                   [](uint32_t, uint32_t, uint32_t, uint32_t sample) { return 10 * sample; });
+  EXPECT_THAT(test::message_of<Error>([&] { read_image(file); }),
+              HasSubstr("a.tif: its alpha is not the last of its samples"));
+}
+
 TEST(ReadTiff, JpegInTiffIsRgb) {
   const TempDir dir;
   TiffKind kind{.samples = 3, .photometric = PHOTOMETRIC_RGB, .compression = COMPRESSION_JPEG};

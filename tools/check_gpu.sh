@@ -186,7 +186,10 @@ run_training() {
   done
   step rxrx1-cuda 3600 "${ours[@]}" "$build/cytograd" train --data "$samples/rxrx1" --label cell_type --crop 128 \
     --out "$work/rxrx1" --model resnet18 --epochs 10 --batch 8 --max-missing 1 --device cuda
-  cp "$work"/*/metrics.csv "$out/" 2>/dev/null
+  local run
+  for run in cpu cuda rxrx1; do
+    [ ! -e "$work/$run/metrics.csv" ] || cp "$work/$run/metrics.csv" "$out/metrics-$run.csv"
+  done
 }
 
 for part in "${parts[@]}"; do

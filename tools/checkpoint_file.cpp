@@ -1,10 +1,10 @@
 #include "tools/checkpoint_file.h"
 
-#include <charconv>
 #include <limits>
 
 #include "engine/check.h"
 #include "engine/fnv1a.h"
+#include "engine/parse_number.h"
 #include "models/weights.h"
 #include "tools/option_values.h"
 
@@ -41,12 +41,9 @@ const std::string& entry(const SafetensorsFile& file, const std::string& key, co
 template <typename T>
 T number(const SafetensorsFile& file, const std::string& key, const std::string& source) {
   const std::string& text = entry(file, key, source);
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    fail("{}: metadata '{}' is '{}', not a number", source, key, text);
-  }
-  return value;
+  const auto value = parse_number<T>(text);
+  if (!value) fail("{}: metadata '{}' is '{}', not a number", source, key, text);
+  return *value;
 }
 
 void append(std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& more) {

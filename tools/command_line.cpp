@@ -48,6 +48,17 @@ bool is_option_of_app(std::string_view word) {
   return word == "-h" || word == "--help" || word == "--version";
 }
 
+/// Which options of the command that was given take less memory.
+std::string memory_advice(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands()) {
+    for (const char* name : {"--batch", "--crop", "--cache-gib", "--workers"}) {
+      if (command->get_option_no_throw(name) != nullptr) names.emplace_back(name);
+    }
+  }
+  return names.empty() ? "" : fmt::format("; a smaller {} takes less", fmt::join(names, ", "));
+}
+
 /// What was printed has arrived, or the command has failed.
 int finish() {
   if (std::fflush(stdout) != 0)
@@ -114,7 +125,7 @@ int run_command_line(int argc, const char* const* argv) {
   } catch (const Error& error) {
     return report(error.what(), kFailed);
   } catch (const std::bad_alloc&) {
-    return report("there is not enough memory; use a smaller --batch, --crop or --cache-gib", kFailed);
+    return report("there is not enough memory" + memory_advice(app), kFailed);
   } catch (const std::filesystem::filesystem_error& error) {
     return report(fmt::format("{}: {}", error.path1().string(), error.code().message()), kFailed);
   } catch (const std::system_error& error) {

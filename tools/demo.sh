@@ -3,11 +3,21 @@
 # predicts. Without a folder it makes a synthetic cell-painting dataset first.
 #
 #   tools/demo.sh [FOLDER [OUT]]
+#
+# OUT, build/demo unless given, gets run/, figures.json, predictions.csv and, without a FOLDER, cells/.
 set -euo pipefail
+data=${1:+$(realpath "$1")}
+out=${2:+$(realpath -m "$2")}
 cd "$(dirname "$0")/.."
 
-data=${1:-}
-out=${2:-build/demo}
+if [ -z "$out" ]; then
+  out=build/demo
+  rm -rf "$out"
+fi
+if [ -e "$out/run" ] || { [ -z "$data" ] && [ -e "$out/cells" ]; }; then
+  echo "$out has results already; name another folder, or remove them" >&2
+  exit 1
+fi
 
 tools/setup.sh
 cmake --preset release -DCYTOGRAD_TESTS=OFF -DCYTOGRAD_BENCH=OFF -B build/demo-release >/dev/null
@@ -20,11 +30,9 @@ step() {
   "$cytograd" "$@"
 }
 
-rm -rf "$out/run"
 mkdir -p "$out"
 if [ -z "$data" ]; then
   data=$out/cells
-  rm -rf "$data"
   step synth --out "$data" --experiments 5 --plates 2 --wells 41 --classes 8 --size 128
   step inspect --data "$data"
   step train --data "$data" --out "$out/run" --model small --shrink 2 --epochs 15

@@ -4,7 +4,9 @@
 #include "engine/atomic_file.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
+#include "tools/inference_options.h"
 #include "tools/option_values.h"
+#include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
@@ -19,19 +21,15 @@ struct EvalSettings {
   std::string json;
   std::string group;
   std::vector<std::string> where;
-  double max_missing = 0.05;
-  std::string adabn = "auto";
-  std::string device = "auto";
+  InferenceOptions inference;
 };
 
 void evaluate(const EvalSettings& settings) {
   if (!settings.json.empty()) require_writable(settings.json);
-  const Device device = resolve_device(settings.device);
+  const Device device = resolve_device(settings.inference.device);
   TrainedRun run = load_trained_run(settings.model, device);
-  TrainOptions options = run.options;
+  TrainOptions options = with_inference_options(run.options, settings.inference, device);
   options.where = settings.where;
-  options.max_missing = settings.max_missing;
-  if (settings.adabn != "auto") options.adabn = settings.adabn;
 
   Dataset dataset = open_filtered(settings.data, settings.where);
   require_white(run, dataset);
@@ -111,9 +109,7 @@ void add_eval(CLI::App& app) {
           "Column to report accuracy by; default: that of the layout: experiment, or group in labels.csv")
       ->type_name("COLUMN");
   add_where(*command, settings->where);
-  add_adabn(*command, settings->adabn, "auto: as the run was validated");
-  add_max_missing(*command, settings->max_missing);
-  add_device(*command, settings->device);
+  add_inference_options(*command, settings->inference);
   command->footer("Example: cytograd eval --model run --data cells --where split=test --json figures.json");
   command->callback([settings] { evaluate(*settings); });
 }

@@ -4,12 +4,14 @@
 #include <map>
 
 #include "data/contact_sheet.h"
+#include "data/lower_case.h"
 #include "data/natural_order.h"
 #include "data/pack.h"
 #include "tools/commands.h"
 #include "tools/fuse_folder.h"
 #include "tools/fuser.h"
 #include "tools/option_values.h"
+#include "tools/progress.h"
 
 namespace cytograd {
 namespace {
@@ -136,9 +138,9 @@ std::vector<std::string> split_sites(const std::vector<std::string>& given) {
 }
 
 std::string check_png_name(const std::string& text) {
-  std::string end = fs::path(text).extension().string();
-  std::transform(end.begin(), end.end(), end.begin(), [](unsigned char c) { return std::tolower(c); });
-  return end == ".png" ? "" : fmt::format("{} does not end in .png", in_quotes(text));
+  return to_lower(fs::path(text).extension().string()) == ".png"
+             ? ""
+             : fmt::format("{} does not end in .png", in_quotes(text));
 }
 
 }  // namespace

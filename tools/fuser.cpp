@@ -37,12 +37,15 @@ std::string picture_name(const Sample& sample, Layout layout) {
   return name.string() + ".png";
 }
 
-/// Throws Error where two samples would be written to one file.
+/// Throws Error where two samples would be written to one file, or one elsewhere.
 std::vector<std::string> picture_names(const Dataset& dataset) {
   std::vector<std::string> names;
   std::map<std::string, const Sample*> owners;
   for (const Sample& sample : dataset.samples) {
     names.push_back(picture_name(sample, dataset.layout));
+    const fs::path name = names.back();
+    if (name.is_absolute() || *name.begin() == "..")  // from a pack, which may come from anywhere
+      fail("{}: the picture of '{}' would be written outside of --out", dataset.root.string(), sample.name);
     const auto [found, is_new] = owners.emplace(names.back(), &sample);
     if (is_new) continue;
     fail("{}: '{}' and '{}' would both be written to {}; rename one of them", dataset.root.string(),
@@ -197,8 +200,12 @@ class Fuser {
     store_ = std::make_unique<ImageStore>(
         dataset_,
         ImageStoreOptions{.cache_bytes = available_memory() / 2, .crop_side = 1, .read = settings_.read()});
+    {
+      Progress reading("reading", total, "images");
+      store_->preload(static_cast<int>(settings_.workers),
+                      [&](int64_t done, int64_t) { reading.update(done); });
+    }
     Progress progress("fitting", total, "images");
-    store_->preload(static_cast<int>(settings_.workers), [](int64_t, int64_t) {});
     std::vector<int64_t> samples(dataset_.samples.size());
     for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<int64_t>(i);
     PcaFitOptions options = pca_options(settings_);

@@ -46,6 +46,11 @@ nlohmann::ordered_json to_json(const Dataset& dataset) {
                               {"incomplete", dataset.incomplete.size()},
                               {"label_column", dataset.label_column},
                               {"group_column", dataset.group_column}};
+  if (dataset.packed) {
+    json["packed_white"] = dataset.white ? nlohmann::ordered_json(*dataset.white) : nullptr;
+    json["without_pixels"] =
+        std::count_if(dataset.samples.begin(), dataset.samples.end(), is_packed_unreadable);
+  }
   std::string reason;
   if (const auto info = first_image(dataset, reason)) {
     json["height"] = info->height;

@@ -45,4 +45,25 @@ CLI::Option* add_adabn(CLI::App& command, std::string& adabn, const std::string&
 /// Declares --device.
 CLI::Option* add_device(CLI::App& command, std::string& device);
 
+/// Declare --dtype, --batch, --workers of what reads images, and --cache-gib, each into a value or an optional one.
+template <typename Value>
+CLI::Option* add_dtype(CLI::App& command, Value& dtype) {
+  return take_choice(command.add_option("--dtype", dtype, "Of activations; weights stay f32"),
+                     {"auto", "f32", "bf16", "f16"});
+}
+template <typename Value>
+CLI::Option* add_batch(CLI::App& command, Value& batch) {
+  return take_whole(command.add_option("--batch", batch, "Images a step"), 2, 65536);
+}
+template <typename Value>
+CLI::Option* add_workers(CLI::App& command, Value& workers) {
+  return take_whole(command.add_option("--workers", workers, "Threads that read images"), 1, 256);
+}
+template <typename Value>
+CLI::Option* add_cache(CLI::App& command, Value& gib) {
+  return take_number(
+      command.add_option("--cache-gib", gib, "Memory for decoded images; negative: half of what is free"),
+      -1.0, 1e6);
+}
+
 }  // namespace cytograd

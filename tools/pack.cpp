@@ -88,10 +88,11 @@ void add_pack(CLI::App& app) {
           ->excludes(data)
           ->excludes(out);
   add_where(*command, settings->where)->excludes(verify_option);
-  add_max_missing(*command, settings->max_missing);
-  add_white(*command, settings->white);
+  add_max_missing(*command, settings->max_missing)->excludes(verify_option);
+  add_white(*command, settings->white)->excludes(verify_option);
   take_whole(command->add_option("--shard-mib", settings->shard_mib, "Size of a file of images, in MiB"), 1,
-             4096);
+             4096)
+      ->excludes(verify_option);
   take_whole(command->add_option("--workers", settings->workers, "Threads"), 1, 256);
   command->footer(
       "A pack is given to --data as the folder it was made of. One that was stopped goes on when the command "

@@ -30,14 +30,6 @@ std::vector<std::string> split_values(const std::string& text) {
 
 }  // namespace
 
-void say(const std::string& line) {
-  std::string text = line;
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; },
-      ' ');  // a file's name may hold a line end
-  std::fputs((text + "\n").c_str(), stderr);
-}
-
 int32_t resolve_white(const Dataset& dataset, int64_t given) {
   const auto asked = static_cast<int32_t>(given);
   if (!dataset.white || *dataset.white == asked) return asked;

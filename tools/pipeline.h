@@ -75,7 +75,4 @@ bool is_standard_output(const std::string& file);
 /// Fails before long work where the file could not be written at its end. Leaves nothing behind.
 void require_writable(const std::string& file);
 
-/// Prints one line to stderr.
-void say(const std::string& line);
-
 }  // namespace cytograd

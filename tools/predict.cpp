@@ -13,7 +13,9 @@
 #include "engine/file_status.h"
 #include "tools/commands.h"
 #include "tools/evaluator.h"
+#include "tools/inference_options.h"
 #include "tools/option_values.h"
+#include "tools/progress.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
 #include "tools/training_data.h"
@@ -28,9 +30,7 @@ struct PredictSettings {
   std::vector<std::string> inputs;
   std::vector<std::string> where;
   int64_t top = 5;
-  double max_missing = 0.05;
-  std::string adabn = "auto";
-  std::string device = "auto";
+  InferenceOptions inference;
 };
 
 /// Images of files and folders as one table; with several inputs, a folder's images carry its name.
@@ -163,11 +163,9 @@ void predict(const PredictSettings& settings) {
     throw CLI::ValidationError("--submission", "names the file of --out; name another");
   require_writable(settings.out);
   if (!settings.submission.empty()) require_writable(settings.submission);
-  const Device device = resolve_device(settings.device);
+  const Device device = resolve_device(settings.inference.device);
   TrainedRun run = load_trained_run(settings.model, device);
-  TrainOptions options = run.options;
-  options.max_missing = settings.max_missing;
-  if (settings.adabn != "auto") options.adabn = settings.adabn;
+  const TrainOptions options = with_inference_options(run.options, settings.inference, device);
   Dataset dataset = gather(settings, run, options);
   for (const std::string& output : {settings.out, settings.submission}) {
     require_no_run_file(run, output);
@@ -231,9 +229,7 @@ void add_predict(CLI::App& app) {
       command->add_option("--submission", settings->submission,
                           "Also write Kaggle's id_code,sirna for the wells of test.csv, sites averaged"),
       "FILE");
-  add_adabn(*command, settings->adabn, "auto: as the run was validated");
-  add_max_missing(*command, settings->max_missing);
-  add_device(*command, settings->device);
+  add_inference_options(*command, settings->inference);
   command->footer("Example: cytograd predict --model run --out predictions.csv new_plates");
   command->callback([settings] { predict(*settings); });
 }

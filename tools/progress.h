@@ -1,18 +1,31 @@
-// Progress of long work on stderr: a bar with rate and time left on a terminal, plain lines elsewhere.
+// What a command says on stderr while it works: messages, and how far it is.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace cytograd {
 
-/// Redraws at most ten times a second on a terminal; elsewhere prints a line at most every ten seconds. The destructor
-/// clears the bar.
+/// Prints one line to stderr, in place of a bar that is drawn there; the bar comes again with its next update.
+void say(const std::string& line);
+
+/// Where progress is shown. By default stderr.
+struct ProgressOutput {
+  std::function<void(const std::string&)> write;
+  std::function<double()> seconds;  ///< of a clock that never goes back
+  bool terminal = false;
+  size_t columns = 80;  ///< of the terminal
+};
+ProgressOutput progress_on_stderr();
+
+/// Progress of long work: on a terminal a bar with rate and time left, redrawn at most ten times a second and cleared by
+/// the destructor; elsewhere a line at most every ten seconds. The rate counts from the first update on, and leaves out
+/// what was done before it.
 class Progress {
  public:
   /// `unit` is what the rate counts: "images".
-  Progress(std::string title, int64_t total, std::string unit);
+  Progress(std::string title, int64_t total, std::string unit, ProgressOutput output = progress_on_stderr());
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -21,15 +34,16 @@ class Progress {
   void update(int64_t done, const std::string& note = {});
 
  private:
-  using Clock = std::chrono::steady_clock;
+  void draw(int64_t done, const std::string& figures);
 
   std::string title_;
   std::string unit_;
   int64_t total_;
-  bool terminal_;
+  ProgressOutput output_;
   bool drawn_ = false;
-  Clock::time_point start_;
-  Clock::time_point last_;
+  int64_t first_done_ = -1;  // with the first update
+  double first_seconds_ = 0.0;
+  double last_seconds_;
 };
 
 /// "45 s", "3 min 20 s", "2 h 5 min".

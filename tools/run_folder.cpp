@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <unordered_set>
 
 #include "data/csv.h"
 #include "engine/atomic_file.h"
 #include "engine/check.h"
+#include "engine/parse_number.h"
 
 namespace cytograd {
 namespace {
@@ -31,11 +31,10 @@ constexpr std::array<Column, 9> kColumns{{{"train_loss", &EpochMetrics::train_lo
                                           {"stall_seconds_per_step", &EpochMetrics::stall_seconds_per_step}}};
 
 template <typename T>
-T parse_number(const std::string& text, const std::string& place) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) fail("{}: '{}' is not a number", place, text);
-  return value;
+T require_number(const std::string& text, const std::string& place) {
+  const auto value = parse_number<T>(text);
+  if (!value) fail("{}: '{}' is not a number", place, text);
+  return *value;
 }
 
 }  // namespace
@@ -59,9 +58,10 @@ std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::stri
   for (size_t i = 0; i < table.rows.size(); ++i) {
     const std::vector<std::string>& fields = table.rows[i];
     EpochMetrics metrics;
-    metrics.epoch = parse_number<int64_t>(fields[epoch], table.place(i));
+    metrics.epoch = require_number<int64_t>(fields[epoch], table.place(i));
     for (const Column& column : kColumns) {
-      metrics.*column.value = parse_number<double>(fields[table.require_column(column.name)], table.place(i));
+      metrics.*column.value =
+          require_number<double>(fields[table.require_column(column.name)], table.place(i));
     }
     rows.push_back(metrics);
   }
@@ -106,7 +106,7 @@ std::vector<std::string> RunFolder::read_classes() const {
   std::unordered_set<std::string> seen;
   for (size_t i = 0; i < table.rows.size(); ++i) {
     const std::vector<std::string>& fields = table.rows[i];
-    if (parse_number<size_t>(fields[index], table.place(i)) != i) {
+    if (require_number<size_t>(fields[index], table.place(i)) != i) {
       fail("{}: expected class {}, found '{}'", table.place(i), i, fields[index]);
     }
     if (!seen.insert(fields[name]).second)

@@ -31,9 +31,10 @@ install_packages() {
   fi
 
   if ! command -v apt-get >/dev/null; then
-    echo "cytograd needs these packages, by their Debian names; install them and try again:" >&2
+    # Another distribution: CMake says what is missing.
+    echo "cytograd needs these packages, by their Debian names; where the build fails, install what it lacks:" >&2
     printf '  %s\n' "${packages[@]}" >&2
-    exit 1
+    return 0
   fi
 
   local as_root=()

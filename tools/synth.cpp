@@ -36,7 +36,7 @@ void add_synth(CLI::App& app) {
         progress->update(done);
       });
     }
-    say(fmt::format("{}: {} sites of six channels, {} images", settings->out, report.sites, report.images));
+    fmt::print("{}: {} sites of six channels, {} images\n", settings->out, report.sites, report.images);
   });
 }
 

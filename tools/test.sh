@@ -4,6 +4,10 @@
 # tests too, where there is a GPU); clang-tidy. Real images: CYTOGRAD_SAMPLES=<folder>, else the tests that need them are
 # skipped by name. So are format and clang-tidy without version 14 of their programs: others format and warn otherwise.
 set -euo pipefail
+if [ -n "${CYTOGRAD_SAMPLES:-}" ]; then
+  CYTOGRAD_SAMPLES=$(realpath "$CYTOGRAD_SAMPLES")
+  export CYTOGRAD_SAMPLES
+fi
 cd "$(dirname "$0")/.."
 
 tools/setup.sh

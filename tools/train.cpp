@@ -14,6 +14,7 @@
 #include "engine/file_status.h"
 #include "tools/commands.h"
 #include "tools/option_values.h"
+#include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
@@ -116,6 +117,24 @@ TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const 
   return options;
 }
 
+/// Throws where an option that is given would be ignored.
+void require_used(const CLI::App& command, const TrainOptions& options) {
+  const auto refuse = [&](bool is_unused, std::initializer_list<const char*> names,
+                          const std::string& beside) {
+    for (const char* name : names) {
+      if (is_unused && command.count(name) > 0)
+        throw CLI::ValidationError(name, "has no meaning with " + beside);
+    }
+  };
+  refuse(options.optimizer != "sgd", {"--momentum", "--nesterov"}, "--optimizer " + options.optimizer);
+  refuse(options.schedule == "one_cycle", {"--warmup"}, "--schedule one_cycle, which has its own");
+  refuse(options.fusion != "pca" && options.fusion != "learned", {"--components"},
+         "--fusion " + options.fusion);
+  refuse(options.model == "small", {"--stem", "--zero-init-last"}, "--model small");
+  refuse(!options.val.empty(), {"--val-group", "--val-fraction"}, "--val");
+  refuse(!options.val_group.empty(), {"--val-fraction"}, "--val-group");
+}
+
 /// What config.toml says must hold in whatever folder the run is resumed from.
 TrainOptions with_absolute_paths(TrainOptions options) {
   options.data = absolute(options.data);
@@ -202,6 +221,7 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   } else {
     require_new(folder);
     if (!config.empty()) options = overlay(command, options, config);
+    require_used(command, options);
   }
   if (options.data.empty()) throw CLI::RequiredError("--data");
   if (!options.colormap.empty() && options.fusion != "colormap")

@@ -144,11 +144,8 @@ void declare_data(CLI::App& command, TrainOptions& o) {
       ->type_name("COLUMN");
   add_max_missing(command, o.max_missing)->group(group);
   add_white(command, o.white)->group(group);
-  take_whole(command.add_option("--workers", o.workers, "Threads that read images"), 1, 256)->group(group);
-  take_number(command.add_option("--cache-gib", o.cache_gib,
-                                 "Memory for decoded images; negative: half of what is free"),
-              -1.0, 1e6)
-      ->group(group);
+  add_workers(command, o.workers)->group(group);
+  add_cache(command, o.cache_gib)->group(group);
 }
 
 void declare_input(CLI::App& command, TrainOptions& o) {
@@ -210,7 +207,7 @@ void declare_optimization(CLI::App& command, TrainOptions& o) {
   constexpr double kMost = 1e9;
   take_whole(command.add_option("--epochs", o.epochs, "Passes over the training images"), 1, 1000000)
       ->group(group);
-  take_whole(command.add_option("--batch", o.batch, "Images a step"), 2, 65536)->group(group);
+  add_batch(command, o.batch)->group(group);
   take_choice(
       command.add_option(
           "--sampler", o.sampler,
@@ -265,9 +262,7 @@ void declare_train_options(CLI::App& command, TrainOptions& options) {
   declare_model(command, options);
   declare_optimization(command, options);
   add_device(command, options.device)->group("Run");
-  take_choice(command.add_option("--dtype", options.dtype, "Of activations; weights stay f32"),
-              {"auto", "f32", "bf16", "f16"})
-      ->group("Run");
+  add_dtype(command, options.dtype)->group("Run");
   declare_flag(command, "--deterministic,!--no-deterministic", options.deterministic,
                "On a GPU, use only algorithms that give the same bits each time; a CPU always does")
       ->group("Run");

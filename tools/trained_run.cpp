@@ -7,6 +7,7 @@
 #include "models/weights.h"
 #include "tools/checkpoint_file.h"
 #include "tools/pipeline.h"
+#include "tools/progress.h"
 #include "tools/run_device.h"
 #include "tools/run_folder.h"
 

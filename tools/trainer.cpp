@@ -8,6 +8,7 @@
 #include "engine/check.h"
 #include "engine/file_status.h"
 #include "models/weights.h"
+#include "tools/progress.h"
 #include "tools/run_device.h"
 #include "tools/trained_run.h"
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "data/domains.h"
@@ -12,6 +13,7 @@
 #include "data/natural_order.h"
 #include "engine/check.h"
 #include "tools/checkpoint_file.h"
+#include "tools/progress.h"
 
 namespace cytograd {
 namespace {
@@ -215,6 +217,73 @@ void drop_lone_images(TrainingData& data, const std::string& sampler) {
   for (auto* values : {&data.train, &data.train_labels, &data.train_domains}) values->resize(kept);
 }
 
+void require_one_validation(const TrainOptions& options) {
+  if (options.val.empty()) return;
+  if (!options.val_group.empty())
+    fail("--val and --val-group both say which images to validate on; give one of them");
+  std::error_code ignored;
+  if (std::filesystem::equivalent(options.val, options.data, ignored))
+    fail(
+        "--val {} is the folder of --data, whose images are trained on; leave --val out to hold a part of "
+        "them out",
+        options.val);
+}
+
+/// A part of the dataset is validated on: the split val that it has, or what is drawn.
+Split hold_out(TrainingData& result, const Dataset& dataset, const Classes& classes,
+               const TrainOptions& options) {
+  result.own_split = options.val_group.empty() && has_own_validation(dataset);
+  Split split = result.own_split ? split_by_own_column(dataset)
+                                 : draw_split(dataset, classes, options, result.group_column);
+  result.held_out_groups = split.held_out_groups;
+  result.validation_fingerprint = validation_fingerprint(dataset, result.group_column, split);
+  if (result.own_split) {
+    drop_validated_wells(dataset, split.train, dataset, split.validation);
+    warn_of_straddling_groups(dataset, split.train, dataset, split.validation, result.group_column);
+  }
+  return split;
+}
+
+/// What is trained on where --val names the validation images.
+std::vector<int64_t> all_but_val(const Dataset& dataset, const TrainOptions& options) {
+  if (has_own_validation(dataset) && !filtered_by_user(options, "split")) {
+    Split own = split_by_own_column(dataset);
+    say(fmt::format("{}: {} images of the split val are left out, since --val names others", options.data,
+                    own.validation.size()));
+    return std::move(own.train);
+  }
+  std::vector<int64_t> all(dataset.samples.size());
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return all;
+}
+
+/// The images of --val, whose wells leave `train`.
+void load_validation(TrainingData& result, std::vector<int64_t>& train, const TrainOptions& options) {
+  Dataset validation = open_filtered(options.val, options.where);
+  if (validation.white && *validation.white != options.white)
+    fail("{}: was packed with --white {}, but the training images have {}", options.val, *validation.white,
+         options.white);
+  apply_default_filters(validation, options, result.label_column, false);
+  const std::vector<int64_t> labels = label_samples(validation, result.label_column, result.classes);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
+  }
+  result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
+  drop_validated_wells(result.images->dataset, train, validation, result.validation);
+  warn_of_straddling_groups(result.images->dataset, train, validation, result.validation,
+                            result.group_column);
+  warn_of_dim_images(validation, options.white);
+  const std::vector<std::string> domains = adaptation_keys(validation, options);
+  result.validation_images = load_images(std::move(validation), options, Use::training);
+  result.validation = result.validation_images->readable(result.validation);
+  result.validation_labels = labels_of(labels, result.validation);
+  result.validation_domains = number_keys(domains, result.validation);
+  const int64_t ours = result.images->store->reference().channels;
+  const int64_t theirs = result.validation_images->store->reference().channels;
+  if (ours != theirs)
+    fail("{}: images of {} channels, but {} has {}", options.val, theirs, options.data, ours);
+}
+
 }  // namespace
 
 void apply_default_filters(Dataset& dataset, const TrainOptions& options, const std::string& label,
@@ -227,14 +296,7 @@ void apply_default_filters(Dataset& dataset, const TrainOptions& options, const 
 
 TrainingData load_training_data(const TrainOptions& asked) {
   TrainOptions options = asked;
-  if (!options.val.empty() && !options.val_group.empty())
-    fail("--val and --val-group both say which images to validate on; give one of them");
-  std::error_code ignored;
-  if (!options.val.empty() && std::filesystem::equivalent(options.val, options.data, ignored))
-    fail(
-        "--val {} is the folder of --data, whose images are trained on; leave --val out to hold a part of "
-        "them out",
-        options.val);
+  require_one_validation(options);
   TrainingData result;
   Dataset dataset = open_filtered(options.data, options.where);
   options.white = result.white = resolve_white(dataset, options.white);
@@ -250,54 +312,16 @@ TrainingData load_training_data(const TrainOptions& asked) {
 
   Split split;
   if (options.val.empty()) {
-    result.own_split = options.val_group.empty() && has_own_validation(dataset);
-    split = result.own_split ? split_by_own_column(dataset)
-                             : draw_split(dataset, classes, options, result.group_column);
-  } else {
-    if (has_own_validation(dataset) && !filtered_by_user(options, "split")) {
-      Split own = split_by_own_column(dataset);
-      split.train = std::move(own.train);
-      say(fmt::format("{}: {} images of the split val are left out, since --val names others", options.data,
-                      own.validation.size()));
-    } else {
-      for (size_t i = 0; i < dataset.samples.size(); ++i) split.train.push_back(static_cast<int64_t>(i));
-    }
-  }
-  result.held_out_groups = split.held_out_groups;
-  result.validation_fingerprint = validation_fingerprint(dataset, result.group_column, split);
-  if (result.own_split) {
-    drop_validated_wells(dataset, split.train, dataset, split.validation);
-    warn_of_straddling_groups(dataset, split.train, dataset, split.validation, result.group_column);
-  }
-  std::vector<std::string> domains;  // of the validation images
-  if (options.val.empty()) domains = adaptation_keys(dataset, options);
-  result.images = load_images(std::move(dataset), options, Use::training);
-  if (options.val.empty()) {
+    split = hold_out(result, dataset, classes, options);
+    const std::vector<std::string> domains = adaptation_keys(dataset, options);
+    result.images = load_images(std::move(dataset), options, Use::training);
     result.validation = result.images->readable(split.validation);
     result.validation_labels = labels_of(classes.of_sample, result.validation);
+    result.validation_domains = number_keys(domains, result.validation);
   } else {
-    Dataset validation = open_filtered(options.val, options.where);
-    if (validation.white && *validation.white != options.white)
-      fail("{}: was packed with --white {}, but the training images have {}", options.val, *validation.white,
-           options.white);
-    apply_default_filters(validation, options, result.label_column, false);
-    const std::vector<int64_t> labels = label_samples(validation, result.label_column, result.classes);
-    for (size_t i = 0; i < labels.size(); ++i) {
-      if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
-    }
-    result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
-    drop_validated_wells(result.images->dataset, split.train, validation, result.validation);
-    warn_of_straddling_groups(result.images->dataset, split.train, validation, result.validation,
-                              result.group_column);
-    warn_of_dim_images(validation, options.white);
-    domains = adaptation_keys(validation, options);
-    result.validation_images = load_images(std::move(validation), options, Use::training);
-    result.validation = result.validation_images->readable(result.validation);
-    result.validation_labels = labels_of(labels, result.validation);
-    const int64_t ours = result.images->store->reference().channels;
-    const int64_t theirs = result.validation_images->store->reference().channels;
-    if (ours != theirs)
-      fail("{}: images of {} channels, but {} has {}", options.val, theirs, options.data, ours);
+    split.train = all_but_val(dataset, options);
+    result.images = load_images(std::move(dataset), options, Use::training);
+    load_validation(result, split.train, options);
   }
   result.train = result.images->readable(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
@@ -305,7 +329,6 @@ TrainingData load_training_data(const TrainOptions& asked) {
     result.train_domains = number_keys(domain_keys(result.images->dataset, options.sampler), result.train);
     if (!result.train.empty()) drop_lone_images(result, options.sampler);
   }
-  result.validation_domains = number_keys(domains, result.validation);
   if (result.train.empty()) fail("{}: no training image can be read", options.data);
   if (result.validation.empty()) fail("no validation image can be read");
   return result;
@@ -337,16 +360,24 @@ std::vector<int64_t> label_samples(const Dataset& dataset, const std::string& co
   const size_t at = dataset.require_column(column);
   std::vector<int64_t> labels;
   labels.reserve(dataset.samples.size());
+  std::set<std::string, NaturalLess> unknown;
+  const Sample* first = nullptr;  // with one of those
+  int64_t count = 0;
   for (const Sample& sample : dataset.samples) {
     const std::string& label = sample.values[at];
     const auto found = index.find(label);
-    if (!label.empty() && found == index.end()) {
-      fail("{}: image {} has the label '{}', which is no class of the model", dataset.root.string(),
-           sample.name, label);
-    }
-    labels.push_back(label.empty() ? -1 : found->second);
+    labels.push_back(found == index.end() ? -1 : found->second);
+    if (label.empty() || found != index.end()) continue;
+    if (first == nullptr) first = &sample;
+    unknown.insert(label);
+    ++count;
   }
-  return labels;
+  if (first == nullptr) return labels;
+  fail(
+      "{}: image {} has the label '{}', which is no class of the model; {} of {} images have such labels ({}); "
+      "--where {}=LABEL,... keeps others",
+      dataset.root.string(), first->name, first->values[at], count, dataset.samples.size(),
+      list_some(unknown, 5), column);
 }
 
 }  // namespace cytograd

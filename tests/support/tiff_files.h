@@ -23,6 +23,7 @@ struct TiffKind {
   uint16_t compression = COMPRESSION_NONE;
   uint16_t format = SAMPLEFORMAT_UINT;
   uint16_t extra = EXTRASAMPLE_UNSPECIFIED;  ///< what samples beyond one, or beyond RGB, are
+  bool alpha_first = false;                  ///< the first of those is alpha, whatever the others are
   bool separate = false;
   uint32_t tile = 0;       ///< side; 0: strips of seven rows
   const char* mode = "w";  ///< "wl", "wb": byte order; "w8": BigTIFF
@@ -53,7 +54,8 @@ inline void set_fields(TIFF* tiff, const TiffKind& kind) {
   }
   const int colours = kind.photometric == PHOTOMETRIC_RGB ? 3 : 1;
   if (kind.samples > colours) {
-    const std::vector<uint16_t> extras(static_cast<size_t>(kind.samples - colours), kind.extra);
+    std::vector<uint16_t> extras(static_cast<size_t>(kind.samples - colours), kind.extra);
+    if (kind.alpha_first) extras[0] = EXTRASAMPLE_UNASSALPHA;
     TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, static_cast<int>(extras.size()), extras.data());
   }
   if (kind.tile > 0) {
