@@ -23,8 +23,8 @@ inline std::vector<test::OpCase> realistic_cases(const std::string& op) {
 inline int64_t batch_of_224(Device device) { return is_gpu(device) ? 256 : 16; }
 inline int64_t batch_of_512(Device device) { return is_gpu(device) ? 64 : 4; }
 
-/// Activations [N, H, W, C] of ResNet-18 at 64 and 128 pixels, batch 64, and of ResNet-50 at 224, batch 16 or 256, and at
-/// 512, batch 4 or 64.
+/// Activations [N, H, W, C] of ResNet-18 at 64 and 128 pixels, batch 64, and of ResNet-50 at 224, batch 16 or 256, and
+/// at 512, batch 4 or 64.
 inline std::vector<Shape> activation_shapes(Device device) {
   const int64_t of_224 = batch_of_224(device), of_512 = batch_of_512(device);
   return {{1, 16, 16, 64},        {64, 16, 16, 64},       {64, 8, 8, 128},        {64, 2, 2, 512},

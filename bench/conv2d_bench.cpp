@@ -1,5 +1,5 @@
-// Convolutions of ResNet-18 at 64 pixels and of ResNet-50 at 224: 2 N H' W' O KH KW I operations each way, less those of
-// taps that meet padding. Winograd's transforms do fewer, so that a share may pass 1.
+// Convolutions of ResNet-18 at 64 pixels and of ResNet-50 at 224: 2 N H' W' O KH KW I operations each way, less those
+// of taps that meet padding. Winograd's transforms do fewer, so that a share may pass 1.
 #include "bench/cases.h"
 #include "bench/operations.h"
 #include "bench/peers_onednn.h"

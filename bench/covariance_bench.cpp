@@ -1,5 +1,5 @@
-// The covariance of a file's channels, timed, beside the rate at which the same threads read memory at all. Prints a line
-// of JSON, for compare_covariance.py.
+// The covariance of a file's channels, timed, beside the rate at which the same threads read memory at all. Prints a
+// line of JSON, for compare_covariance.py.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -18,7 +18,7 @@
 #include "engine/ops.h"
 #include "engine/parallel.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 constexpr int kReads = 5;  // of which the best counts
@@ -89,7 +89,7 @@ void measure_file(const std::string& path, int64_t channels) {
 }
 
 }  // namespace
-}  // namespace cytograd
+}  // namespace cytograd::bench
 
 int main(int argc, char** argv) {
   try {
@@ -99,7 +99,7 @@ int main(int argc, char** argv) {
     app.add_option("--pixels", pixels, "A file of interleaved bytes")->required()->check(CLI::ExistingFile);
     app.add_option("--channels", channels, "Of that file")->check(CLI::Range(1, 8));
     CLI11_PARSE(app, argc, argv);
-    cytograd::measure_file(pixels, channels);
+    cytograd::bench::measure_file(pixels, channels);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "covariance_bench: error: %s\n", error.what());

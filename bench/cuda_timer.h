@@ -12,8 +12,8 @@ std::function<void()> queued_calls(const std::function<void()>& call, int calls)
 
 struct CudaTime {
   double seconds = 0.0;
-  /// Whether the host had queued everything when the GPU came to it. Else the GPU may have waited, and the time has some
-  /// of the host's in it.
+  /// Whether the host had queued everything when the GPU came to it. Else the GPU may have waited, and the time has
+  /// some of the host's in it.
   bool queued_ahead = false;
 };
 

@@ -3,16 +3,10 @@
 #include <cstdio>
 #include <exception>
 
+#include "bench/cuda_backend.h"
 #include "bench/cuda_timer.h"
-#include "engine/backend_cuda.h"
 
 namespace cytograd::bench {
-namespace {
-
-CudaBackend& cuda() { return dynamic_cast<CudaBackend&>(backend(Device::cuda)); }
-
-}  // namespace
-
 std::function<void()> queued_calls(const std::function<void()>& call, int calls) {
   std::function<void()> queue = [call, calls] {
     for (int i = 0; i < calls; ++i) call();

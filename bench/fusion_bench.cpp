@@ -6,7 +6,7 @@
 #include "data/pca.h"
 #include "engine/philox.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 constexpr int64_t kSide = 512;
@@ -46,6 +46,6 @@ void pca(benchmark::State& state) {
 BENCHMARK(pca)->Unit(benchmark::kMillisecond)->Arg(5)->Arg(6);
 
 }  // namespace
-}  // namespace cytograd
+}  // namespace cytograd::bench
 
 BENCHMARK_MAIN();

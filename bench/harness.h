@@ -1,5 +1,5 @@
-// What the benchmarks of kernels share: how a call is timed, and the limits and libraries that its figures stand beside.
-// A program is one family of kernels: it lists its rows, main.cpp times them through Google Benchmark.
+// The rows of the benchmarks of kernels. A program is one family of kernels: it lists its rows, main.cpp times them
+// through Google Benchmark.
 #pragma once
 
 #include <functional>

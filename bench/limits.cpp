@@ -8,7 +8,7 @@
 #include "engine/cpu_info.h"
 #include "engine/philox.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 constexpr std::chrono::milliseconds kMeasuring{500};
@@ -74,4 +74,4 @@ double copy_rate(Device device) {
   return 2.0 * static_cast<double>(bytes) / seconds;
 }
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

@@ -3,7 +3,7 @@
 
 #include "engine/tensor.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 
 /// Not its emulator.
 bool is_gpu(Device device);
@@ -17,4 +17,4 @@ double matmul_rate(Device device, DType dtype);
 /// several; on a CPU by all threads.
 double copy_rate(Device device);
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

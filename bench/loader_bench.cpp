@@ -12,7 +12,7 @@
 #include "data/loader.h"
 #include "data/pack.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 using bench::median;
@@ -85,11 +85,11 @@ void run(const Settings& settings) {
 }
 
 }  // namespace
-}  // namespace cytograd
+}  // namespace cytograd::bench
 
 int main(int argc, char** argv) {
   try {
-    cytograd::Settings settings;
+    cytograd::bench::Settings settings;
     CLI::App app{"Times the loader on images from files, from a pack and from memory"};
     app.option_defaults()->always_capture_default();
     app.add_option("--data", settings.data, "Any folder that cytograd reads")->required();
@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
     app.add_option("--step-ms", settings.step_milliseconds, "What a training step takes")
         ->check(CLI::Range(0.0, 1e5));
     CLI11_PARSE(app, argc, argv);
-    cytograd::run(settings);
+    cytograd::bench::run(settings);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "loader_bench: error: %s\n", error.what());

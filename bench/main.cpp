@@ -93,8 +93,8 @@ void require_own_names(const std::vector<Row>& rows) {
   }
 }
 
-/// Leaves the first row of each kind (family, pass, type, device, variant), of all rows or of those of the emulator, which
-/// would take hours for the others.
+/// Leaves the first row of each kind (family, pass, type, device, variant), of all rows or of those of the emulator,
+/// which would take hours for the others.
 void keep_small(std::vector<Row>& rows, bool smoke) {
   std::set<std::string> seen;
   std::erase_if(rows, [&](Row row) {

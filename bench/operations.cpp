@@ -1,6 +1,6 @@
 #include "bench/operations.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 /// Of `window` taps over all results along one side, those that meet the image's `size` pixels.
@@ -21,4 +21,4 @@ int64_t conv2d_products(const Shape& x, const Shape& w, const Conv2dOptions& opt
   return x[0] * taps_inside(x[1], w[1], options) * taps_inside(x[2], w[2], options) * w[0] * w[3];
 }
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

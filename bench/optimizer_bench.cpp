@@ -1,5 +1,5 @@
-// Optimizer steps over all parameters of a ResNet: the gradients' norm, then w and its moments are read and written, the
-// gradient read. Weight averaging reads both and writes one.
+// Optimizer steps over all parameters of a ResNet: the gradients' norm, then w and its moments are read and written,
+// the gradient read. Weight averaging reads both and writes one.
 #include <memory>
 
 #include "bench/cases.h"

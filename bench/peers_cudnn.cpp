@@ -5,8 +5,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "bench/cuda_backend.h"
 #include "bench/harness.h"
-#include "engine/backend_cuda.h"
 
 namespace cytograd::bench {
 namespace {
@@ -23,7 +23,7 @@ cudnnHandle_t handle() {
     cudnnHandle_t made = nullptr;
     check(cudnnCreate(&made), "a handle");
     std::unique_ptr<cudnnContext, Destroy> owned(made);
-    check(cudnnSetStream(made, dynamic_cast<CudaBackend&>(backend(Device::cuda)).stream()), "its stream");
+    check(cudnnSetStream(made, cuda().stream()), "its stream");
     return owned;
   }();
   return one.get();

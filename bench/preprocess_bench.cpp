@@ -1,5 +1,5 @@
-// Raw images to the network's input: reads the crop's raw bytes, for the statistics and again for the result, and writes
-// the result once.
+// Raw images to the network's input: reads the crop's raw bytes, for the statistics and again for the result, and
+// writes the result once.
 #include "bench/cases.h"
 #include "bench/preprocess_problem.h"
 #include "engine/backend.h"

@@ -5,7 +5,7 @@
 #include "bench/scratch_folder.h"
 #include "engine/philox.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 constexpr int64_t kBytes = int64_t{64} << 20;
@@ -46,4 +46,4 @@ std::unique_ptr<Loader> RawImages::load(int64_t count, const LoaderOptions& opti
   return std::make_unique<Loader>(*store_, samples, labels, options, epoch);
 }
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

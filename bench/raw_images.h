@@ -7,7 +7,7 @@
 #include "data/image_store.h"
 #include "data/loader.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 
 /// Grey noise of 8 bits a channel; more of it than a processor's caches hold, unless the images are tiny.
 class RawImages {
@@ -29,4 +29,4 @@ class RawImages {
   std::unique_ptr<ImageStore> store_;
 };
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

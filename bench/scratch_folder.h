@@ -8,7 +8,7 @@
 
 #include "engine/check.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 
 class ScratchFolder {
  public:
@@ -30,4 +30,4 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

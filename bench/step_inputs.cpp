@@ -4,7 +4,7 @@
 #include "engine/ops.h"
 #include "engine/philox.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 
 StepInputs::StepInputs(const StepConfiguration& configuration, bool raw) : configuration_(configuration) {
   const StepConfiguration& c = configuration_;
@@ -52,4 +52,4 @@ void StepInputs::load() {
   uploaded_ = backend(configuration_.device).upload(batch_.images);
 }
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

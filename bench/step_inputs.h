@@ -8,7 +8,7 @@
 #include "bench/raw_images.h"
 #include "bench/training.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 
 struct StepConfiguration {
   ModelOptions model;
@@ -47,4 +47,4 @@ class StepInputs {
   Tensor uploaded_;
 };
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

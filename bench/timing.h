@@ -18,15 +18,17 @@ struct TimedCall {
 };
 
 /// Times calls on one device. Between any two the last-level cache is filled with something else, but for a GPU's short
-/// ones. A GPU's time is its own, without the host's for queueing the call; where that cannot be had, standard error says
-/// so.
+/// ones. The fill leaves a GPU's L2 full of dirty lines: writing them back falls into the timed call, while the call's
+/// own are written after it, so that a kernel that only reads is charged one L2's size of traffic more. A GPU's time is
+/// its own, without the host's for queueing the call: work is a graph where it can be captured, queued while the GPU is
+/// still at the fill; where that cannot be had, standard error says so.
 class Stopwatch {
  public:
   /// `cold`: false leaves the caches as they are, for a trial that only sees that everything runs.
   Stopwatch(Device device, bool cold);
 
-  /// Runs the call a few times, and finds how many belong into one measurement: one, but of a GPU's calls below 20 us as
-  /// many as take four times that, which find in its caches what the one before left there.
+  /// Runs the call a few times, and finds how many belong into one measurement: one, but of a GPU's calls below 20 us
+  /// as many as take four times that, which find in its caches what the one before left there.
   TimedCall prepare(const std::function<void()>& call) const;
 
   /// Of one call.

@@ -24,7 +24,7 @@
 #include "engine/cpu_info.h"
 #include "tools/train_step.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 using bench::median;
@@ -182,46 +182,60 @@ double cached_matmul_rate(Device device, DType dtype) {
   return rates[key];
 }
 
-nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& settings) {
-  backend(c.device).set_options({.autotune = settings.autotune});
-  const double limit = cached_matmul_rate(c.device, c.dtype);
-  StepInputs inputs(c, settings.inputs == "raw");
-  Training training(c.model, inputs.x(), inputs.labels());
-  const BufferPool& pool = backend(c.device).pool();
+/// Of steps, and of passes in evaluation, on inputs that are there.
+struct Rates {
+  std::vector<double> step_seconds;  // each the mean of `queued` steps
+  int64_t queued = 1;                // steps between two waits
+  double pass_seconds = 0.0;         // median
+  size_t peak_bytes = 0;             // of training
+  int64_t new_allocations = 0;       // while it was timed
+  int64_t peak_resident_mib = 0;     // of training alone, as the peer's
+  float last_loss = 0.0f;
+};
 
-  const double operations = training.operations();
-  const int64_t queued = c.device == Device::cuda ? std::clamp<int64_t>(settings.steps, 1, kQueued) : 1;
+Rates time_rates(Training& training, const StepConfiguration& c, const Settings& settings) {
+  const BufferPool& pool = backend(c.device).pool();
+  Rates rates;
+  rates.queued = c.device == Device::cuda ? std::clamp<int64_t>(settings.steps, 1, kQueued) : 1;
+  const auto seconds_each = [&](const auto& several) {
+    std::vector<double> seconds;
+    repeat(settings.steps / rates.queued, settings.seconds, [&] {
+      const auto start = Clock::now();
+      several(rates.queued);
+      seconds.push_back(seconds_since(start) / static_cast<double>(rates.queued));
+    });
+    return seconds;
+  };
   const auto steps = [&](int64_t count) {
     for (int64_t i = 0; i < count; ++i) training.step();
     training.last_loss();
   };
   repeat(kWarmUp, settings.seconds / 5, [&] { steps(1); });
-  const size_t peak = training.peak_bytes();
+  rates.peak_bytes = training.peak_bytes();
   const int64_t allocations = pool.statistics().system_allocations;
-  const auto seconds_each = [&](const auto& several) {
-    std::vector<double> seconds;
-    repeat(settings.steps / queued, settings.seconds, [&] {
-      const auto start = Clock::now();
-      several(queued);
-      seconds.push_back(seconds_since(start) / static_cast<double>(queued));
-    });
-    return seconds;
-  };
-  const std::vector<double> seconds = seconds_each(steps);
-  const int64_t new_allocations = pool.statistics().system_allocations - allocations;
-  const double step = median(seconds);
-  const float last_loss = training.last_loss();
-  const int64_t resident = peak_resident();  // of training alone, as the peer's
+  rates.step_seconds = seconds_each(steps);
+  rates.new_allocations = pool.statistics().system_allocations - allocations;
+  rates.last_loss = training.last_loss();
+  rates.peak_resident_mib = peak_resident();
 
   const auto passes = [&](int64_t count) {
     for (int64_t i = 0; i < count; ++i) training.infer();
     backend(c.device).synchronize();
   };
-  const double pass = [&] {
-    const ConstantWeights constant;
-    passes(1);  // a warm-up
-    return median(seconds_each(passes));
-  }();
+  const ConstantWeights constant;
+  passes(1);  // a warm-up
+  rates.pass_seconds = median(seconds_each(passes));
+  return rates;
+}
+
+nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& settings) {
+  backend(c.device).set_options({.autotune = settings.autotune});
+  const double limit = cached_matmul_rate(c.device, c.dtype);
+  StepInputs inputs(c, settings.inputs == "raw");
+  Training training(c.model, inputs.x(), inputs.labels());
+  const double operations = training.operations();
+  const Rates rates = time_rates(training, c, settings);
+  const double step = median(rates.step_seconds);
 
   std::vector<Phase> phases = inputs.phases();
   for (const Phase& phase : training.phases()) phases.push_back(phase);
@@ -240,22 +254,22 @@ nlohmann::ordered_json measure(const StepConfiguration& c, const Settings& setti
       {"device_name", c.device == Device::cpu ? cpu_info().model : cuda_description()},
       {"threads", cpu_info().threads},
       {"parameters", training.parameters()},
-      {"steps", static_cast<int64_t>(seconds.size()) * queued},
+      {"steps", static_cast<int64_t>(rates.step_seconds.size()) * rates.queued},
       {"median_seconds", step},
-      {"min_seconds", *std::min_element(seconds.begin(), seconds.end())},
+      {"min_seconds", *std::min_element(rates.step_seconds.begin(), rates.step_seconds.end())},
       {"images_per_second", static_cast<double>(c.batch) / step},
-      {"inference_images_per_second", static_cast<double>(c.batch) / pass},
+      {"inference_images_per_second", static_cast<double>(c.batch) / rates.pass_seconds},
       {"gflop_per_image", operations / 1e9 / static_cast<double>(c.batch)},
       {"matmul_gflops", limit / 1e9},
       {"share_of_limit", operations / limit / step},
-      {"peak_mib", peak >> 20},
-      {"system_allocations", new_allocations},
+      {"peak_mib", rates.peak_bytes >> 20},
+      {"system_allocations", rates.new_allocations},
       {"phases", phase_seconds},
       {"phased_step_seconds", times.step},
-      {"peak_resident_mib", resident},
-      {"last_loss", last_loss},  // null where it is not finite
-      {"commit", bench::commit()},
-      {"compiler", bench::compiler()}};
+      {"peak_resident_mib", rates.peak_resident_mib},
+      {"last_loss", rates.last_loss},  // null where it is not finite
+      {"commit", commit()},
+      {"compiler", compiler()}};
   if (settings.by_op) line["by_op"] = time_by_op(training, settings);
   if (settings.inputs == "raw") line["train_images_per_second"] = train_rate(c, settings, training, inputs);
   return line;
@@ -302,12 +316,12 @@ CLI::Option* add_list(CLI::App& app, const std::string& name, std::vector<T>& va
 }
 
 }  // namespace
-}  // namespace cytograd
+}  // namespace cytograd::bench
 
 int main(int argc, char** argv) {
-  using cytograd::add_list;
+  using cytograd::bench::add_list;
   try {
-    cytograd::Settings settings;
+    cytograd::bench::Settings settings;
     CLI::App app{"Times training steps. Several values, as in --size 64,128: every combination is measured"};
     app.option_defaults()->always_capture_default();
     add_list(app, "--model", settings.models)->check(CLI::IsMember(cytograd::model_names()));
@@ -328,7 +342,7 @@ int main(int argc, char** argv) {
                  "On a GPU: measure the algorithms of each convolution first");
     app.add_flag("--by-op", settings.by_op, "Time each op too, with a wait after it");
     CLI11_PARSE(app, argc, argv);
-    return cytograd::run(settings) ? 0 : 1;
+    return cytograd::bench::run(settings) ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "train_step_bench: error: %s\n", error.what());
     return 1;

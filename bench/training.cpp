@@ -8,7 +8,7 @@
 #include "engine/check.h"
 #include "engine/ops.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 namespace {
 
 /// Of a convolution whose window lies about its pixel, as a model's all do.
@@ -152,4 +152,4 @@ size_t Training::peak_bytes() {
   return device.pool().statistics().peak_bytes_in_use;
 }
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

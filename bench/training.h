@@ -11,7 +11,7 @@
 #include "engine/optimizer.h"
 #include "models/model.h"
 
-namespace cytograd {
+namespace cytograd::bench {
 
 /// A part of a step, queued on the device.
 struct Phase {
@@ -84,4 +84,4 @@ class Training {
   bool has_run_ = false;
 };
 
-}  // namespace cytograd
+}  // namespace cytograd::bench

@@ -16,8 +16,8 @@ struct Brightness {
   int32_t white() const;
 };
 
-/// Of up to `most` images, spread evenly over the dataset. Those that cannot be read are passed over; those of a pack are
-/// of 8 bits.
+/// Of up to `most` images, spread evenly over the dataset. Those that cannot be read are passed over; those of a pack
+/// are of 8 bits.
 Brightness look_at_brightness(const Dataset& dataset, int64_t most = 16);
 
 }  // namespace cytograd

@@ -60,8 +60,8 @@ struct Dataset {
 std::string_view layout_name(Layout layout);
 std::optional<Layout> find_layout(std::string_view name);
 
-/// Whether a split's name, of a folder or in a column `split`, means `split`, which is train, val or test: so do training,
-/// valid, validation and testing, in any case.
+/// Whether a split's name, of a folder or in a column `split`, means `split`, which is train, val or test: so do
+/// training, valid, validation and testing, in any case.
 bool is_split(std::string_view name, std::string_view split);
 
 /// What the layouts give, beside the images:

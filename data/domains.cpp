@@ -35,7 +35,8 @@ std::vector<std::string> known_values_of(const Dataset& dataset, const std::vect
   return values_of(dataset, columns);
 }
 
-/// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the group.
+/// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the
+/// group.
 std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* beside) {
   const auto has = [&](const std::string& name) {
     return !name.empty() && dataset.column(name) && (beside == nullptr || beside->column(name));

@@ -17,9 +17,9 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
 /// The keys of `samples` as numbers, in the order in which they occur; none where there are no keys.
 std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples);
 
-/// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or without
-/// those its group, as far as the dataset, and one that lies `beside` it, have such columns. An image whose well is "" has one
-/// of its own. Empty without a column well, or where there is that alone and no site.
+/// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or
+/// without those its group, as far as the dataset, and one that lies `beside` it, have such columns. An image whose
+/// well is "" has one of its own. Empty without a column well, or where there is that alone and no site.
 std::vector<std::string> well_keys(const Dataset& dataset, const Dataset* beside = nullptr);
 
 /// Whether wells of several plates may have one key: it is the well's name alone, and a site of a well is there twice.

@@ -23,7 +23,8 @@ Decoder make_decoder() {
   return decoder;
 }
 
-/// Whether it may be coded by arithmetic, which takes next to no bits for a blank picture: it has the mark of such a frame.
+/// Whether it may be coded by arithmetic, which takes next to no bits for a blank picture: it has the mark of such a
+/// frame.
 bool is_arithmetic(std::span<const uint8_t> bytes) {
   for (size_t i = 0; i + 1 < bytes.size(); ++i) {
     if (bytes[i] == 0xFF && bytes[i + 1] >= 0xC9 && bytes[i + 1] <= 0xCB) return true;

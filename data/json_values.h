@@ -10,8 +10,8 @@
 
 namespace cytograd {
 
-/// A whole number from `least` to `most`. Throws Error, "<name>: ...", where it is another or none; nlohmann would convert
-/// it, which is undefined of what does not fit.
+/// A whole number from `least` to `most`. Throws Error, "<name>: ...", where it is another or none; nlohmann would
+/// convert it, which is undefined of what does not fit.
 template <typename Json>
 int64_t whole_number(const Json& json, std::string_view name, int64_t least, int64_t most) {
   const bool is_whole =

@@ -77,7 +77,8 @@ struct FolderContent {
 FolderContent list_folder(const std::filesystem::path& folder);
 
 /// Whether there is a table of at least two of `names` among its columns: enough to tell what it is meant to be. Throws
-/// Error where it cannot be read, or is meant to be that but its header is no CSV; another one of that name is nobody's.
+/// Error where it cannot be read, or is meant to be that but its header is no CSV; another one of that name is
+/// nobody's.
 bool is_table_of(const std::filesystem::path& file, std::initializer_list<std::string_view> names);
 
 /// Whether a folder is named as a split: train, val, test or what else means one of them.

@@ -59,7 +59,8 @@ Json read_description(const fs::path& file) {
     json.erase("crc32");
     if (checksum_text(crc32_of(json_text(json))) != crc || !is_as_written)
       fail(
-          "{}: its content, bytes 0 to {}, is not what its checksum {} was made of; the file is damaged, pack the dataset again",
+          "{}: its content, bytes 0 to {}, is not what its checksum {} was made of; the file is damaged, pack the "
+          "dataset again",
           file.string(), text.size(), crc);
     if (json.at("format").get<std::string>() != kFormat)
       fail("{}: is not the description of a pack", file.string());

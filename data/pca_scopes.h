@@ -30,7 +30,8 @@ struct PcaFits {
 inline constexpr int64_t kRangePixels = 65536;
 inline constexpr int64_t kRangeImages = 128;
 
-/// Fits the components of `samples`, whose keys (domain_keys) are aligned with them. The result does not depend on the workers.
+/// Fits the components of `samples`, whose keys (domain_keys) are aligned with them. The result does not depend on the
+/// workers.
 PcaFits fit_pca_scopes(ImageStore& store, const std::vector<int64_t>& samples,
                        const std::vector<std::string>& keys, const PcaFitOptions& options);
 

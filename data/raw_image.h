@@ -23,7 +23,8 @@ inline constexpr int64_t kMostPixels = int64_t{1} << 28;
 /// Those times the values of a pixel.
 inline constexpr int64_t kMostValues = int64_t{1} << 30;
 
-/// Whether a file of so many bytes may hold the values: of a blank picture, compression makes no less than a byte of 64 KB.
+/// Whether a file of so many bytes may hold the values: of a blank picture, compression makes no less than a byte of 64
+/// KB.
 inline bool are_enough_bytes(uint64_t bytes, const ImageInfo& info) {
   constexpr uint64_t kMostCompressed = uint64_t{1} << 16;
   return static_cast<uint64_t>(info.height * info.width * info.channels * info.bits / 8) / kMostCompressed <=

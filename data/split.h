@@ -33,8 +33,8 @@ Split split_by_groups(const Dataset& dataset, const std::string& column,
 
 /// Holds out whole groups in an order drawn by `seed`, each that brings their samples nearer to `fraction` of
 /// all; at least one, and never all. With column "" the dataset has no groups and single images (or wells, with
-/// all their sites) are drawn, stratified by class; the last of a class is never held out. The draw depends on names and seed, not
-/// on the samples' order. Throws Error where the fraction is not between 0 and 1, a sample has no group,
+/// all their sites) are drawn, stratified by class; the last of a class is never held out. The draw depends on names
+/// and seed, not on the samples' order. Throws Error where the fraction is not between 0 and 1, a sample has no group,
 /// there are fewer than two groups, or a fraction of the images is less than one.
 struct FractionSplit {
   double fraction = 0.2;

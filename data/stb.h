@@ -1,4 +1,5 @@
-// stb_image and stb_image_write as this project uses them. Internal to data/: image.cpp reads and writes with them, stb.cpp has them compiled.
+// stb_image and stb_image_write as this project uses them. Internal to data/: image.cpp reads and writes with them,
+// stb.cpp has them compiled.
 #pragma once
 
 #define STBI_ONLY_PNG

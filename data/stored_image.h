@@ -31,8 +31,8 @@ class UnskippableError : public Error {
 /// What a message calls an image: its first file, or the pack and its name there.
 std::string place_of(const Sample& sample);
 
-/// All channels of a sample; a packed one is of 8 bits already and ignores the options. Throws Error where a file cannot
-/// be read, or could not when it was packed, and UnskippableError where the pack is damaged.
+/// All channels of a sample; a packed one is of 8 bits already and ignores the options. Throws Error where a file
+/// cannot be read, or could not when it was packed, and UnskippableError where the pack is damaged.
 StoredImage read_stored(const Sample& sample, const ReadOptions& options = {});
 
 /// The same, as a copy.
@@ -41,7 +41,8 @@ Image read_sample(const Sample& sample, const ReadOptions& options = {});
 /// Size, channels and bits without the pixels, from the header of the sample's first file. Throws as read_stored.
 ImageInfo read_sample_info(const Sample& sample);
 
-/// The first sample that read_sample_info can be had of; null where there is none. Throws UnskippableError as that does.
+/// The first sample that read_sample_info can be had of; null where there is none. Throws UnskippableError as that
+/// does.
 const Sample* first_readable(const Dataset& dataset);
 
 }  // namespace cytograd

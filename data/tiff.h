@@ -26,7 +26,8 @@ ImageInfo tiff_info(const std::string& file, const ByteSource& source);
 /// one size is one. Thumbnails and masks beside the image are passed over; the tag of orientation is not followed.
 ///
 /// Throws Error naming `file` where it is another kind (palette, float, signed, other bits), has alpha before a
-/// channel, more than 8 channels or more than 2^28 pixels or 2^30 values, its chain of pages is a circle, or data is missing or corrupted.
+/// channel, more than 8 channels or more than 2^28 pixels or 2^30 values, its chain of pages is a circle, or data is
+/// missing or corrupted.
 RawImage read_tiff(const std::string& file, std::span<const uint8_t> bytes);
 
 }  // namespace cytograd

@@ -28,8 +28,8 @@ struct InOrder {
   int64_t ahead = 4;  ///< results that are made and not taken yet, at most
 };
 
-/// Calls make(i) for i from `first` on, on threads, and take(i, result) on the calling thread, in order. Throws what one
-/// of them throws, once all threads have stopped.
+/// Calls make(i) for i from `first` on, on threads, and take(i, result) on the calling thread, in order. Throws what
+/// one of them throws, once all threads have stopped.
 template <typename Result>
 void for_each_in_order(const InOrder& options, const std::function<Result(int64_t i)>& make,
                        const std::function<void(int64_t i, Result result)>& take) {

@@ -40,7 +40,8 @@ class Variable {
 /// From dy, the gradient of the loss by the op's result, to the gradients by its inputs, in their order.
 /// Entries whose `needed` is false are not used and may be undefined.
 using GradientRule = std::function<std::vector<Tensor>(const Tensor& dy, std::span<const bool> needed)>;
-/// The same from dy + more, of an op that adds them as it reads them. `more` is undefined where there is nothing to add.
+/// The same from dy + more, of an op that adds them as it reads them. `more` is undefined where there is nothing to
+/// add.
 using SumGradientRule =
     std::function<std::vector<Tensor>(const Tensor& dy, const Tensor& more, std::span<const bool> needed)>;
 

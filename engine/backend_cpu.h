@@ -1,4 +1,5 @@
-// The CPU: oneDNN for convolutions and matrix products, OpenMP for everything else. Methods live in
+// The CPU: convolutions by Winograd, by products or by taps where ops/conv2d_way_cpu.h finds that faster, else by
+// oneDNN, as matrix products are; the loops of all else, on OpenMP's threads, are our own. Methods live in
 // ops/*_cpu.cpp.
 #pragma once
 

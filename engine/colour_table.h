@@ -8,8 +8,8 @@
 
 namespace cytograd {
 
-/// A value v adds floor(x * colour) to red, green and blue, with x = min(1, v * scale) rounded to f32 and x * colour not
-/// rounded.
+/// A value v adds floor(x * colour) to red, green and blue, with x = min(1, v * scale) rounded to f32 and x * colour
+/// not rounded.
 struct ColourRamp {
   float scale = 1.0f;
   std::array<float, 3> colour{};
@@ -19,8 +19,8 @@ struct ColourRamp {
 class ColourTable {
  public:
   ColourTable() = default;
-  /// u8 [C, 256, 3], on the device of the images it is for, which is not written from then on. Throws CheckError where it
-  /// is of another type or shape.
+  /// u8 [C, 256, 3], on the device of the images it is for, which is not written from then on. Throws CheckError where
+  /// it is of another type or shape.
   explicit ColourTable(Tensor shares);
 
   bool defined() const { return shares_.defined(); }

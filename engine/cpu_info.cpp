@@ -16,8 +16,8 @@ constexpr int64_t kUsualCache = int64_t{32} << 20;
 constexpr std::array<std::string_view, 8> kFeatures{"avx2",        "fma",         "avx512f",  "avx512_vnni",
                                                     "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"};
 
-/// Of the first processor's caches the largest: what Linux says, "32768K". sysconf's figure is another on AMD's, the sum
-/// of all caches in the package.
+/// Of the first processor's caches the largest: what Linux says, "32768K". sysconf's figure is another on AMD's, the
+/// sum of all caches in the package.
 int64_t read_last_level_cache() {
   int64_t largest = 0;
   for (int i = 0; i < 8; ++i) {

@@ -1,6 +1,6 @@
-// What there is in a file system. That the system cannot tell (no permission, a failing disk, links in a circle) is not the
-// same as absence: then these throw Error, naming the path and the system's reason. A name too long for the system is of
-// nothing.
+// What there is in a file system. That the system cannot tell (no permission, a failing disk, links in a circle) is not
+// the same as absence: then these throw Error, naming the path and the system's reason. A name too long for the system
+// is of nothing.
 #pragma once
 
 #include <filesystem>

@@ -33,8 +33,8 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
-/// Removes from the folder what a killed process left half-written of those files that `is_ours` names. For the one that
-/// holds the lock.
+/// Removes from the folder what a killed process left half-written of those files that `is_ours` names. For the one
+/// that holds the lock.
 void remove_leftovers(const std::filesystem::path& folder,
                       const std::function<bool(const std::string& name)>& is_ours);
 

@@ -1,5 +1,5 @@
-// The one place that knows oneDNN (https://uxlfoundation.github.io/oneDNN, versions 2.6 to 3): convolutions and matrix products
-// on the CPU. Everything above it speaks tensors.
+// The one place that knows oneDNN (https://uxlfoundation.github.io/oneDNN, versions 2.6 to 3): convolutions and matrix
+// products on the CPU. Everything above it speaks tensors.
 #pragma once
 
 #include <array>
@@ -11,10 +11,10 @@
 
 namespace cytograd {
 
-/// Plans of oneDNN primitives, made on first use and kept by operation, shapes, types and options. Weights are brought into
-/// the layout that oneDNN prefers for the shape on every call, because they change on every training step, or once, within
-/// ConstantWeights; that copy also casts them to the activations' type. Temporaries come from the buffer pool. Types are f32
-/// and bf16; sums are f32. All methods throw Error where oneDNN has no implementation.
+/// Plans of oneDNN primitives, made on first use and kept by operation, shapes, types and options. Weights are brought
+/// into the layout that oneDNN prefers for the shape on every call, because they change on every training step, or
+/// once, within ConstantWeights; that copy also casts them to the activations' type. Temporaries come from the buffer
+/// pool. Types are f32 and bf16; sums are f32. All methods throw Error where oneDNN has no implementation.
 class OnednnPlans {
  public:
   OnednnPlans();
@@ -27,8 +27,8 @@ class OnednnPlans {
   /// Whether oneDNN multiplies bf16 by the processor's own instructions, as far as ONEDNN_MAX_CPU_ISA lets it.
   static bool multiplies_bf16();
 
-  /// Whether conv2d_backward_weight is right. In bf16 oneDNN 2.6.3 makes of what its scratch memory held the gradients of taps
-  /// that only meet padding, where x [N, H, W, I] is narrower than the stride.
+  /// Whether conv2d_backward_weight is right. In bf16 oneDNN 2.6.3 makes of what its scratch memory held the gradients
+  /// of taps that only meet padding, where x [N, H, W, I] is narrower than the stride.
   static bool computes_weight_gradient(const Tensor& x, const Conv2dOptions& options) {
     return x.dtype() != DType::bf16 || x.dim(2) >= options.stride;
   }

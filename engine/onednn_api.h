@@ -1,5 +1,6 @@
-// oneDNN's versions 2 and 3 under one interface: version 2 puts the descriptor of an operation between the arguments and
-// the primitive's descriptor, and takes fewer of them. For what wraps oneDNN alone: onednn.cpp, and the benchmarks' peers.
+// oneDNN's versions 2 and 3 under one interface: version 2 puts the descriptor of an operation between the arguments
+// and the primitive's descriptor, and takes fewer of them. For what wraps oneDNN alone: onednn.cpp, and the benchmarks'
+// peers.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.hpp>

@@ -10,7 +10,8 @@
 namespace cytograd {
 
 /// x [N, H, W, I], w [O, KH, KW, I] (f32 or x's type) -> [N, H', W', O], cross-correlation as
-/// torch.nn.functional.conv2d.
+/// torch.nn.functional.conv2d. On a CPU that takes Winograd's way, a result reads up to three pixels beyond its window:
+/// an infinity or NaN there spreads to it, and a value far above the others costs it precision.
 Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& options);
 
 /// Parameters and running statistics of a batch norm over C channels, each [C] f32.
@@ -40,7 +41,8 @@ Variable global_avg_pool(const Variable& x);
 Variable linear(const Variable& x, const Variable& w, const Variable& b);
 
 /// logits [N, K], labels i64 [N] in [0, K), class_weights f32 [K] or undefined -> f32 scalar, as
-/// torch.nn.functional.cross_entropy with reduction="mean".
+/// torch.nn.functional.cross_entropy with reduction="mean". Throws CheckError on a CPU for a label out of range; a GPU,
+/// which would have to be waited for, makes the loss NaN.
 Variable softmax_cross_entropy(const Variable& logits, const Tensor& labels, const Tensor& class_weights,
                                const SoftmaxCrossEntropyOptions& options);
 

@@ -1,13 +1,14 @@
 // Training takes three kernels, where batchnorm_act_small.h's one cannot keep all rows:
 // 1. moments: mean and M2 = sum (x - mean)^2 of each block's rows. A thread sums d and d^2 about its own first row, so
 //    that with n rows M2 >= (first - mean)^2 and the subtraction sum d^2 - (sum d)^2 / n loses a factor n of f32's
-//    precision at most, whatever the data; n is tens to hundreds. They merge as Chan, Golub, LeVeque, "Updating formulae
-//    and a pairwise algorithm for computing sample variances" (1979), each mean kept as the distance from its thread's
-//    first row.
+//    precision at most, whatever the data; n is tens to hundreds. They merge as Chan, Golub, LeVeque, "Updating
+//    formulae and a pairwise algorithm for computing sample variances" (1979), each mean kept as the distance from its
+//    thread's first row.
 // 2. finish: the blocks' moments to mean and 1 / sqrt(variance + epsilon), in f64; running statistics.
 // 3. normalize: y = act((x - mean) * (gamma * inv_std) + beta + residual). Evaluation is this kernel alone.
 // Bytes an element: x read twice, residual once, y written once, 1/8 for the mask. With residual and ReLU 16.1 in f32,
 // 8.1 in 16 bits; at 4.3 TB/s, 267 and 529 billion elements a second. Evaluation 12 and 6: 358 and 717 billion.
+// An H200 at 632b5f2, in shares of a copy: 0.83 to 0.96 in f32, 0.72 to 0.94 in bf16, from 51 to 268 million elements.
 #include "kernels/batchnorm_act.cuh"
 #include "kernels/batchnorm_act_small.h"
 

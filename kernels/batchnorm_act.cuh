@@ -6,8 +6,8 @@
 
 namespace cytograd {
 
-/// Rows whose loads a thread has in flight, of one array or two: 64 bytes. 1024 threads a multiprocessor then ask for 64
-/// KiB at a time, where 33 bytes a nanosecond and 0.7 us of latency need 23.
+/// Rows whose loads a thread has in flight, of one array or two: 64 bytes. 1024 threads a multiprocessor then ask for
+/// 64 KiB at a time, where 33 bytes a nanosecond and 0.7 us of latency need 23.
 template <typename T, bool kPacked>
 constexpr int kRowsInFlight = kPacked ? 8 / sizeof(T) : 1;
 template <typename T, bool kPacked>

@@ -1,11 +1,13 @@
 // With g = dy where the ReLU let through, xhat = (x - mean) * inv_std and means over the rows of a channel:
 //   dbeta = sum g, dgamma = sum g xhat, dresidual = g, dx = gamma inv_std (g - mean(g) - xhat mean(g xhat)).
-// Training takes three kernels, where batchnorm_act_small.h's one cannot keep all rows: sums of g and g (x - mean) of each
-// block's rows, in f32; all blocks' sums in f64, to dgamma, dbeta and the coefficients of
+// Training takes three kernels, where batchnorm_act_small.h's one cannot keep all rows: sums of g and g (x - mean) of
+// each block's rows, in f32; all blocks' sums in f64, to dgamma, dbeta and the coefficients of
 // dx = scale g + slope (x - mean) + shift; dx and dresidual.
 // Bytes an element: x, dy and the mask read twice, dx and dresidual written once. With residual and ReLU 24.3 in f32,
 // 12.3 in 16 bits; at 4.3 TB/s, 177 and 351 billion elements a second. Where dy comes in two parts the first kernel
-// writes g, which is dresidual, and the third reads it: 28.1 and 14.1 bytes, where a sum made before takes 36.3 and 18.3.
+// writes g, which is dresidual, and the third reads it: 28.1 and 14.1 bytes, where a sum made before takes 36.3 and
+// 18.3.
+// An H200 at 632b5f2, in shares of a copy: 0.87 to 0.98 in f32, 0.84 to 0.96 in bf16, from 51 to 268 million elements.
 #include "kernels/batchnorm_act.cuh"
 #include "kernels/batchnorm_act_small.h"
 

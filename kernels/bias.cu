@@ -1,5 +1,5 @@
-// y = x + b along the rows. 8 bytes an element in f32 (6 to a 16-bit y): at 4.3 TB/s, 538 billion elements a second; the
-// head's 64 x 1,139 is bound by the launch.
+// y = x + b along the rows. 8 bytes an element in f32 (6 to a 16-bit y): at 4.3 TB/s, 538 billion elements a second;
+// the head's 64 x 1,139 is bound by the launch.
 #include "kernels/bias.h"
 #include "kernels/device.cuh"
 

@@ -2,8 +2,9 @@
 //
 // channel_sums reads each byte once, C a pixel: at 4.3 TB/s, 717 billion pixels of 6 channels a second. Four pixels
 // take 3 C byte permutations and C (C + 3) / 2 dot products of four bytes; at 6 channels 45 instructions for 24 bytes,
-// a third of what an H200 issues in the time that memory needs. Each warp asks for its next bytes, 1.5 to 4 KB, before it
-// sums up those it has; lanes exchange them through shared memory, unless 16 bytes are whole pixels.
+// a third of what an H200 issues in the time that memory needs. Each warp asks for its next bytes, 1.5 to 4 KB, before
+// it sums up those it has; lanes exchange them through shared memory, unless 16 bytes are whole pixels.
+// An H200 at 632b5f2: 0.91 to 0.93 of a copy, for 1 to 8 channels.
 //
 // The matrix product wants a row a channel, K long: channel_planes reads C bytes a pixel and writes 16, the product
 // reads 16, some 40 bytes at 6 channels. Bytes are signed there, y = x - 128, and beside them a row of ones gives

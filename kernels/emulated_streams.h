@@ -1,6 +1,6 @@
-// Streams on the host. Work is done at once, or, on streams that are late, only when something waits for it, which shows
-// where nothing does: a host that reads what is still on its way, or writes over what was not read yet, meets the worst
-// that a GPU could do. Errors of late work come from whoever waits for it.
+// Streams on the host. Work is done at once, or, on streams that are late, only when something waits for it, which
+// shows where nothing does: a host that reads what is still on its way, or writes over what was not read yet, meets the
+// worst that a GPU could do. Errors of late work come from whoever waits for it.
 #pragma once
 
 #include <cstdint>

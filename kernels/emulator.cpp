@@ -2,30 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <array>
-#include <boost/context/fiber.hpp>
-#include <boost/context/protected_fixedsize_stack.hpp>
 #include <cstdlib>
-#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <random>
-#include <set>
 #include <span>
 #include <string_view>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
+#include "kernels/emulated_fiber.h"
+#include "kernels/emulated_memory.h"
 
 namespace cytograd::emulator {
 namespace {
 
-constexpr size_t kStackBytes = size_t{128} << 10;
 constexpr int kWarp = 32;
 
 // ---- where this host thread is, for messages
@@ -39,189 +31,6 @@ std::string format_index(const dim3& i) {
 std::string place() {
   return fmt::format("kernel {}, block {}, thread {}", current_launch->name, format_index(blockIdx),
                      format_index(threadIdx));
-}
-
-// ---- fibers
-
-#ifdef __SANITIZE_ADDRESS__
-/// AddressSanitizer has to be told which stack it is on.
-class StackSwitch {
- public:
-  void leave(const void* bottom, size_t size) { __sanitizer_start_switch_fiber(&fake_, bottom, size); }
-  void arrive(const void** from, size_t* size) { __sanitizer_finish_switch_fiber(fake_, from, size); }
-
- private:
-  void* fake_ = nullptr;
-};
-#else
-class StackSwitch {
- public:
-  void leave(const void*, size_t) {}
-  void arrive(const void**, size_t*) {}
-};
-#endif
-
-/// A stack that runs one function after another, each of which may suspend itself.
-class Fiber {
- public:
-  Fiber() {
-    boost::context::protected_fixedsize_stack allocator(kStackBytes);
-    fiber_ = boost::context::fiber(std::allocator_arg, KeepBounds{allocator, this},
-                                   [this](boost::context::fiber&& host) { return live(std::move(host)); });
-  }
-  Fiber(const Fiber&) = delete;
-  Fiber& operator=(const Fiber&) = delete;
-  /// Unwinds what is suspended.
-  ~Fiber() {
-    outside_.leave(stack_bottom_, stack_size_);
-    fiber_ = {};
-    outside_.arrive(nullptr, nullptr);
-  }
-
-  void start(const std::function<void()>& work) {
-    work_ = work;
-    finished_ = false;
-  }
-  /// Runs until the work ends or suspends; rethrows what it threw.
-  void resume() {
-    outside_.leave(stack_bottom_, stack_size_);
-    fiber_ = std::move(fiber_).resume();
-    outside_.arrive(nullptr, nullptr);
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  }
-  /// Within the work: back to resume().
-  void suspend() {
-    inside_.leave(host_stack_, host_stack_size_);
-    try {
-      host_ = std::move(host_).resume();
-    } catch (const boost::context::detail::forced_unwind&) {
-      inside_.arrive(&host_stack_, &host_stack_size_);
-      throw;
-    }
-    inside_.arrive(&host_stack_, &host_stack_size_);
-  }
-  bool finished() const { return finished_; }
-
- private:
-  struct KeepBounds {
-    boost::context::protected_fixedsize_stack stack;
-    Fiber* owner;
-    boost::context::stack_context allocate() {
-      const auto context = stack.allocate();
-      owner->stack_size_ = context.size;  // kStackBytes and the page that guards them
-      owner->stack_bottom_ = static_cast<char*>(context.sp) - context.size;
-      return context;
-    }
-    void deallocate(boost::context::stack_context& context) noexcept { stack.deallocate(context); }
-  };
-
-  /// The fiber's own function: work after work, until the destructor unwinds it.
-  boost::context::fiber live(boost::context::fiber&& host) {
-    host_ = std::move(host);
-    inside_.arrive(&host_stack_, &host_stack_size_);
-    try {
-      for (;;) {
-        try {
-          work_();
-        } catch (const boost::context::detail::forced_unwind&) {
-          throw;
-        } catch (...) {
-          failure_ = std::current_exception();
-        }
-        finished_ = true;
-        suspend();
-      }
-    } catch (const boost::context::detail::forced_unwind&) {
-      inside_.leave(host_stack_, host_stack_size_);
-      throw;
-    }
-  }
-
-  std::function<void()> work_;
-  std::exception_ptr failure_;
-  bool finished_ = true;
-  const void* stack_bottom_ = nullptr;
-  size_t stack_size_ = 0;
-  const void* host_stack_ = nullptr;
-  size_t host_stack_size_ = 0;
-  StackSwitch inside_;
-  StackSwitch outside_;
-  boost::context::fiber host_;
-  boost::context::fiber fiber_;
-};
-
-// ---- memory
-
-/// NaN as f32, bf16 and f16 alike, of one of 16 kinds. Arithmetic keeps a NaN's bits, so that what was computed from
-/// fresh memory shows as a NaN of another allocation's kind. Kind 15 is shared memory's.
-constexpr uint32_t kPoison = 0x7ff07ff0u;
-constexpr uint32_t kPoisonKinds = 15;
-constexpr uint32_t kSharedKind = 15;
-
-uint32_t poison_word(uint32_t kind) { return kPoison | kind | kind << 16; }
-
-void poison(void* memory, size_t bytes, uint32_t kind) {
-  const uint32_t word = poison_word(kind);
-  auto* out = static_cast<std::byte*>(memory);
-  for (size_t i = 0; i < bytes; i += sizeof(word))
-    std::memcpy(out + i, &word, std::min(sizeof(word), bytes - i));
-}
-
-/// -1: not a poisoned word.
-int poison_kind(uint32_t word) {
-  if ((word & 0xfff0fff0u) != kPoison || (word & 0xfu) != ((word >> 16) & 0xfu)) return -1;
-  return static_cast<int>(word & 0xfu);
-}
-
-constexpr uint8_t kGuard = 0xa5;
-
-struct Allocation {
-  size_t bytes;
-  size_t reserved;
-  uint32_t kind;
-  std::set<size_t> alike = {};  // places of the host's words that look like another kind
-};
-
-std::mutex memory_mutex;
-std::map<void*, Allocation>& allocations() {
-  static std::map<void*, Allocation> map;
-  return map;
-}
-
-/// The allocation that memory is of, or the end.
-auto allocation_of(const void* memory) {
-  auto after = allocations().upper_bound(const_cast<void*>(memory));
-  if (after == allocations().begin()) return allocations().end();
-  --after;
-  const auto* const start = static_cast<const std::byte*>(after->first);
-  return static_cast<const std::byte*>(memory) < start + after->second.reserved ? after : allocations().end();
-}
-
-/// Of the NaN of another allocation that the word at `at` is; -1: of none.
-int foreign_kind(const void* memory, size_t at, const Allocation& allocation) {
-  uint32_t word;
-  std::memcpy(&word, static_cast<const std::byte*>(memory) + at, sizeof(word));
-  const int kind = poison_kind(word);
-  return kind == static_cast<int>(allocation.kind) ? -1 : kind;
-}
-
-void check_allocation(const char* kernel, const void* memory, const Allocation& allocation) {
-#ifndef __SANITIZE_ADDRESS__
-  const auto* bytes = static_cast<const uint8_t*>(memory);
-  for (size_t i = allocation.bytes; i < allocation.reserved; ++i) {
-    if (bytes[i] != kGuard)
-      throw Fault(fmt::format("kernel {} wrote {} bytes past the end of an allocation of {} bytes", kernel,
-                              i - allocation.bytes, allocation.bytes));
-  }
-#endif
-  for (size_t i = 0; i + 4 <= allocation.bytes; i += 4) {
-    const int kind = foreign_kind(memory, i, allocation);
-    if (kind < 0 || allocation.alike.contains(i)) continue;
-    throw Fault(fmt::format(
-        "kernel {} computed from {} memory that nothing had written; byte {} of an allocation of {} "
-        "shows it",
-        kernel, kind == static_cast<int>(kSharedKind) ? "shared" : "device", i, allocation.bytes));
-  }
 }
 
 // ---- the running block
@@ -284,7 +93,7 @@ class Block {
     auto& storage = shared_[key];
     if (storage.size() != bytes) {
       storage.resize(bytes);
-      poison(storage.data(), bytes, kSharedKind);
+      poison_shared(storage.data(), bytes);
       check_shared_bytes();
     }
     return storage.data();
@@ -335,12 +144,12 @@ class Block {
       threads_[t].fiber = fibers_[t].get();
       fibers_[t]->start(work);
     }
-    for (auto& [key, storage] : shared_) poison(storage.data(), storage.size(), kSharedKind);
+    for (auto& [key, storage] : shared_) poison_shared(storage.data(), storage.size());
     if (dynamic_.size() != launch.shared_bytes) {
       dynamic_.resize(launch.shared_bytes);
       check_shared_bytes();
     }
-    poison(dynamic_.data(), dynamic_.size(), kSharedKind);
+    poison_shared(dynamic_.data(), dynamic_.size());
   }
 
   bool together(const Meeting& a, const Meeting& b) const {
@@ -488,11 +297,6 @@ Schedule& this_schedule() {
 
 thread_local bool checking = false;
 
-void check_memory(const Launch& launch) {
-  const std::lock_guard lock(memory_mutex);
-  for (const auto& [memory, allocation] : allocations()) check_allocation(launch.name, memory, allocation);
-}
-
 }  // namespace
 
 void set_schedule(const Schedule& schedule) { this_schedule() = schedule; }
@@ -539,63 +343,12 @@ void run(const Launch& launch, const std::function<void()>& thread) {
   }
   current_block = nullptr;
   current_launch = nullptr;
-  if (checking) check_memory(launch);
+  if (checking) check_memory(launch.name);
 }
 
 void* shared_storage(const void* key, size_t bytes) { return current_block->shared(key, bytes); }
 void* dynamic_storage() { return current_block->dynamic(); }
 uint64_t meet(const Meeting& meeting) { return current_block->meet(meeting); }
-
-void taken(void* memory, size_t bytes, size_t reserved) {
-  static uint32_t next = 0;
-  const std::lock_guard lock(memory_mutex);
-  const uint32_t kind = next++ % kPoisonKinds;
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_UNPOISON_MEMORY_REGION(memory, reserved);
-#endif
-  poison(memory, bytes, kind);
-  std::memset(static_cast<std::byte*>(memory) + bytes, kGuard, reserved - bytes);
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(memory) + bytes, reserved - bytes);
-#endif
-  allocations()[memory] = {bytes, reserved, kind};
-}
-
-void given_back(void* memory, size_t reserved) {
-  const std::lock_guard lock(memory_mutex);
-  allocations().erase(memory);
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_POISON_MEMORY_REGION(memory, reserved);
-#else
-  (void)reserved;
-#endif
-}
-
-void copied(const void* memory, const void* source, size_t bytes) {
-  const std::lock_guard lock(memory_mutex);
-  const auto to = allocation_of(memory);
-  if (to == allocations().end() || allocation_of(source) != allocations().end()) return;
-  auto& [start, allocation] = *to;
-  const auto first =
-      static_cast<size_t>(static_cast<const std::byte*>(memory) - static_cast<std::byte*>(start));
-  const size_t end = std::min(first + bytes + 3, allocation.bytes);
-  for (size_t i = first / 4 * 4; i + 4 <= end; i += 4) {
-    if (foreign_kind(start, i, allocation) >= 0) {
-      allocation.alike.insert(i);
-    } else {
-      allocation.alike.erase(i);
-    }
-  }
-}
-
-void forget(void* memory, size_t reserved) {
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_UNPOISON_MEMORY_REGION(memory, reserved);
-#else
-  (void)memory;
-  (void)reserved;
-#endif
-}
 
 }  // namespace cytograd::emulator
 

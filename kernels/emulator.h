@@ -81,15 +81,6 @@ void run(const Launch& launch, const std::function<void()>& thread);
 void* shared_storage(const void* key, size_t bytes);
 void* dynamic_storage();
 
-/// Device memory. `taken` fills [memory, memory + bytes) with NaN and guards what follows up to `reserved`.
-void taken(void* memory, size_t bytes, size_t reserved);
-void given_back(void* memory, size_t reserved);
-/// A copy's source is now at the start of [memory, memory + bytes): if it is the host's, words of it that look like the
-/// NaN above are no sign that a kernel read what nothing had written.
-void copied(const void* memory, const void* source, size_t bytes);
-/// Before the memory goes back to the system: takes the guards away.
-void forget(void* memory, size_t reserved);
-
 enum class Collective : uint8_t { block_barrier, warp_barrier, shuffle, vote };
 /// Suspends the thread until all of `mask` in its warp (or all of its block) are there.
 struct Meeting {

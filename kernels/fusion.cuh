@@ -40,8 +40,8 @@ struct PlainPixels {
   int32_t offset;  // of what it reads in a pixel
 };
 
-/// Six channels as they are, shrink 1 or 2: a group is all of a pixel, which a thread reads in words. The images start at
-/// an even address; so then does each pixel.
+/// Six channels as they are, shrink 1 or 2: a group is all of a pixel, which a thread reads in words. The images start
+/// at an even address; so then does each pixel.
 struct SixChannels {
   using Value = uint32_t;
   using Table = NoTable;
@@ -360,9 +360,9 @@ struct MixedPixels {
   static constexpr int32_t offset = 0;
 };
 
-/// The same of six channels into up to three, shrink 1 or 2: a pixel is read in words, and a group is all of it. Values are
-/// without the bias, and of what the channels' boxes are above the image's whole `centre`: so they are rounded by how far
-/// channels are from their means, however bright those are.
+/// The same of six channels into up to three, shrink 1 or 2: a pixel is read in words, and a group is all of it. Values
+/// are without the bias, and of what the channels' boxes are above the image's whole `centre`: so they are rounded by
+/// how far channels are from their means, however bright those are.
 struct MixedSix : SixChannels {
   struct Table : MixedPixels::Table {
     float centre[channels];  // of each image anew, with kLift

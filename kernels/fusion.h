@@ -36,8 +36,8 @@ struct FusedImages {
   FusionKind fusion = FusionKind::none;
   int64_t rows = 0;  ///< of a crop, in shrunk pixels
   int64_t columns = 0;
-  /// What a value v of a channel adds, where `colormap` is of such channels: floor(x * colour) with x = min(1, v * scale),
-  /// rounded once.
+  /// What a value v of a channel adds, where `colormap` is of such channels: floor(x * colour) with x = min(1, v *
+  /// scale), rounded once.
   struct Ramp {
     float scale;
     float colour[3];

@@ -1,14 +1,16 @@
 // y = mean of x over an image's pixels; dx = dy / pixels at each of them. A block has up to 512 bytes of an image's
-// channels; sums are f32, in one order. Bytes an element of x: 4 in f32, 2 in 16 bits, read forward, written backward; at
-// 4.3 TB/s, 1,075 and 2,150 billion elements a second.
+// channels; sums are f32, in one order. Bytes an element of x: 4 in f32, 2 in 16 bits, read forward, written backward;
+// at 4.3 TB/s, 1,075 and 2,150 billion elements a second.
+// An H200 at 632b5f2, in shares of a copy, of 26 and 34 million elements: forward 0.67 and 0.70 in f32, 0.86 and 0.89
+// in bf16; backward 0.77 and 0.85, 0.85 and 0.91.
 #include "kernels/channels.cuh"
 #include "kernels/global_avg_pool.h"
 
 namespace cytograd {
 namespace {
 
-/// The running thread's channels [channel, channel + count) of an image: 16 bytes where they can be accessed at once, so
-/// that a warp's accesses have no gaps. Its pixels' elements begin at `first`, `first + stride`, ... below `end`.
+/// The running thread's channels [channel, channel + count) of an image: 16 bytes where they can be accessed at once,
+/// so that a warp's accesses have no gaps. Its pixels' elements begin at `first`, `first + stride`, ... below `end`.
 template <typename T, bool kPacked>
 struct Part {
   static constexpr int kChannels = kPacked ? Pack<T>::kCount : kEight;

@@ -1,8 +1,8 @@
 // sum = sum_p v[p], square = sum_p v[p]^2 over the pixels of each image's crop, by channel. Reads each raw byte of the
 // crop once; at 4.3 TB/s, 4,300 billion bytes a second. The loop over pixels has, as nvcc 13 compiles it, 2.2
-// instructions a byte for six channels (four pixels of a channel are summed, and squared, by a dot product of bytes) and
-// 4.5 for other numbers of them; 2.0 and 3.1 where shrink is 2; with six channels and a linear fusion into three 2.8 and
-// 2.6, by the products of any two channels, 11 by the fused values; with a colour map 9, or 7.5 by ramps.
+// instructions a byte for six channels (four pixels of a channel are summed, and squared, by a dot product of bytes)
+// and 4.5 for other numbers of them; 2.0 and 3.1 where shrink is 2; with six channels and a linear fusion into three
+// 2.8 and 2.6, by the products of any two channels, 11 by the fused values; with a colour map 9, or 7.5 by ramps.
 // Beside it, a thread takes some 200 for a tile, where it has 96 bytes, and 200 for its block's start and end, 400 with
 // those products: counted, not yet timed; before, with 9.8 a byte in all, 62% of a copy.
 #include <type_traits>

@@ -1,6 +1,6 @@
 // Tiles of raw images. A block copies the raw pixels of a square tile of the crop to shared memory, in accesses of 16
-// bytes, and its threads take pixels from there in any order: turned and mirrored images cost no more than others. Where
-// not even a small tile fits (shrink beyond 8 or so), threads read global memory.
+// bytes, and its threads take pixels from there in any order: turned and mirrored images cost no more than others.
+// Where not even a small tile fits (shrink beyond 8 or so), threads read global memory.
 //
 // A thread keeps one group of channels, so that what belongs to a channel stays in its registers, and some columns of
 // the tile, so that going through the rows adds one step to an address: see PixelPart.

@@ -1,6 +1,7 @@
 // w, first and second from the gradients: see optimizer.h. Bytes an element with gradients in f32, read and written:
 // SGD 12 + 8 (8 + 4 without momentum), AdamW 16 + 12, EMA 8 + 4, norm 4; with gradients in 16 bits 2 less. At 4.3 TB/s,
 // 215 (358), 154, 358 and 1,075 billion elements a second.
+// An H200 at 632b5f2, in shares of a copy: SGD 0.80, AdamW 0.82, EMA 0.78 of ResNet-50; 0.59, 0.63, 0.69 of ResNet-18.
 #include "kernels/elementwise.cuh"
 #include "kernels/optimizer.h"
 
@@ -13,8 +14,8 @@ constexpr int kStepBlock = 256;
 constexpr int64_t kStepChunk = 8192;
 static_assert(kStepChunk % (kStepBlock * kAccess<bf16>) == 0);
 
-/// The chunk's term: the last whose first chunk is not beyond it. All threads look at once, since one after another of a
-/// binary search's loads would take longer than the chunk.
+/// The chunk's term: the last whose first chunk is not beyond it. All threads look at once, since one after another of
+/// a binary search's loads would take longer than the chunk.
 __device__ __forceinline__ StepTerm find_term(const StepTerms& table, int64_t chunk) {
   int64_t last = -1;
   for (int64_t begin = 0; begin < table.count; begin += kStepBlock) {  // mutation: a round more finds nothing

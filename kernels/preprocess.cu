@@ -2,11 +2,12 @@
 // writes y once. Bytes an element, without fusion: 1 + 4 in f32, 1 + 2 in 16 bits, with 3 more read by shrink 2; at
 // 4.3 TB/s, 860, 1,430, 540 and 720 billion elements a second. The loops over pixels take, in instructions an element
 // as nvcc 13 compiles them for six channels, with shrink 1 and 2: 5.4 and 9.5 without fusion (9.3 and 17 where a thread
-// has a channel, as with other numbers of channels); 16 and 24 with a linear fusion into three, 24 with shrink 1 where it
-// is of another number of channels; 20 with shrink 1 and a colour map, by a table or by ramps, which read shared memory
-// twice a pixel and not twelve times. Beside them a thread takes some 480 for its part of a tile, copies included, where
-// it has 96 elements of six channels in 16 bits. One instruction for each of 100 million elements takes 132
-// multiprocessors 3.4 us: counted, not yet timed; tiles of 32 x 32, with 28.9 an element in all, reached 52% of a copy.
+// has a channel, as with other numbers of channels); 16 and 24 with a linear fusion into three, 24 with shrink 1 where
+// it is of another number of channels; 20 with shrink 1 and a colour map, by a table or by ramps, which read shared
+// memory twice a pixel and not twelve times. Beside them a thread takes some 480 for its part of a tile, copies
+// included, where it has 96 elements of six channels in 16 bits. One instruction for each of 100 million elements takes
+// 132 multiprocessors 3.4 us: counted, not yet timed; tiles of 32 x 32, with 28.9 an element in all, reached 52% of a
+// copy.
 #include <type_traits>
 
 #include "kernels/fusion.cuh"
@@ -42,8 +43,8 @@ struct PreprocessShared {
   ChannelAffine affine[kMaxImageChannels];
 };
 
-/// What a block's share of a multiprocessor's shared memory leaves for raw pixels and y: 1 KiB is CUDA's own. The larger
-/// a tile, the less of a thread's time goes to finding its part of it.
+/// What a block's share of a multiprocessor's shared memory leaves for raw pixels and y: 1 KiB is CUDA's own. The
+/// larger a tile, the less of a thread's time goes to finding its part of it.
 template <typename F>
 int64_t tile_bytes() {
   const auto all = static_cast<int64_t>(device::info().shared_bytes);
@@ -72,8 +73,8 @@ __device__ __forceinline__ ChannelMoments moments_of(const Target<Y>& target, in
   return {warp_sum(part.sum), warp_sum(part.square)};
 }
 
-/// Writes the image's centre, the whole means of its boxes' sums, or 0 where nothing is normalised. Returns what the fused
-/// channel is there, in every lane; all lanes of the warp take part.
+/// Writes the image's centre, the whole means of its boxes' sums, or 0 where nothing is normalised. Returns what the
+/// fused channel is there, in every lane; all lanes of the warp take part.
 template <typename Y>
 __device__ __forceinline__ double find_centre(const FusedImages& images, const Target<Y>& target,
                                               int64_t image, int32_t channel, MixedSix::Table& table) {
@@ -251,8 +252,8 @@ __device__ __forceinline__ void store_tile(const Y* shared, int32_t shift, const
   }
 }
 
-/// A block's tiles follow each other, so that it seldom comes to another image. The first blocks have the last images, of
-/// which the L2 cache may still have what the statistics read last.
+/// A block's tiles follow each other, so that it seldom comes to another image. The first blocks have the last images,
+/// of which the L2 cache may still have what the statistics read last.
 template <typename F, typename Y>
 __global__ void __launch_bounds__(kTileBlock, kBlocksAtOnce<F>)
     preprocess_kernel(FusedImages images, Tiling tiling, Target<Y> target) {

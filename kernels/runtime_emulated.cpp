@@ -8,8 +8,8 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "kernels/emulated_memory.h"
 #include "kernels/emulated_streams.h"
-#include "kernels/emulator.h"
 #include "kernels/runtime.h"
 
 struct CUevent_st {

@@ -6,6 +6,8 @@
 // A block a row: z is read three times (maximum; sums; gradient), the last two from the caches. 8 bytes an element in
 // f32: at 4.3 TB/s, 538 billion logits a second; a batch of 64 rows of 1,139 is bound by its two launches instead.
 // Sums run over a row in f64: they are few, and large logits cancel.
+// An H200 at 632b5f2, in shares of a copy, of 4,096 rows of 1,139: the loss 0.16 in f32 and 0.12 in bf16, probabilities
+// 0.35 and 0.26.
 #include "kernels/device.cuh"
 #include "kernels/softmax_cross_entropy.h"
 
@@ -135,7 +137,8 @@ __global__ void __launch_bounds__(kBlock)
     const float scale = static_cast<float>(1.0 / block_sum(sum, scratch.sums[0]));
     for (int64_t c = threadIdx.x; c < classes; c += kBlock)
       probabilities[row * classes + c] = expf(static_cast<float>(z[c]) - max) * scale;
-    // The next row may take the scratch again: it writes sums behind a barrier of row_max, and maxima behind block_sum's.
+    // The next row may take the scratch again: it writes sums behind a barrier of row_max, and maxima behind
+    // block_sum's.
   }
 }
 

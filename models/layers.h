@@ -21,8 +21,8 @@ struct Pass {
   bool training = false;
   uint64_t seed = 0;
   Tensor step = {};  ///< i64 [] on the model's device; with `seed`, what dropout draws from
-  /// In training, in place of the layers' own: 1 / k in the k-th of several passes makes the running statistics the means of
-  /// theirs. Such passes are not counted.
+  /// In training, in place of the layers' own: 1 / k in the k-th of several passes makes the running statistics the
+  /// means of theirs. Such passes are not counted.
   std::optional<float> statistics_momentum = {};
 };
 

@@ -94,9 +94,9 @@ void expect_near(const std::vector<double>& actual, const std::vector<double>& e
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  // One kernel for few rows: fewer than a warp has threads; a lone channel; channels in eights with fours or ones left; as
-  // many as a block keeps of f32 and of 16 bits. Three for more: a lone channel; channels in eights that fill a part of a
-  // block; several blocks side by side, the last almost empty, with rows for several turns of each.
+  // One kernel for few rows: fewer than a warp has threads; a lone channel; channels in eights with fours or ones left;
+  // as many as a block keeps of f32 and of 16 bits. Three for more: a lone channel; channels in eights that fill a part
+  // of a block; several blocks side by side, the last almost empty, with rows for several turns of each.
   const std::vector<Shape> shapes{{2, 1},     {3, 8},     {7, 3},          {5, 24},    {2, 264},
                                   {3, 1028},  {9, 520},   {1543, 24},      {2048, 8},  {4096, 9},
                                   {70000, 1}, {4099, 17}, {2, 33, 63, 40}, {4100, 264}};

@@ -1,5 +1,5 @@
-// Folded convolutions: blocks of pixels, which the device makes, convolved by ones on the CPU are the convolution that they
-// stand for, and its gradients.
+// Folded convolutions: blocks of pixels, which the device makes, convolved by ones on the CPU are the convolution that
+// they stand for, and its gradients.
 #include "engine/ops/conv2d_folded_cuda.h"
 
 #include <gtest/gtest.h>

@@ -22,9 +22,10 @@ struct Problem {
   }
 };
 
-// Odd and even sizes, so that the last tiles are whole and broken; every padding there may be; one pixel; more tiles than
-// a thread takes at a time, and than a part of dw's sums has; as many input as output channels, fewer, more, more than a
-// block of dw has. The last ones are large enough for tiles of four pixels a side, of which sides leave one to three.
+// Odd and even sizes, so that the last tiles are whole and broken; every padding there may be; one pixel; more tiles
+// than a thread takes at a time, and than a part of dw's sums has; as many input as output channels, fewer, more, more
+// than a block of dw has. The last ones are large enough for tiles of four pixels a side, of which sides leave one to
+// three.
 const Problem kWinograd[] = {
     {{2, 8, 6, 16}, {32, 3, 3, 16}, {.padding = 1}},   {{1, 7, 9, 32}, {16, 3, 3, 32}, {.padding = 1}},
     {{3, 5, 4, 16}, {16, 3, 3, 16}, {.padding = 0}},   {{2, 3, 5, 16}, {48, 3, 3, 16}, {.padding = 2}},
@@ -34,8 +35,8 @@ const Problem kWinograd[] = {
     {{2, 25, 30, 80}, {144, 3, 3, 80}, {.padding = 2}}};
 constexpr size_t kLargeTiles = 3;  // of them, the last
 
-// Strides that leave pixels of x without any tap, or with fewer than others; windows larger than the taps taken together;
-// more pixels than a task, and than a part of dw's sums; more channels than a block of either.
+// Strides that leave pixels of x without any tap, or with fewer than others; windows larger than the taps taken
+// together; more pixels than a task, and than a part of dw's sums; more channels than a block of either.
 const Problem kProduct[] = {{{2, 9, 8, 32}, {16, 1, 1, 32}, {}},
                             {{2, 9, 8, 16}, {32, 1, 1, 16}, {.stride = 2}},
                             {{3, 8, 7, 16}, {32, 3, 3, 16}, {.stride = 2, .padding = 1}},

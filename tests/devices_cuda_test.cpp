@@ -1,4 +1,5 @@
-// A build with the CUDA backend, with a device or without one: what it says, and what it does where it is asked for one.
+// A build with the CUDA backend, with a device or without one: what it says, and what it does where it is asked for
+// one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

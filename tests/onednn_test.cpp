@@ -1,5 +1,5 @@
-// The dense arithmetic of the CPU backend against plain loops in f64, and that of oneDNN in bf16, which the backend only
-// leaves to it where the processor computes in bf16.
+// The dense arithmetic of the CPU backend against plain loops in f64, and that of oneDNN in bf16, which the backend
+// only leaves to it where the processor computes in bf16.
 #include "engine/onednn.h"
 
 #include <gmock/gmock.h>

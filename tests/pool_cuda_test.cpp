@@ -1,5 +1,5 @@
-// Pooling, column sums and elementwise ops on Device::cuda where the op table is thin: against the CPU over many shapes,
-// and the same bits whatever order threads run in and however the arrays are aligned.
+// Pooling, column sums and elementwise ops on Device::cuda where the op table is thin: against the CPU over many
+// shapes, and the same bits whatever order threads run in and however the arrays are aligned.
 #include <gtest/gtest.h>
 
 #include <cmath>

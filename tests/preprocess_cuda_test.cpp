@@ -318,8 +318,8 @@ TEST_F(PreprocessCuda, ReadsNothingBeyondTheImages) {
   }
 }
 
-// Crops that end with the last row of the last image, but not with its last column: the row after it would be read by 16
-// bytes, in rows that lie alike and in rows that do not.
+// Crops that end with the last row of the last image, but not with its last column: the row after it would be read by
+// 16 bytes, in rows that lie alike and in rows that do not.
 TEST_F(PreprocessCuda, ReadsNothingBelowTheImages) {
   for (const int64_t width : {66, 67}) {
     PreprocessOptions options;

@@ -1,5 +1,5 @@
-// A run that is killed and resumed, at whatever moment and however often, is bitwise the run that was never stopped; and
-// neither the number of workers nor the cache changes it.
+// A run that is killed and resumed, at whatever moment and however often, is bitwise the run that was never stopped;
+// and neither the number of workers nor the cache changes it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

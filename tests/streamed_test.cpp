@@ -1,5 +1,5 @@
-// Results larger than the last-level cache are written past it, in other code than smaller ones. A part of the batch at a
-// time is smaller, and gives the same bits.
+// Results larger than the last-level cache are written past it, in other code than smaller ones. A part of the batch at
+// a time is smaller, and gives the same bits.
 #include <gtest/gtest.h>
 
 #include <cstring>

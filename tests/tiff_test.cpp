@@ -1,4 +1,5 @@
-// Reading of TIFF: every layout of the same values gives the same image, what is not read is named, and no bytes do harm.
+// Reading of TIFF: every layout of the same values gives the same image, what is not read is named, and no bytes do
+// harm.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -78,8 +78,8 @@ TEST(TrainStepBench, CountsTheOperationsOfConvolutionsAndLinearLayers) {
   const double weights[] = {32 * 9 * 2, 64 * 9 * 32, 128 * 9 * 64, 256 * 9 * 128, 5 * 256};
   EXPECT_EQ(line["parameters"],
             std::accumulate(std::begin(weights), std::end(weights), 0.0) + 2 * (32 + 64 + 128 + 256) + 5);
-  // Three taps for each of 16, 16, 8 and 4 results a side, less those beyond the image: one, or at stride 1 two. Forward
-  // and the gradients by weight and input, which the first lacks.
+  // Three taps for each of 16, 16, 8 and 4 results a side, less those beyond the image: one, or at stride 1 two.
+  // Forward and the gradients by weight and input, which the first lacks.
   const double expected =
       2 * (2 * 47 * 47 / 9.0 * weights[0] + 3 * 46 * 46 / 9.0 * weights[1] + 3 * 23 * 23 / 9.0 * weights[2] +
            3 * 11 * 11 / 9.0 * weights[3] + 3 * weights[4]);

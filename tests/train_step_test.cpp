@@ -1,4 +1,5 @@
-// A training step gives the same bits as a graph and one by one, on every device, for whatever changes from step to step:
+// A training step gives the same bits as a graph and one by one, on every device, for whatever changes from step to
+// step:
 // batches, learning rates, dropout, averages, loss scales.
 #include "tools/train_step.h"
 

@@ -38,8 +38,8 @@ struct CheckpointInfo {
   std::string size;                ///< of the raw images, "64 x 64", where they are taken whole; else ""
 };
 
-/// What the weights mean nothing without, from config.toml, classes.csv and the tables of the fusion: fusion, shrink, crop, normalize, stem and
-/// the names of the classes.
+/// What the weights mean nothing without, from config.toml, classes.csv and the tables of the fusion: model, fusion,
+/// white, shrink, crop, normalize, stem, and the number and names of the classes.
 SafetensorsMetadata evaluation_metadata(const TrainOptions& options, const std::vector<std::string>& classes,
                                         const FusionTables& fusion);
 

@@ -28,9 +28,9 @@ struct EvaluationImages {
   std::vector<int64_t> labels = {};  ///< aligned; empty: unknown
   LoaderOptions loader;
   /// Aligned; empty: all are classified by the model's own batch norm statistics. Else each domain's are classified by
-  /// statistics of its own (adaptive batch norm, Li et al., arXiv:1603.04779): means over up to 64 batches of its images, and
-  /// the model's own with the weight of kOwnStatisticsImages images (Schneider et al., arXiv:2006.16971). The model's own
-  /// stand for a domain of one image.
+  /// statistics of its own (adaptive batch norm, Li et al., arXiv:1603.04779): means over up to 64 batches of its
+  /// images, and the model's own with the weight of kOwnStatisticsImages images (Schneider et al., arXiv:2006.16971).
+  /// The model's own stand for a domain of one image.
   std::vector<int64_t> domains = {};
 };
 
@@ -41,13 +41,14 @@ struct Evaluated {
   std::vector<UnreadableImage> unreadable;  ///< those left out
 };
 
-/// The model is the same afterwards. `progress` may be null. Throws Error where the network answers with what is no number.
+/// The model is the same afterwards. `progress` may be null. Throws Error where the network answers with what is no
+/// number.
 Evaluated run_model(Model& model, const EvaluationImages& images, const EvaluatorOptions& options,
                     Progress* progress);
 
-/// Makes the batch norms' running statistics means over the loader's images, at most 64 batches, and over what they were with
-/// the weight of `own_images` images. As torch.optim.swa_utils.update_bn, which takes all batches, each as one whatever its
-/// size.
+/// Makes the batch norms' running statistics means over the loader's images, at most 64 batches, and over what they
+/// were with the weight of `own_images` images. As torch.optim.swa_utils.update_bn, which takes all batches, each as
+/// one whatever its size.
 void estimate_statistics(Model& model, Loader& loader, const EvaluatorOptions& options, double own_images);
 
 }  // namespace cytograd

@@ -41,7 +41,8 @@ void FuseFolder::begin(const FuseRecord& record) const {
   if (there && *there != record) {
     if (has_pictures())
       fail(
-          "{}: holds pictures of other images, or made with other settings or by an earlier version; name another --out",
+          "{}: holds pictures of other images, or made with other settings or by an earlier version; name another "
+          "--out",
           path_.string());
     std::error_code ignored;
     for (const fs::path& table : tables) fs::remove(table, ignored);

@@ -1,4 +1,4 @@
-// How --help looks: --epochs N [30], descriptions in one column, lines of at most 100 characters.
+// How --help looks: --epochs N [30], descriptions in one column, options in lines of at most 100 characters.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -25,8 +25,8 @@ struct InferenceOptions {
 /// Declares --adabn, --max-missing, --device, --dtype, --batch, --workers and --cache-gib.
 void add_inference_options(CLI::App& command, InferenceOptions& options);
 
-/// The run's settings with those that are given in place of its own. On a CPU, a run's f16 becomes what auto is there, which
-/// is said. Throws Error where f16 is asked for.
+/// The run's settings with those that are given in place of its own. On a CPU, a run's f16 becomes what auto is there,
+/// which is said. Throws Error where f16 is asked for.
 TrainOptions with_inference_options(TrainOptions run, const InferenceOptions& given, Device device);
 
 }  // namespace cytograd

@@ -63,7 +63,8 @@ Evaluation evaluate_predictions(const Predictions& predictions, const std::vecto
 /// -log softmax(logits)[label]: from the logits, for a probability may underflow to 0 in f32.
 double cross_entropy(std::span<const float> logits, int64_t label);
 
-/// The most probable classes, as many as `ranked` takes, which are not more than there are: the most probable first, and of equals the lower index.
+/// The most probable classes, as many as `ranked` takes, which are not more than there are: the most probable first,
+/// and of equals the lower index.
 void rank_classes(std::span<const float> probabilities, std::span<RankedClass> ranked);
 
 }  // namespace cytograd

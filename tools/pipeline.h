@@ -37,8 +37,8 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
 /// pack has another than the one given; the default gives way.
 int32_t resolve_white(const Dataset& dataset, int64_t given);
 
-/// Prints a warning where the images are of 16 bits and use less than an eighth of what --white spans, or not all are of
-/// 16 bits; where --white may not change, it says so in place of proposing another.
+/// Prints a warning where the images are of 16 bits and use less than an eighth of what --white spans, or not all are
+/// of 16 bits; where --white may not change, it says so in place of proposing another.
 void warn_of_dim_images(const Dataset& dataset, int64_t white, bool may_change_white = true);
 
 /// Prints how many of the images that the dataset names are not there, if any.
@@ -47,8 +47,8 @@ void report_missing(const Dataset& dataset);
 /// What the images are for: it decides what a user can do about those of a wrong size.
 enum class Use { training, inference };
 
-/// Checks for missing images and decodes as much as fits into memory. Prints what is missing or unreadable. Throws Error
-/// where more than --max-missing is, or where the images are smaller than --shrink.
+/// Checks for missing images and decodes as much as fits into memory. Prints what is missing or unreadable. Throws
+/// Error where more than --max-missing is, or where the images are smaller than --shrink.
 std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options, Use use);
 
 /// How raw images of `channels` channels become the network's input on `device`, in the type that --dtype resolves to.

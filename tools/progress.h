@@ -19,9 +19,9 @@ struct ProgressOutput {
 };
 ProgressOutput progress_on_stderr();
 
-/// Progress of long work: on a terminal a bar with rate and time left, redrawn at most ten times a second and cleared by
-/// the destructor; elsewhere a line at most every ten seconds. The rate counts from the first update on, and leaves out
-/// what was done before it.
+/// Progress of long work: on a terminal a bar with rate and time left, redrawn at most ten times a second and cleared
+/// by the destructor; elsewhere a line at most every ten seconds. The rate counts from the first update on, and leaves
+/// out what was done before it.
 class Progress {
  public:
   /// `unit` is what the rate counts: "images".

@@ -26,6 +26,9 @@ echo "== format"
 if has_version_14 clang-format; then
   git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 fi
+# clang-format leaves comments as they are.
+git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs awk 'length > 120 { print FILENAME ":" FNR ": is longer than 120"; n++ }
+  END { exit n > 0 }'
 
 for preset in release emulate; do
   echo "== $preset"

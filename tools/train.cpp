@@ -36,8 +36,8 @@ TrainOptions overlay(const CLI::App& command, const TrainOptions& given, const s
   return options;
 }
 
-/// Fails where the folder holds a run or files that a run would overwrite. A run that was stopped before its first epoch
-/// ended has nothing to lose.
+/// Fails where the folder holds a run or files that a run would overwrite. A run that was stopped before its first
+/// epoch ended has nothing to lose.
 void require_new(const RunFolder& folder) {
   for (const auto& file : {folder.last(), folder.best()}) {
     if (!file_exists(file)) continue;

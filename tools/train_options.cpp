@@ -121,7 +121,8 @@ void declare_data(CLI::App& command, TrainOptions& o) {
   take_path(command.add_option("--data", o.data, "Folder of images; needed, here or in --config"), "DIR")
       ->group(group);
   take_path(command.add_option("--out", o.out, "Run folder to make; needed"), "RUN")->group(group);
-  command.add_option("--label", o.label, "Column to learn; default: sirna or label, as the layout has it")
+  command
+      .add_option("--label", o.label, "Column to learn; default: the layout's own, such as sirna or label")
       ->group(group)
       ->type_name("COLUMN");
   add_where(command, o.where)->group(group);

@@ -71,7 +71,8 @@ struct TrainOptions {
   bool autotune = false;
   bool resume = false;
 
-  /// What the statistics of the batch norm are of in evaluation: "none" (of the training), or the domain that --adabn names.
+  /// What the statistics of the batch norm are of in evaluation: "none" (of the training), or the domain that --adabn
+  /// names.
   std::string adaptation() const { return adabn != "auto" ? adabn : sampler != "random" ? sampler : "none"; }
   double learning_rate() const { return lr > 0.0 ? lr : (optimizer == "sgd" ? 0.1 : 0.001); }
 };
@@ -82,7 +83,8 @@ void declare_train_options(CLI::App& command, TrainOptions& options);
 /// Settings of a config.toml over those of `options`. Throws Error naming the file where it is absent or wrong.
 TrainOptions read_train_config(const std::filesystem::path& file, TrainOptions options = {});
 
-/// The same of a run's own config.toml: what it does not name, since an earlier version wrote it, is as that version did it.
+/// The same of a run's own config.toml: what it does not name, since an earlier version wrote it, is as that version
+/// did it.
 TrainOptions read_run_config(const std::filesystem::path& file);
 
 /// A setting by the name of its option, with its value as config.toml has it.

@@ -41,8 +41,8 @@ void require_no_run_file(const TrainedRun& run, const std::string& output);
 /// Fails where a pack's 16-bit images were scaled in another way than the run's.
 void require_white(const TrainedRun& run, const Dataset& dataset);
 
-/// Fails where a dataset's images, which are as `image`, have other channels than the run's. Prints a note where they are of
-/// another size, and so, it may be, of another magnification.
+/// Fails where a dataset's images, which are as `image`, have other channels than the run's. Prints a note where they
+/// are of another size, and so, it may be, of another magnification.
 void require_alike(const TrainedRun& run, const ImageInfo& image, const std::string& folder);
 
 }  // namespace cytograd

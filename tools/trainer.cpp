@@ -215,8 +215,8 @@ EvaluatorOptions Trainer::evaluator() const {
 Evaluation Trainer::validate(int64_t epoch) {
   if (ema_) {
     ema_->swap();
-    // Those that training keeps are of other weights: at a constant learning rate that cost 1.6 to 2.1 points of MitoCheck's
-    // accuracy (a decay of 0.99, three seeds).
+    // Those that training keeps are of other weights: at a constant learning rate that cost 1.6 to 2.1 points of
+    // MitoCheck's accuracy (a decay of 0.99, three seeds).
     Loader loader(*data_.images->store, data_.train, data_.train_labels, loader_, epoch);
     estimate_statistics(*model_, loader, evaluator(), 0.0);
   }

@@ -92,8 +92,8 @@ std::string validation_fingerprint(const Dataset& dataset, const std::string& gr
   return fingerprint(texts);
 }
 
-/// A dataset's own split, or the folder of --val, may part a group's images, which flatters the accuracy; it is taken as
-/// it is, and this is said.
+/// A dataset's own split, or the folder of --val, may part a group's images, which flatters the accuracy; it is taken
+/// as it is, and this is said.
 void warn_of_straddling_groups(const Dataset& dataset, const std::vector<int64_t>& train,
                                const Dataset& validation_dataset, const std::vector<int64_t>& validation,
                                const std::string& column) {
@@ -211,7 +211,8 @@ void drop_lone_images(TrainingData& data, const std::string& sampler) {
   const std::string& folder = data.images->dataset.root.string();
   if (kept == 0)
     fail(
-        "{}: each training image is the only one of its {}, and a batch of one has no statistics; use another --sampler",
+        "{}: each training image is the only one of its {}, and a batch of one has no statistics; use another "
+        "--sampler",
         folder, sampler);
   say(fmt::format("{}: {} training images are left out, each the only one of its {}", folder, lone, sampler));
   for (auto* values : {&data.train, &data.train_labels, &data.train_domains}) values->resize(kept);

@@ -8,14 +8,12 @@
 #include <vector>
 
 #include "bench/cases.h"
+#include "bench/cuda_backend.h"
 #include "bench/lab/difference.h"
 #include "bench/lab/variant.h"
-#include "engine/backend_cuda.h"
 #include "tests/support/schedules.h"
 
 namespace cytograd::bench {
-
-inline CudaBackend& cuda() { return dynamic_cast<CudaBackend&>(backend(Device::cuda)); }
 
 /// "", or how far `actual` is from `expected` where that is more than is allowed.
 inline std::string difference(const std::string& name, const Tensor& actual, const Tensor& expected,
@@ -49,8 +47,8 @@ inline std::string difference_on_device(const std::string& name, const Tensor& a
 }
 
 /// "", or that the results of `run` depend on the order in which threads and blocks run, or differ from one run to the
-/// next. An emulator reads what it knows of its memory after each kernel, and throws Error. The last results are left in
-/// `results`.
+/// next. An emulator reads what it knows of its memory after each kernel, and throws Error. The last results are left
+/// in `results`.
 inline std::string unsteadiness(const std::function<std::vector<Tensor>()>& run,
                                 std::vector<Tensor>& results) {
   std::optional<std::vector<Tensor>> first;

@@ -1,5 +1,5 @@
-// Vectors of eight numbers of 32 bits, whose arithmetic and comparisons compilers turn into vector instructions wherever
-// the processor has them. avx2/ and portable/lane_moves.h have what GCC 12 makes slow code of.
+// Vectors of eight numbers of 32 bits, whose arithmetic and comparisons compilers turn into vector instructions
+// wherever the processor has them. avx2/ and portable/lane_moves.h have what GCC 12 makes slow code of.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ inline Lanes load(const float* p) {
 }
 inline void store(float* p, const Lanes& lanes) { std::memcpy(p, &lanes, sizeof(lanes)); }
 
-/// f(std::integral_constant<int, 0>{}) and so on to kCount - 1, written out, so that what f indexes can live in registers.
+/// f(std::integral_constant<int, 0>{}) and so on to kCount - 1, written out, so that what f indexes can live in
+/// registers.
 template <int kCount, typename F>
 void unrolled(const F& f) {
   [&]<int... i>(std::integer_sequence<int, i...>) { (f(std::integral_constant<int, i>{}), ...); }

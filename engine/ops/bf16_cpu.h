@@ -1,6 +1,6 @@
-// bf16 in f32, on a processor without bf16 arithmetic or where that is slow: operands are widened to f32, which holds them
-// exactly, products are summed in f32 as the hardware would, and the result is rounded once. oneDNN needs AVX-512 to
-// emulate bf16, and took four times as long as this where it did.
+// bf16 in f32, on a processor without bf16 arithmetic or where that is slow: operands are widened to f32, which holds
+// them exactly, products are summed in f32 as the hardware would, and the result is rounded once. oneDNN needs AVX-512
+// to emulate bf16, and took four times as long as this where it did.
 #pragma once
 
 #include "engine/backend.h"

@@ -1,7 +1,7 @@
-// y[p] = sum over taps t of w[t] x[q(p, t)], for an output pixel p and the input pixel q under its tap t: a matrix product
-// whose left rows are pixels where they lie, a row of zeros outside the image, so that nothing is copied but the windows.
-// dx likewise: pixels of x whose coordinates leave the same remainders by the stride are under the same taps. Bound by the
-// 2 x 8 multiplications a cycle of AVX2, but for 1x1 windows of few channels, bound by memory.
+// y[p] = sum over taps t of w[t] x[q(p, t)], for an output pixel p and the input pixel q under its tap t: a matrix
+// product whose left rows are pixels where they lie, a row of zeros outside the image, so that nothing is copied but
+// the windows. dx likewise: pixels of x whose coordinates leave the same remainders by the stride are under the same
+// taps. Bound by the 2 x 8 multiplications a cycle of AVX2, but for 1x1 windows of few channels, bound by memory.
 #include "engine/ops/conv2d_product_cpu.h"
 
 #include <algorithm>

@@ -1,6 +1,8 @@
-// dw[o, u, v, i] = sum over output pixels p of dy[p, o] x[q(p, u, v), i], a matrix product whose sums run down the pixels:
-// some at a time are copied into the order they are read in. Channels of the taps of a window row lie side by side in x,
-// so that of few channels a whole row's are taken together: with a first layer's 6 channels and 7 taps 42 of 48 columns.
+// dw[o, u, v, i] = sum over output pixels p of dy[p, o] x[q(p, u, v), i], a matrix product whose sums run down the
+// pixels:
+// some at a time are copied into the order they are read in. Channels of the taps of a window row lie side by side in
+// x, so that of few channels a whole row's are taken together: with a first layer's 6 channels and 7 taps 42 of 48
+// columns.
 #include <algorithm>
 #include <array>
 
@@ -51,7 +53,8 @@ struct Source {
   Shape x_shape, w;
   Conv2dOptions options;
 
-  /// The run under a pixel: in place, or put together in `edge` where some taps are outside the image; null where all are.
+  /// The run under a pixel: in place, or put together in `edge` where some taps are outside the image; null where all
+  /// are.
   const float* under(const Pixel& pixel, const Run& run, float* edge) const {
     const int64_t in = x_shape[3], width = run_width(w);
     const int64_t row = pixel.row * options.stride - options.padding + run.u;
@@ -94,6 +97,16 @@ Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
   const int64_t workspace_size = strips_size + panels_size + kPixelsAtOnce * tasks.column_block;
   Tensor workspace = Tensor::empty({task_workers(tasks.count()), workspace_size});
   const float* dys = dy.data<float>();
+  // While a task's last run is multiplied, the pixels from `next` on come into the caches, a share for each `column`.
+  const auto prefetch_next = [&](int64_t next, int64_t column, const auto& task, float* edges) {
+    const int64_t left = std::min(kPixelsAtOnce, task.end - next);
+    const int64_t begin = left * column / task.columns, end = left * (column + kColumns) / task.columns;
+    Pixel ahead(next + begin, y_shape);
+    for (int64_t k = begin; k < end; ++k, ahead.advance(y_shape)) {
+      panels::prefetch(dys + (next + k) * out + task.row, task.rows);
+      panels::prefetch(source.under(ahead, {0, 0, task.column, task.columns}, edges), task.columns);
+    }
+  };
   parallel_tasks(tasks.count(), [&](int64_t worker, int64_t i) {
     const panels::SumTasks::Task task = tasks[i];
     float* sum = sums.data<float>() + (task.part * out + task.row) * runs * columns + task.column;
@@ -112,16 +125,7 @@ Tensor backward_weight(const Tensor& dy, const Tensor& x, const Shape& w_shape,
           pointers[k] = source.under(pixel, run, edges + k * task.columns);
         panels::pack_panels(pointers.data(), depth, task.columns, packed);
         for (int64_t column = 0; column < task.columns; column += kColumns) {
-          if (r + 1 == runs) {  // the next pixels come into the caches meanwhile
-            const int64_t next = first + depth, left = std::min(kPixelsAtOnce, task.end - next);
-            const int64_t begin = left * column / task.columns,
-                          end = left * (column + kColumns) / task.columns;
-            Pixel ahead(next + begin, y_shape);
-            for (int64_t k = begin; k < end; ++k, ahead.advance(y_shape)) {
-              panels::prefetch(dys + (next + k) * out + task.row, task.rows);
-              panels::prefetch(source.under(ahead, {0, 0, task.column, task.columns}, edges), task.columns);
-            }
-          }
+          if (r + 1 == runs) prefetch_next(first + depth, column, task, edges);
           multiply(panels::TransposedProduct{.rows = task.rows,
                                              .columns = kColumns,
                                              .depth = depth,

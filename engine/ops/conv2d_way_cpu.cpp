@@ -25,8 +25,8 @@ bool prefers_taps(const Conv2dProblem& p) {
   return p.pass != Conv2dPass::backward_input || p.options.stride > 1;
 }
 
-/// Whether Winograd's transforms serve where sides are at least `side` pixels, for they leave most of a tile's patch outside
-/// of smaller ones, and save `times` the multiplications, of enough pixels.
+/// Whether Winograd's transforms serve where sides are at least `side` pixels, for they leave most of a tile's patch
+/// outside of smaller ones, and save `times` the multiplications, of enough pixels.
 bool prefers_winograd(const Conv2dProblem& p, int64_t side, double times) {
   const Shape y = result_of(p);
   if (!conv2d_winograd::possible(p.w, p.options) || std::min(y[1], y[2]) < side) return false;

@@ -24,8 +24,8 @@ struct Conv2dProblem {
   Shape w;  ///< [O, KH, KW, I]
   Conv2dOptions options;
   DType dtype = DType::f32;  ///< of activations; bf16 where the processor computes it: other ways widen it
-  /// oneDNN, and the matrix products of `taps`, use AVX-512. Our own loops are written for 256 bits, and are taken only where
-  /// the processor multiplies no more at once.
+  /// oneDNN, and the matrix products of `taps`, use AVX-512. Our own loops are written for 256 bits, and are taken only
+  /// where the processor multiplies no more at once.
   CpuVectors vectors = CpuVectors::bits_256;
 };
 Conv2dWay conv2d_way(const Conv2dProblem& problem);

@@ -1,7 +1,8 @@
 // A tile is m x m pixels of the result, from a patch d of (m + 2) x (m + 2) pixels; with g a 3x3 window,
 //   y = A^T [(G g G^T) * (B^T d B)] A, * element by element and summed over input channels,
-// which is a matrix product for each of the (m + 2)^2 elements: [tiles, I] x [I, O]. The gradient by x is the convolution of
-// dy with the turned window; the gradient by g is the adjoint, G^T [sum over tiles of (A dy A^T) * (B^T d B)] G.
+// which is a matrix product for each of the (m + 2)^2 elements: [tiles, I] x [I, O]. The gradient by x is the
+// convolution of dy with the turned window; the gradient by g is the adjoint, G^T [sum over tiles of (A dy A^T) * (B^T
+// d B)] G.
 #include "engine/ops/conv2d_winograd_cpu.h"
 
 #include <algorithm>
@@ -22,8 +23,9 @@ using panels::kRows;
 constexpr int64_t kWindow = 3;
 // Floats between the elements of a tile, so that they do not fall into one set of the L1 cache.
 constexpr int64_t kGap = 16;
-// Of dw: channels of a block on either side, and tiles at a time. Small tiles in blocks of 64 and 96 tiles 156, 64 and 64 139,
-// 128 and 64 136 at 56x56x64; 158, 148, 146 at 14x14x256. Large ones in blocks of 64 and 96 404, 64 and 24 363, 32 and 96 248.
+// Of dw: channels of a block on either side, and tiles at a time. Small tiles in blocks of 64 and 96 tiles 156, 64 and
+// 64 139, 128 and 64 136 at 56x56x64; 158, 148, 146 at 14x14x256. Large ones in blocks of 64 and 96 404, 64 and 24 363,
+// 32 and 96 248.
 constexpr int64_t kBlock = 64, kTilesAtOnce = 96;
 // To transform windows and to fetch them costs about as much as the products of so many tiles more.
 constexpr int64_t kTilesOfWindows = 64;
@@ -58,9 +60,9 @@ using Values = std::array<Lanes, kCount>;
 struct SmallTile {
   static constexpr int64_t kSide = 2, kPatch = kSide + kWindow - 1, kElements = kPatch * kPatch;
   static constexpr WeightForm kForm = WeightForm::winograd_2;
-  // That a thread takes at a time. Of 24, 48, 96 and 192: few enough that their transforms stay in its L2 cache, but not so
-  // few that the windows are fetched again and again. GFLOP/s forward on two cores of an AMD EPYC, counted as the direct
-  // convolution's, at 56x56x64: 179 205 171 168; 14x14x256: 227 247 191 173; 7x7x512: 121 143 120 150.
+  // That a thread takes at a time. Of 24, 48, 96 and 192: few enough that their transforms stay in its L2 cache, but
+  // not so few that the windows are fetched again and again. GFLOP/s forward on two cores of an AMD EPYC, counted as
+  // the direct convolution's, at 56x56x64: 179 205 171 168; 14x14x256: 227 247 191 173; 7x7x512: 121 143 120 150.
   static constexpr int64_t kTiles = 48;
 
   static Values<4> patch(const Values<4>& d) {  // B^T
@@ -89,10 +91,10 @@ struct SmallTile {
 ///         0    -ppq  -pp     q      1 0       [1  q qq]/Q       0 ppp -ppp qqq -qqq 1
 ///         0     ppq  -pp    -q      1 0       [1 -q qq]/Q
 ///         0     ppqq  0     -pp-qq  0 1       0  0  1        P = 2pp(pp - qq), Q = 2qq(qq - pp)
-/// p = 3/4 and q = 3/2, so that entries of B and A are floats, near enough to 1: sums of 64 to 256 channels err by 0.8e-6 to
-/// 1.5e-6 of their spread, plain sums one after the other by 0.4e-6 to 0.8e-6, with 1 and 2 by 1.6e-6 to 3.3e-6. On points and
-/// errors see Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks"
-/// (arXiv:1803.10986).
+/// p = 3/4 and q = 3/2, so that entries of B and A are floats, near enough to 1: sums of 64 to 256 channels err by
+/// 0.8e-6 to 1.5e-6 of their spread, plain sums one after the other by 0.4e-6 to 0.8e-6, with 1 and 2 by 1.6e-6 to
+/// 3.3e-6. On points and errors see Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution
+/// for Deep Neural Networks" (arXiv:1803.10986).
 struct LargeTile {
   static constexpr int64_t kSide = 4, kPatch = kSide + kWindow - 1, kElements = kPatch * kPatch;
   static constexpr WeightForm kForm = WeightForm::winograd_4;
@@ -133,8 +135,8 @@ struct LargeTile {
   }
 };
 
-/// Images [N, H, W, C] and the squares of kSide pixels that tiles see of them: of tile (i, j) of an image, that from row
-/// kStep i - margin, column kStep j - margin on. Pixels outside are 0, or not written.
+/// Images [N, H, W, C] and the squares of kSide pixels that tiles see of them: of tile (i, j) of an image, that from
+/// row kStep i - margin, column kStep j - margin on. Pixels outside are 0, or not written.
 template <int64_t kSide, int64_t kStep, typename Float>
 struct Squares {
   /// `shape` of the images; `result` of what the tiles make up, [N, H', W', any].

@@ -24,9 +24,9 @@ constexpr int64_t kDraws = 16 * kSets;
 static_assert(std::endian::native == std::endian::little,
               "the low half of 64 bits is the even one of two words");
 
-/// Draws [first, first + kDraws) of (seed, n); `first` is a multiple of 4. philox4x32 of four counters a vector: each word
-/// is the low half of 64 bits, whose high half nothing reads, so that both halves of a product are where the next round
-/// wants them.
+/// Draws [first, first + kDraws) of (seed, n); `first` is a multiple of 4. philox4x32 of four counters a vector: each
+/// word is the low half of 64 bits, whose high half nothing reads, so that both halves of a product are where the next
+/// round wants them.
 [[gnu::flatten]] void draw(int64_t first, uint64_t seed, uint64_t n, uint32_t* draws) {
   constexpr uint64_t kLow = 0xffffffff;
   std::array<LongLanes, kSets> w0, w1, w2, w3;

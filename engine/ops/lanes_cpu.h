@@ -1,5 +1,5 @@
-// Eight elements of any floating type as lanes of f32, and one element as a single one, so that a loop's body written for
-// V = Lanes serves its tail with V = float.
+// Eight elements of any floating type as lanes of f32, and one element as a single one, so that a loop's body written
+// for V = Lanes serves its tail with V = float.
 #pragma once
 
 #include <cstdint>
@@ -55,9 +55,9 @@ struct LaneTraits<float> {
   }
 };
 
-/// body(std::type_identity<V>, std::integral_constant<int, n>, i) for the n V from element i on: four Lanes while so many
-/// are left of `count`, then one; the last eight may overlap those before, so that a body only writes what it computes.
-/// Fewer than eight are single floats.
+/// body(std::type_identity<V>, std::integral_constant<int, n>, i) for the n V from element i on: four Lanes while so
+/// many are left of `count`, then one; the last eight may overlap those before, so that a body only writes what it
+/// computes. Fewer than eight are single floats.
 template <typename Body>
 void in_lanes(int64_t count, const Body& body) {
   constexpr std::integral_constant<int, 1> one;

@@ -87,9 +87,9 @@ struct TransposedProduct {
 };
 void multiply(const TransposedProduct& product);
 
-/// How c [rows, columns] = sum over many terms is divided among threads: into blocks of rows and columns, and where these
-/// are few, into parts of the terms, each with a c of its own. It follows from the sizes alone, so that no sum depends on
-/// the number of threads.
+/// How c [rows, columns] = sum over many terms is divided among threads: into blocks of rows and columns, and where
+/// these are few, into parts of the terms, each with a c of its own. It follows from the sizes alone, so that no sum
+/// depends on the number of threads.
 struct SumTasks {
   struct Sizes {
     int64_t rows, columns, terms;

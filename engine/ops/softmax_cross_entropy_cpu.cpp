@@ -21,8 +21,8 @@ namespace {
 constexpr int64_t kGrain = 4096;  // classes a thread is worth waking for
 
 /// e^x for x <= 0, within 1.1 units in the last place; NaN stays NaN. Without branches, so that loops of it vectorise,
-/// which those of std::exp do not. With n = round(x / ln 2), e^x = 2^n e^r, r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2], where
-/// ln 2 is taken in two parts of which n times the first is exact; coefficients of e^r: Moshier, Cephes, expf.
+/// which those of std::exp do not. With n = round(x / ln 2), e^x = 2^n e^r, r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2],
+/// where ln 2 is taken in two parts of which n times the first is exact; coefficients of e^r: Moshier, Cephes, expf.
 float exp_of_nonpositive(float x) {
   constexpr float kVanishes = -104.0f;   // e^-104 rounds to 0
   constexpr float kRounder = 0x1.8p23f;  // a sum with it has n in its low bits
@@ -44,7 +44,8 @@ float exp_of_nonpositive(float x) {
   return p * power(half) * power(exponent - half);
 }
 
-/// NaN passed over. In lanes, for compilers do not reorder a maximum of floats unless told to assume that there is no NaN.
+/// NaN passed over. In lanes, for compilers do not reorder a maximum of floats unless told to assume that there is no
+/// NaN.
 template <typename T>
 float largest(const T* z, int64_t count) {
   constexpr float kLeast = -std::numeric_limits<float>::infinity();
