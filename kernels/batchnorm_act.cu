@@ -115,25 +115,21 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   if (live) {
     const float* mean = arguments.workspace + c;
     shift = static_cast<double>(mean[0]);
-    const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
-    for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
-      float n[kPartialsInFlight], block_mean[kPartialsInFlight], m2[kPartialsInFlight];
-#pragma unroll
-      for (int k = 0; k < kPartialsInFlight; ++k) {
-        const int64_t i = first + k * int64_t{blockDim.y};
-        const bool there = i < splits;
-        n[k] = there ? counts[i] : 0.0f;
-        block_mean[k] = there ? mean[2 * i * channels] : 0.0f;
-        m2[k] = there ? mean[(2 * i + 1) * channels] : 0.0f;
-      }
-#pragma unroll
-      for (int k = 0; k < kPartialsInFlight; ++k) {
-        const double d = static_cast<double>(block_mean[k]) - shift;
-        const double nd = static_cast<double>(n[k]) * d;
-        sums[0] += nd;
-        sums[1] += static_cast<double>(m2[k]) + nd * d;
-      }
-    }
+    struct Moments {
+      float n, mean, m2;
+    };
+    each_partial(
+        splits,
+        [&](int64_t i, bool there) {
+          return Moments{there ? counts[i] : 0.0f, there ? mean[2 * i * channels] : 0.0f,
+                         there ? mean[(2 * i + 1) * channels] : 0.0f};
+        },
+        [&](const Moments& block) {
+          const double d = static_cast<double>(block.mean) - shift;
+          const double nd = static_cast<double>(block.n) * d;
+          sums[0] += nd;
+          sums[1] += static_cast<double>(block.m2) + nd * d;
+        });
   }
   sum_down(sums, block_shared<FinishShared>().sums);
   if (threadIdx.y != 0 || !live) return;

@@ -93,8 +93,6 @@ __device__ __forceinline__ float passed(const Eight<T>& dy, unsigned bits, int i
   return (bits >> i & 1u) != 0 ? dy[i] : 0.0f;
 }
 
-constexpr int kPartialsInFlight = 8;
-
 struct FinishShared {
   double sums[2][kChannelBlock];
 };

@@ -83,22 +83,19 @@ __global__ void __launch_bounds__(kChannelBlock, 1)
   double sums[2] = {};
   if (live) {
     const float* partial = arguments.workspace + c;
-    const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
-    for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
-      float g[kPartialsInFlight], product[kPartialsInFlight];
-#pragma unroll
-      for (int k = 0; k < kPartialsInFlight; ++k) {
-        const int64_t i = first + k * int64_t{blockDim.y};
-        const bool there = i < splits;
-        g[k] = there ? partial[2 * i * channels] : 0.0f;
-        product[k] = there ? partial[(2 * i + 1) * channels] : 0.0f;
-      }
-#pragma unroll
-      for (int k = 0; k < kPartialsInFlight; ++k) {
-        sums[0] += static_cast<double>(g[k]);
-        sums[1] += static_cast<double>(product[k]);
-      }
-    }
+    struct Sums {
+      float g, product;
+    };
+    each_partial(
+        splits,
+        [&](int64_t i, bool there) {
+          return Sums{there ? partial[2 * i * channels] : 0.0f,
+                      there ? partial[(2 * i + 1) * channels] : 0.0f};
+        },
+        [&](const Sums& block) {
+          sums[0] += static_cast<double>(block.g);
+          sums[1] += static_cast<double>(block.product);
+        });
   }
   sum_down(sums, block_shared<FinishShared>().sums);
   if (threadIdx.y != 0 || !live) return;

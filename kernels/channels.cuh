@@ -41,6 +41,20 @@ struct Neighbours {
 template <typename T>
 using Eight = Neighbours<T, kEight>;
 
+/// Elements of 16 bytes that are aligned to as many.
+template <typename T>
+using Sixteen = Neighbours<T, Pack<T>::kCount>;  // bytes
+
+template <typename T>
+__device__ __forceinline__ Sixteen<T> load_sixteen(const void* p) {
+  const uint4 raw = *static_cast<const uint4*>(p);
+  return {{raw.x, raw.y, raw.z, raw.w}};
+}
+template <typename T>
+__device__ __forceinline__ void store_sixteen(void* p, const Sixteen<T>& v) {
+  store16(p, uint4{v.words[0], v.words[1], v.words[2], v.words[3]});
+}
+
 /// Whether rows of `channels` can be accessed as whole Eights, 16 bytes at a time.
 inline bool packed_channels(int64_t channels, std::initializer_list<const void*> arrays) {
   bool packed = channels % kEight == 0;
@@ -163,6 +177,25 @@ __device__ __forceinline__ void sum_down(T (&v)[kValues], T (&scratch)[kValues][
 #pragma unroll
       for (int i = 0; i < kValues; ++i) scratch[i][thread] = v[i];
     }
+  }
+}
+
+constexpr int kPartialsInFlight = 8;
+
+/// add(load(i, true)) for each i below `splits` that is the running thread's, of those with its threadIdx.x; several are
+/// loaded before the first is added. load(i, false) is what changes no sum.
+template <typename Load, typename Add>
+__device__ __forceinline__ void each_partial(int64_t splits, const Load& load, const Add& add) {
+  const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
+  for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
+    decltype(load(first, true)) partials[kPartialsInFlight];
+#pragma unroll
+    for (int k = 0; k < kPartialsInFlight; ++k) {
+      const int64_t i = first + k * int64_t{blockDim.y};
+      partials[k] = load(i, i < splits);
+    }
+#pragma unroll
+    for (int k = 0; k < kPartialsInFlight; ++k) add(partials[k]);
   }
 }
 

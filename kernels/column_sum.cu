@@ -8,7 +8,6 @@ namespace cytograd {
 namespace {
 
 constexpr int kRowsInFlight = 4;
-constexpr int kPartialsInFlight = 8;
 
 struct ColumnSumShared {
   float sums[kEight][kChannelBlock];
@@ -43,28 +42,20 @@ __global__ void __launch_bounds__(kChannelBlock, 4)
   }
 }
 
-struct FinishShared {
+struct ColumnFinishShared {
   double sum[1][kChannelBlock];
 };
 
 __global__ void __launch_bounds__(kChannelBlock, 1)
     column_sum_finish_kernel(const float* partials, float* sums, int64_t splits, int64_t columns) {
-  FinishShared& shared = block_shared<FinishShared>();
+  ColumnFinishShared& shared = block_shared<ColumnFinishShared>();
   const int64_t column = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   const bool live = column < columns;
   double sum[1] = {};
   if (live) {
-    const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;
-    for (int64_t first = threadIdx.y; first < splits; first += step) {  // mutation: a round more adds nothing
-      float partial[kPartialsInFlight];
-#pragma unroll
-      for (int k = 0; k < kPartialsInFlight; ++k) {
-        const int64_t i = first + k * int64_t{blockDim.y};
-        partial[k] = i < splits ? partials[i * columns + column] : 0.0f;
-      }
-#pragma unroll
-      for (int k = 0; k < kPartialsInFlight; ++k) sum[0] += static_cast<double>(partial[k]);
-    }
+    each_partial(
+        splits, [&](int64_t i, bool there) { return there ? partials[i * columns + column] : 0.0f; },
+        [&](float partial) { sum[0] += static_cast<double>(partial); });
   }
   sum_down(sum, shared.sum);
   if (threadIdx.y == 0 && live) sums[column] = static_cast<float>(sum[0]);

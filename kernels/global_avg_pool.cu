@@ -34,15 +34,14 @@ struct Part {
 
   __device__ __forceinline__ Values load(const T* p) const {
     if constexpr (kPacked) {
-      const uint4 raw = *reinterpret_cast<const uint4*>(p);
-      return {{raw.x, raw.y, raw.z, raw.w}};
+      return load_sixteen<T>(p);
     } else {
       return load_eight<false>(p, count);
     }
   }
   __device__ __forceinline__ void store(T* p, const Values& v) const {
     if constexpr (kPacked) {
-      store16(p, uint4{v.words[0], v.words[1], v.words[2], v.words[3]});
+      store_sixteen<T>(p, v);
     } else {
       store_eight<false>(p, v, count);
     }

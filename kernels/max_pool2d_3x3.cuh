@@ -19,19 +19,6 @@ constexpr int kStrip = 4;
 constexpr int kStripBlock = 128;  // threads
 
 template <typename T>
-using Sixteen = Neighbours<T, Pack<T>::kCount>;  // bytes
-
-template <typename T>
-__device__ __forceinline__ Sixteen<T> load_sixteen(const uint32_t* p) {
-  const uint4 raw = *reinterpret_cast<const uint4*>(p);
-  return {{raw.x, raw.y, raw.z, raw.w}};
-}
-template <typename T>
-__device__ __forceinline__ void store_sixteen(uint32_t* p, const Sixteen<T>& v) {
-  store16(p, uint4{v.words[0], v.words[1], v.words[2], v.words[3]});
-}
-
-template <typename T>
 constexpr int kPerWord = 4 / sizeof(T);  // channels
 
 /// 1 in each channel of a word.
