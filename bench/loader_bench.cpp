@@ -15,8 +15,6 @@
 namespace cytograd::bench {
 namespace {
 
-using bench::median;
-
 using Clock = std::chrono::steady_clock;
 
 struct Settings {

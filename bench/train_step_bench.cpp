@@ -27,8 +27,6 @@
 namespace cytograd::bench {
 namespace {
 
-using bench::median;
-
 using Clock = std::chrono::steady_clock;
 
 struct Settings {

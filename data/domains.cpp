@@ -20,21 +20,6 @@ std::vector<std::string> values_of(const Dataset& dataset, const std::vector<siz
   return values;
 }
 
-/// The same; throws Error where an image has none.
-std::vector<std::string> known_values_of(const Dataset& dataset, const std::vector<size_t>& columns) {
-  const auto without = [&](const Sample& sample) {
-    return std::any_of(columns.begin(), columns.end(), [&](size_t c) { return sample.values[c].empty(); });
-  };
-  const auto first = std::find_if(dataset.samples.begin(), dataset.samples.end(), without);
-  if (first != dataset.samples.end()) {
-    const auto is_empty = [&](size_t c) { return first->values[c].empty(); };
-    fail("{}: {} of {} images have no {}, such as {}; keep only those that do with --where",
-         dataset.root.string(), std::count_if(first, dataset.samples.end(), without), dataset.samples.size(),
-         dataset.columns[*std::find_if(columns.begin(), columns.end(), is_empty)], first->name);
-  }
-  return values_of(dataset, columns);
-}
-
 /// What tells wells apart, of the columns that both datasets have: the well, and experiment and plate, or else the
 /// group.
 std::vector<std::string> well_columns(const Dataset& dataset, const Dataset* beside) {
@@ -64,20 +49,35 @@ std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& 
   }
   if (kind == "group") {
     if (dataset.group_column.empty()) fail("{}: its images have no groups", dataset.root.string());
-    return known_values_of(dataset, {dataset.require_column(dataset.group_column)});
+    return values_of(dataset, {dataset.require_column(dataset.group_column)});
   }
   // A plate's number alone recurs in every experiment.
   const bool is_plate = kind == "plate";
   if (const auto whole = dataset.column("experiment_plate"); whole && is_plate)
-    return known_values_of(dataset, {*whole});
+    return values_of(dataset, {*whole});
   const size_t column = dataset.require_column(kind);
-  if (const auto experiment = dataset.column("experiment"); experiment && is_plate)
-    return known_values_of(dataset, {*experiment, column});
-  return known_values_of(dataset, {column});
+  const auto experiment = dataset.column("experiment");
+  if (!experiment || !is_plate) return values_of(dataset, {column});
+  keys = values_of(dataset, {*experiment, column});
+  for (size_t i = 0; i < keys.size(); ++i)
+    if (dataset.samples[i].values[column].empty()) keys[i].clear();
+  return keys;
 }
 
-std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples) {
+void require_keys(const Dataset& dataset, const std::string& kind, const std::vector<std::string>& keys,
+                  const std::vector<int64_t>& samples) {
+  const auto has_none = [&](int64_t sample) { return keys[static_cast<size_t>(sample)].empty(); };
+  const auto first = std::find_if(samples.begin(), samples.end(), has_none);
+  if (first == samples.end()) return;
+  fail("{}: {} of {} images have no {}, such as {}; --where can choose those that do", dataset.root.string(),
+       std::count_if(first, samples.end(), has_none), samples.size(), kind,
+       dataset.samples[static_cast<size_t>(*first)].name);
+}
+
+std::vector<int64_t> number_keys(const Dataset& dataset, const std::string& kind,
+                                 const std::vector<std::string>& keys, const std::vector<int64_t>& samples) {
   if (keys.empty()) return {};
+  require_keys(dataset, kind, keys, samples);
   std::unordered_map<std::string_view, int64_t> numbers;
   std::vector<int64_t> domains;
   for (const int64_t sample : samples) {

@@ -10,12 +10,18 @@
 namespace cytograd {
 
 /// The domain of each sample, aligned: its name for `image`, its plate of one experiment for `plate`, its `experiment`,
-/// the value of the dataset's own group column for `group`, one for all for `dataset`. Throws Error where the dataset
-/// lacks the column that this goes by, or an image a value of it.
+/// the value of the dataset's own group column for `group`, one for all for `dataset`. "" of an image that
+/// names no plate, and so on. Throws Error where the dataset lacks the column that this goes by.
 std::vector<std::string> domain_keys(const Dataset& dataset, const std::string& kind);
 
-/// The keys of `samples` as numbers, in the order in which they occur; none where there are no keys.
-std::vector<int64_t> number_keys(const std::vector<std::string>& keys, const std::vector<int64_t>& samples);
+/// Throws Error where one of `samples` has the key "".
+void require_keys(const Dataset& dataset, const std::string& kind, const std::vector<std::string>& keys,
+                  const std::vector<int64_t>& samples);
+
+/// The keys of `samples` as numbers, in the order in which they occur; none where there are no keys. Throws Error as
+/// require_keys.
+std::vector<int64_t> number_keys(const Dataset& dataset, const std::string& kind,
+                                 const std::vector<std::string>& keys, const std::vector<int64_t>& samples);
 
 /// The well of each sample, aligned: sites of one well have one key, of the well and its experiment and plate, or
 /// without those its group, as far as the dataset, and one that lies `beside` it, have such columns. An image whose

@@ -21,11 +21,9 @@ struct ClassImage {
   std::string path() const { return folder.empty() ? file : folder + "/" + file; }
 };
 
-/// The images in a class folder and in the folders in it. Calls `closed` with each folder that may not be listed.
-std::vector<ClassImage> images_of_class(
-    const fs::path& folder, const std::function<void(const fs::path&)>& closed = [](const fs::path&) {}) {
+/// The images in a class folder and in the folders in it.
+std::vector<ClassImage> images_of_class(const fs::path& folder) {
   const FolderContent content = list_folder(folder);
-  for (const std::string& name : content.closed) closed(folder / name);
   std::vector<ClassImage> images;
   for (const std::string& file : content.images) images.push_back({"", file});
   std::error_code ignored;
@@ -86,13 +84,8 @@ void add_classes(DatasetBuilder& builder, std::vector<Sample>& samples, const fs
         "{}: images lie beside folders of images; expected one folder a class and no image outside, such as "
         "{}",
         base.string(), content.images[0]);
-  const auto warn_of_closed = [&](const fs::path& folder) {
-    builder.warnings.push_back(folder.string() +
-                               ": may not be listed (Permission denied); it is passed over");
-  };
-  for (const std::string& name : content.closed) warn_of_closed(base / name);
   for (const std::string& name : content.folders) {
-    const std::vector<ClassImage> images = images_of_class(base / name, warn_of_closed);
+    const std::vector<ClassImage> images = images_of_class(base / name);
     if (images.empty())
       builder.warnings.push_back((base / name).string() +
                                  ": holds no PNG, JPEG, BMP or TIFF image, so there is no class of it");

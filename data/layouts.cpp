@@ -1,10 +1,6 @@
 #include "data/layouts.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <set>
 
 #include "data/image.h"
@@ -19,7 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_leftover(const std::string& name) { return name.starts_with('.') || name == "__MACOSX"; }
+bool is_leftover(const std::string& name) {
+  return name.starts_with('.') || name == "__MACOSX" || name == "lost+found";
+}
 
 template <typename Visit>
 void for_each_entry(const fs::path& folder, const Visit& visit) {
@@ -27,10 +25,6 @@ void for_each_entry(const fs::path& folder, const Visit& visit) {
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) visit(*entry);
   if (error) fail("{}: cannot be listed: {}", folder.string(), error.message());
-}
-
-bool may_be_listed(const fs::path& folder) {
-  return faccessat(AT_FDCWD, folder.c_str(), R_OK | X_OK, AT_EACCESS) == 0 || errno != EACCES;
 }
 
 /// A folder that may not be looked into, or a link in a circle, has no images for us: they are missing, as others are.
@@ -106,13 +100,12 @@ FolderContent list_folder(const fs::path& folder) {
     std::error_code error;
     if (is_leftover(name)) return;
     if (entry.is_directory(error))
-      (may_be_listed(entry.path()) ? content.folders : content.closed).push_back(name);
+      content.folders.push_back(name);
     else if (has_image_extension(entry.path()))
       content.images.push_back(name);
   });
   std::sort(content.images.begin(), content.images.end(), NaturalLess());
   std::sort(content.folders.begin(), content.folders.end(), NaturalLess());
-  std::sort(content.closed.begin(), content.closed.end(), NaturalLess());
   return content;
 }
 

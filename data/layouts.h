@@ -67,12 +67,11 @@ class DatasetBuilder {
   std::vector<Entry> entries_;
 };
 
-/// The images (by extension) and the folders directly in a folder, in natural order; hidden ones and
-/// archivers' leftovers are passed over.
+/// The images (by extension) and the folders directly in a folder, in natural order; hidden ones,
+/// archivers' leftovers and a disk's lost+found are passed over.
 struct FolderContent {
   std::vector<std::string> images;
   std::vector<std::string> folders;
-  std::vector<std::string> closed;  ///< folders that may not be listed, such as a disk's lost+found
 };
 FolderContent list_folder(const std::filesystem::path& folder);
 

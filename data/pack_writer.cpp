@@ -168,11 +168,22 @@ class PackWriter {
     pack.verify(options_.workers, options_.progress);
     count(pack.shards(), summary);
     for (size_t i = 0; i < packed.samples.size(); ++i) {
-      if (!pack.is_unreadable(i)) continue;
-      require_unreadable(i);
-      ++summary.unreadable;
+      if (pack.is_unreadable(i)) {
+        require_unreadable(i);
+        ++summary.unreadable;
+      } else if (!packed.white && has_16_bits(dataset_.samples[i])) {
+        fail("{}: does not say how 16 bits became 8, as an earlier version left it",
+             files_.description().string());
+      }
     }
     return summary;
+  }
+
+  /// By the headers of its files.
+  static bool has_16_bits(const Sample& sample) {
+    return !sample.pack && std::any_of(sample.files.begin(), sample.files.end(), [](const std::string& file) {
+      return read_image_info(file).bits == 16;
+    });
   }
 
   /// Throws where a sample that could not be read when it was packed can be read now.
@@ -238,13 +249,24 @@ class PackWriter {
       images.push_back(std::move(image));
     }
     const uint64_t header_bytes = header.entries.empty() ? header.file_bytes : header.entries.front().offset;
-    any_of_16_bits_ = any_of_16_bits_ || content.at(kHas16Bits).get<bool>();
+    const bool is_said = content.contains(kHas16Bits);  // not by an earlier version
+    any_of_16_bits_ =
+        any_of_16_bits_ || (is_said ? content[kHas16Bits].get<bool>() : any_has_16_bits(images));
     index_.shards.push_back({.file = file.filename().string(),
                              .bytes = header.file_bytes,
                              .header_crc32 = crc32_of(mapped.bytes().first(header_bytes)),
                              .header_bytes = header_bytes});
     index_.images.insert(index_.images.end(), std::make_move_iterator(images.begin()),
                          std::make_move_iterator(images.end()));
+  }
+
+  /// Of a shard's images, the next of the dataset's.
+  bool any_has_16_bits(const std::vector<PackedImage>& images) const {
+    for (size_t i = 0; i < images.size(); ++i) {
+      if (images[i].unreadable.empty() && has_16_bits(dataset_.samples[index_.images.size() + i]))
+        return true;
+    }
+    return false;
   }
 
   static nlohmann::json parse_content(const SafetensorsHeader& header, const fs::path& file) {
@@ -259,7 +281,7 @@ class PackWriter {
                        content.contains("unreadable") && content["unreadable"].is_object() &&
                        std::all_of(content["unreadable"].begin(), content["unreadable"].end(),
                                    [](const Json& item) { return item.is_string(); }) &&
-                       content.contains(kHas16Bits) && content[kHas16Bits].is_boolean();
+                       (!content.contains(kHas16Bits) || content[kHas16Bits].is_boolean());
     if (!sound) fail("{}: its list of images is malformed", file.string());
     return content;
   }

@@ -68,10 +68,15 @@ fs::path temporary_beside(const fs::path& target) {
   return target.parent_path() / (target.filename().string().substr(0, kLongestName - mark.size()) + mark);
 }
 
-/// Who may read and write what is replaced may its successor, where the file system knows of such things.
-void keep_mode(const fs::path& target, int descriptor) {
-  struct stat before {};
-  if (stat(target.c_str(), &before) == 0) (void)fchmod(descriptor, before.st_mode & 0777);
+/// Who may read and write what is replaced may its successor: it gets the owner, the group and the mode, as far as this
+/// process may give them. What was another's and cannot be is as any new file.
+void keep_owner_and_mode(const fs::path& target, int descriptor) {
+  struct stat before {
+  }, now{};
+  if (stat(target.c_str(), &before) != 0) return;
+  if (fchown(descriptor, before.st_uid, before.st_gid) != 0) (void)fchown(descriptor, -1, before.st_gid);
+  if (fstat(descriptor, &now) != 0 || now.st_uid != before.st_uid) return;
+  (void)fchmod(descriptor, before.st_mode & (now.st_gid == before.st_gid ? 0777 : 0707));
 }
 
 }  // namespace
@@ -93,7 +98,7 @@ AtomicFile::AtomicFile(fs::path path, Durability durability)
       temporary_ = temporary_beside(target_);
       descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
     } while (descriptor_ < 0 && errno == EEXIST);
-    if (descriptor_ >= 0) keep_mode(target_, descriptor_);
+    if (descriptor_ >= 0) keep_owner_and_mode(target_, descriptor_);
   }
   if (descriptor_ < 0) failed("cannot write");
   buffer_.reserve(kBuffer);

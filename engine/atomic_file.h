@@ -17,9 +17,9 @@ bool is_written_in_place(const std::filesystem::path& path);
 
 /// Writes beside `path`, into `<path>.tmp.<8 random digits>` (the name cut where that is too long), and renames that
 /// into place: whoever looks, or a process killed at any moment, finds the old file or the new one, with the old one's
-/// mode. A link stays, and what it leads to is replaced. What is_written_in_place is written directly; one of the
-/// process's own descriptors (/dev/stdout) behind what it has written already. Methods throw Error with the file's name
-/// and the system's reason.
+/// owner and mode. A link stays, and what it leads to is replaced. What is_written_in_place is written directly; one of
+/// the process's own descriptors (/dev/stdout) behind what it has written already. Methods throw Error with the file's
+/// name and the system's reason.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path, Durability durability = Durability::synced);

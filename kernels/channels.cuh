@@ -182,8 +182,8 @@ __device__ __forceinline__ void sum_down(T (&v)[kValues], T (&scratch)[kValues][
 
 constexpr int kPartialsInFlight = 8;
 
-/// add(load(i, true)) for each i below `splits` that is the running thread's, of those with its threadIdx.x; several are
-/// loaded before the first is added. load(i, false) is what changes no sum.
+/// add(load(i, true)) for each i below `splits` that is the running thread's, of those with its threadIdx.x; several
+/// are loaded before the first is added. load(i, false) is what changes no sum.
 template <typename Load, typename Add>
 __device__ __forceinline__ void each_partial(int64_t splits, const Load& load, const Add& add) {
   const int64_t step = int64_t{kPartialsInFlight} * blockDim.y;

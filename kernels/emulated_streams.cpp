@@ -119,6 +119,7 @@ std::vector<std::function<void()>> end_capture() {
 bool capturing() { return is_capturing; }
 
 std::shared_ptr<const Point> mark(Stream stream) {
+  if (captures(stream)) throw std::runtime_error("the emulator captures no events");
   const auto point = std::make_shared<Point>(Point{.stream = stream});
   queue(stream, [point] {
     point->seconds =

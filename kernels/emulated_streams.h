@@ -1,6 +1,7 @@
 // Streams on the host. Work is done at once, or, on streams that are late, only when something waits for it, which
 // shows where nothing does: a host that reads what is still on its way, or writes over what was not read yet, meets the
-// worst that a GPU could do. Errors of late work come from whoever waits for it.
+// worst that a GPU could do. Errors of late work come from whoever waits for it; of a stream or memory that goes
+// before, they end the process.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,7 @@ struct Point {
   bool passed = false;
   double seconds = 0.0;  ///< when it was, from an arbitrary start
 };
+/// Throws std::runtime_error while the stream is captured.
 std::shared_ptr<const Point> mark(device::Stream stream);
 /// Work up to the point.
 void reach(const Point& point);

@@ -169,6 +169,10 @@ void Event::wait() const {
 }
 bool Event::passed() const { return event_->point == nullptr || emulator::has_passed(*event_->point); }
 double Event::milliseconds_since(const Event& start) const {
+  for (const Event* event : {this, &start}) {
+    if (event->event_->point == nullptr || !event->event_->point->passed)
+      throw std::runtime_error("an event that has not passed has no time");
+  }
   return (event_->point->seconds - start.event_->point->seconds) * 1e3;
 }
 

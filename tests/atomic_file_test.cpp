@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
@@ -86,6 +87,36 @@ TEST_F(AtomicFileTest, WhatIsReplacedLeavesItsMode) {
   }
   write_text_file(other, "new");
   EXPECT_EQ(mode(other), usual);
+}
+
+TEST_F(AtomicFileTest, WhatRootReplacesStaysItsOwners) {
+  if (geteuid() != 0) GTEST_SKIP() << "this is not root";
+  const fs::path path = folder_ / "a.txt";
+  write_text_file(path, "old");
+  ASSERT_EQ(chown(path.c_str(), 65534, 65534), 0);
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  write_text_file(path, "new");
+  struct stat status {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 65534U);
+  EXPECT_EQ(status.st_gid, 65534U);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+// One may replace what one could not read: as ever, whoever may list the folder can then read it.
+TEST_F(AtomicFileTest, WhatAnotherOwnsBecomesANewFile) {
+  if (geteuid() != 0) GTEST_SKIP() << "this is not root";
+  const fs::path path = folder_ / "a.txt";
+  write_text_file(path, "root's");
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  fs::permissions(folder_, fs::perms::all);
+  ASSERT_EQ(seteuid(65534), 0);
+  write_text_file(path, "new");
+  ASSERT_EQ(seteuid(0), 0);
+  struct stat status {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 65534U);
+  EXPECT_EQ(status.st_mode & 0444U, 0444U);
 }
 
 TEST_F(AtomicFileTest, WithoutCommitTheOldFileStays) {

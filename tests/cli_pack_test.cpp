@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/pack.h"
+#include "tests/support/hostile_pack.h"
 #include "tests/support/png_chunks.h"
 #include "tests/support/same_run.h"
 #include "tests/support/tiny_data.h"
@@ -61,10 +62,39 @@ TEST(CliPack, APackOfWhichSomeImagesHave16BitsKeepsItsWhite) {
   const Words options{"--white", "4095", "--shard-mib", "1"};
   expect_ok(pack(dir / "data", dir / "pack", options));
   EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+  const CommandResult inspected = run_command({"inspect", "--json", "--data", (dir / "pack").string()});
+  expect_ok(inspected);
+  EXPECT_THAT(inspected.out, AllOf(HasSubstr("\"packed_white\": 4095"), HasSubstr("\"without_pixels\": 0")));
   fs::remove(dir / "pack/pack.json");
   const CommandResult again = pack(dir / "data", dir / "pack", options);
   expect_ok(again);
   EXPECT_THAT(again.out, HasSubstr("8 of them from before"));
+  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+}
+
+// Earlier versions said it of packs whose first image has 16 bits alone, and nothing in their shards.
+TEST(CliPack, APackThatDoesNotSayItsWhiteIsMended) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 8});
+  widen_images(dir, 6);
+  const Words options{"--white", "4095"};
+  expect_ok(pack(dir / "data", dir / "pack", options));
+  change_description(dir, dir / "pack", R"("white": 4095)", R"("white": null)");
+  const CommandResult mended = pack(dir / "data", dir / "pack", options);
+  expect_ok(mended);
+  EXPECT_THAT(mended.err, HasSubstr("packing again: "));
+  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+  EXPECT_THAT(mended.out, HasSubstr("8 of them from before"));
+
+  std::string shard = read_file(dir / "pack/shard-00000.safetensors");
+  const std::string said = R"(,\"has_16_bits\":true)";
+  const size_t at = shard.find(said);
+  ASSERT_NE(at, std::string::npos);
+  dir.write("pack/shard-00000.safetensors", shard.replace(at, said.size(), std::string(said.size(), ' ')));
+  fs::remove(dir / "pack/pack.json");
+  const CommandResult begun = pack(dir / "data", dir / "pack", options);
+  expect_ok(begun);
+  EXPECT_THAT(begun.out, HasSubstr("8 of them from before"));
   EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
 }
 

@@ -68,10 +68,16 @@ TEST(CliUsage, OptionsThatWouldBeIgnoredAreNamed) {
   };
   for (const auto& [words, message] : options)
     expect_error(train(data, dir / "run", words), kWrongUsage, {message});
+  const fs::path config = dir.write("c.toml", "val-group=[\"g1\"]\n");
+  expect_error(train(data, dir / "run", {"--config", config.string(), "--val-fraction", "0.3"}), kWrongUsage,
+               {"--val-fraction: has no meaning with --val-group, as ", "c.toml has it"});
   const Words verify{"pack", "--verify", (dir / "pack").string()};
   for (const char* option : {"--white", "--shard-mib", "--max-missing"})
     expect_error(run_command(verify + Words{option, "1"}), kWrongUsage, {"--verify", option});
   EXPECT_FALSE(fs::exists(dir / "run"));
+  expect_ok(train(data, dir / "run",
+                  {"--model", "small", "--stem", "auto", "--no-zero-init-last", "--optimizer", "adamw",
+                   "--no-nesterov", "--schedule", "one_cycle", "--warmup", "0"}));
 }
 
 TEST(CliUsage, ValuesOutOfRangeAreNamedWithTheRange) {

@@ -174,25 +174,44 @@ TEST(ClassFolders, AFolderIsAClass) {
   EXPECT_EQ(dataset.group_column, "");
 }
 
-// A disk's lost+found is no reason to read nothing.
-TEST(ClassFolders, AFolderThatMayNotBeListedIsPassedOver) {
+/// What `act` returns, done by a user who may enter no folder that is closed to others.
+template <typename Act>
+auto as_nobody(const Act& act) {
+  struct Nobody {
+    bool is_root = geteuid() == 0;
+    Nobody() { EXPECT_EQ(is_root ? seteuid(65534) : 0, 0); }
+    ~Nobody() { EXPECT_EQ(is_root ? seteuid(0) : 0, 0); }
+  } nobody;
+  return act();
+}
+
+TEST(ClassFolders, ADisksLostAndFoundIsPassedOver) {
   const TempDir classes, plain;
-  for (const char* file : {"a/1.png", "a/deep/2.png", "b/3.png", "lost+found/4.png"}) classes.write(file);
+  for (const char* file : {"a/1.png", "b/3.png", "lost+found/4.png"}) classes.write(file);
   for (const char* file : {"1.png", "lost+found/2.png"}) plain.write(file);
-  const std::vector<fs::path> closed{classes / "lost+found", classes / "a/deep", plain / "lost+found"};
-  for (const fs::path& folder : {classes.path(), plain.path()}) fs::permissions(folder, fs::perms::all);
-  for (const fs::path& folder : closed) fs::permissions(folder, fs::perms::none);
-  const bool is_root = geteuid() == 0;  // Root may list all; nobody may not.
-  ASSERT_EQ(is_root ? seteuid(65534) : 0, 0);
-  const auto open = [](const TempDir& dir) { return open_dataset(dir.path()); };
-  const Dataset of_classes = open(classes), of_images = open(plain);
-  ASSERT_EQ(is_root ? seteuid(0) : 0, 0);
-  for (const fs::path& folder : closed) fs::permissions(folder, fs::perms::owner_all);
-  EXPECT_THAT(names(of_classes.samples), ElementsAre("a/1.png", "b/3.png"));
-  EXPECT_THAT(of_classes.warnings,
-              ElementsAre(AllOf(HasSubstr("lost+found: may not be listed"), HasSubstr("passed over")),
-                          HasSubstr("a/deep: may not be listed")));
-  EXPECT_THAT(names(of_images.samples), ElementsAre("1.png"));
+  for (const TempDir* dir : {&classes, &plain}) {
+    fs::permissions(dir->path(), fs::perms::all);
+    fs::permissions(*dir / "lost+found", fs::perms::none);
+  }
+  EXPECT_THAT(names(as_nobody([&] { return open_dataset(classes.path()); }).samples),
+              ElementsAre("a/1.png", "b/3.png"));
+  EXPECT_THAT(names(as_nobody([&] { return open_dataset(plain.path()); }).samples), ElementsAre("1.png"));
+  for (const TempDir* dir : {&classes, &plain}) fs::permissions(*dir / "lost+found", fs::perms::owner_all);
+}
+
+// A class that is passed over, or a split, would change what is learned.
+TEST(ClassFolders, AnyOtherThatMayNotBeListedIsAnError) {
+  for (const char* closed : {"b", "val", "val/b"}) {
+    const TempDir dir;
+    const bool has_splits = std::string_view(closed).starts_with("val");
+    for (const char* file : {"a/1.png", "b/2.png"})
+      for (const char* split : {"train/", "val/"}) dir.write(has_splits ? std::string(split) + file : file);
+    fs::permissions(dir.path(), fs::perms::all);
+    fs::permissions(dir / closed, fs::perms::none);
+    EXPECT_THAT(as_nobody([&] { return error_of(dir); }),
+                AllOf(HasSubstr(closed), HasSubstr(": Permission denied")));
+    fs::permissions(dir / closed, fs::perms::owner_all);
+  }
 }
 
 TEST(ClassFolders, FoldersThatRecurInClassesAreNamed) {

@@ -285,10 +285,21 @@ TEST_F(PcaScopes, AnImageOfNoPlateIsNamed) {
   for (const auto& [scope, column] : {std::pair{"experiment", "experiment"}, {"plate", "experiment_plate"}}) {
     Dataset with_blank = dataset;
     with_blank.samples[1].values[with_blank.require_column(column)] = "";
-    EXPECT_THAT(message_of<Error>([&] { domain_keys(with_blank, scope); }),
-                HasSubstr(fmt::format("1 of {} images have no {}, such as {}; keep only those that do",
-                                      dataset.samples.size(), column, dataset.samples[1].name)));
+    const std::vector<std::string> keys = domain_keys(with_blank, scope);
+    EXPECT_EQ(keys[1], "");
+    EXPECT_THAT(message_of<Error>([&] {
+                  number_keys(with_blank, scope, keys, {0, 1, 2});
+                }),
+                HasSubstr(fmt::format("1 of 3 images have no {}, such as {}; --where can choose", scope,
+                                      dataset.samples[1].name)));
+    EXPECT_THAT(number_keys(with_blank, scope, keys, {0, 2}), SizeIs(2)) << "none that is not asked for";
   }
+  Dataset plates = dataset;
+  plates.columns = {"experiment", "plate"};
+  for (Sample& sample : plates.samples) sample.values = {"", "p1"};
+  EXPECT_THAT(domain_keys(plates, "plate"), testing::Each(" p1")) << "an experiment may be unnamed";
+  plates.samples[0].values = {"e", ""};
+  EXPECT_EQ(domain_keys(plates, "plate")[0], "");
 }
 
 TEST_F(PcaScopes, ComeBackFromTheirFileAsTheyWere) {

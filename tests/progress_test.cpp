@@ -14,7 +14,7 @@ class ProgressTest : public testing::Test {
     return {.write = [this](const std::string& text) { written_.push_back(text); },
             .seconds = [this] { return now_; },
             .terminal = terminal,
-            .columns = columns};
+            .columns = [=] { return columns; }};
   }
 
   double now_ = 1000.0;

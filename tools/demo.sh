@@ -6,17 +6,20 @@
 #
 # OUT, build/demo unless given, gets run/, figures.json, predictions.csv and, without a FOLDER, cells/.
 set -euo pipefail
-data=${1:+$(realpath "$1")}
+data=${1:+$(realpath -e "$1")}
 out=${2:+$(realpath -m "$2")}
 cd "$(dirname "$0")/.."
 
-if [ -z "$out" ]; then
-  out=build/demo
-  rm -rf "$out"
-fi
-if [ -e "$out/run" ] || { [ -z "$data" ] && [ -e "$out/cells" ]; }; then
-  echo "$out has results already; name another folder, or remove them" >&2
-  exit 1
+# In build/demo it replaces what it made before; elsewhere nothing.
+made=(run figures.json predictions.csv)
+[ -n "$data" ] || made+=(cells)
+if [ -n "$out" ]; then
+  for name in "${made[@]}"; do
+    if [ -e "$out/$name" ]; then
+      echo "$out/$name is there already; name another folder, or remove it" >&2
+      exit 1
+    fi
+  done
 fi
 
 tools/setup.sh
@@ -30,6 +33,10 @@ step() {
   "$cytograd" "$@"
 }
 
+if [ -z "$out" ]; then
+  out=build/demo
+  (cd "$out" 2>/dev/null && rm -rf "${made[@]}") || true
+fi
 mkdir -p "$out"
 if [ -z "$data" ]; then
   data=$out/cells

@@ -70,11 +70,12 @@ void evaluate(const EvalSettings& settings) {
   std::vector<int64_t> known;
   for (const int64_t sample : samples) known.push_back(labels[static_cast<size_t>(sample)]);
 
-  const EvaluationImages images{.store = *data->store,
-                                .samples = samples,
-                                .labels = known,
-                                .loader = evaluation_loader_options(options, device),
-                                .domains = number_keys(domains, samples)};
+  const EvaluationImages images{
+      .store = *data->store,
+      .samples = samples,
+      .labels = known,
+      .loader = evaluation_loader_options(options, device),
+      .domains = number_keys(data->dataset, options.adaptation(), domains, samples)};
   Evaluated evaluated;
   {
     Progress progress("evaluating", static_cast<int64_t>(samples.size()), "images");

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <set>
 
 #include "data/checksum.h"
@@ -124,6 +125,9 @@ class Fuser {
       check_channels();
     } else {
       keys_ = domain_keys(dataset_, settings.pca_scope);
+      std::vector<int64_t> all(keys_.size());
+      std::iota(all.begin(), all.end(), int64_t{0});
+      require_keys(dataset_, settings.pca_scope, keys_, all);
       require_pca_keys(keys_, fmt::format("{}, --pca-scope {}", settings.data, settings.pca_scope));
     }
     fingerprint_ = fingerprint();

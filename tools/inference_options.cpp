@@ -33,6 +33,7 @@ TrainOptions with_inference_options(TrainOptions run, const InferenceOptions& gi
     say(fmt::format("note: the run computed in f16, which needs a GPU; here in {}",
                     dtype_name(resolve_dtype(run.dtype, device))));
   }
+  resolve_dtype(run.dtype, device);  // fails early
   run.batch = given.batch.value_or(run.batch);
   run.workers = given.workers.value_or(run.workers);
   run.cache_gib = given.cache_gib.value_or(run.cache_gib);

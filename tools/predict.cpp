@@ -61,7 +61,8 @@ Dataset gather(const PredictSettings& settings, const TrainedRun& run, const Tra
         sample.values.clear();
       }
     }
-    for (size_t i = 0; i < domains.size(); ++i) dataset.samples[i].values = {input + ' ' + domains[i]};
+    for (size_t i = 0; i < domains.size(); ++i)
+      dataset.samples[i].values = {domains[i].empty() ? "" : input + ' ' + domains[i]};
     if (by_column) all.columns = {domain};
     all.samples.insert(all.samples.end(), dataset.samples.begin(), dataset.samples.end());
     all.incomplete.insert(all.incomplete.end(), dataset.incomplete.begin(), dataset.incomplete.end());
@@ -181,10 +182,11 @@ void predict(const PredictSettings& settings) {
   for (size_t i = 0; i < data->dataset.samples.size(); ++i) samples.push_back(static_cast<int64_t>(i));
   samples = data->readable(samples);
 
-  const EvaluationImages images{.store = *data->store,
-                                .samples = samples,
-                                .loader = evaluation_loader_options(options, device),
-                                .domains = number_keys(domains, samples)};
+  const EvaluationImages images{
+      .store = *data->store,
+      .samples = samples,
+      .loader = evaluation_loader_options(options, device),
+      .domains = number_keys(data->dataset, options.adaptation(), domains, samples)};
   EvaluatorOptions evaluator = evaluator_options(run, options, device);
   evaluator.ranks = settings.top;
   if (submission) {

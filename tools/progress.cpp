@@ -52,7 +52,7 @@ ProgressOutput progress_on_stderr() {
   const auto seconds = [] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   };
-  return {.write = write, .seconds = seconds, .terminal = terminal, .columns = terminal_columns()};
+  return {.write = write, .seconds = seconds, .terminal = terminal, .columns = terminal_columns};
 }
 
 Progress::Progress(std::string title, int64_t total, std::string unit, ProgressOutput output)
@@ -90,7 +90,7 @@ void Progress::draw(int64_t done, const std::string& figures) {
   const auto filled = static_cast<int>(kBarWidth * done / std::max<int64_t>(total_, 1));
   std::string line =
       fmt::format("{} [{:=<{}}{: <{}}] {}", title_, "", filled, "", kBarWidth - filled, figures);
-  line.resize(std::min(line.size(), output_.columns - 1));
+  line.resize(std::min(line.size(), output_.columns() - 1));
   output_.write("\r" + line + "\x1b[K");
 }
 

@@ -15,7 +15,7 @@ struct ProgressOutput {
   std::function<void(const std::string&)> write;
   std::function<double()> seconds;  ///< of a clock that never goes back
   bool terminal = false;
-  size_t columns = 80;  ///< of the terminal
+  std::function<size_t()> columns;  ///< of the terminal, now
 };
 ProgressOutput progress_on_stderr();
 

@@ -117,22 +117,26 @@ TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const 
   return options;
 }
 
-/// Throws where an option that is given would be ignored.
-void require_used(const CLI::App& command, const TrainOptions& options) {
-  const auto refuse = [&](bool is_unused, std::initializer_list<const char*> names,
-                          const std::string& beside) {
-    for (const char* name : names) {
-      if (is_unused && command.count(name) > 0)
-        throw CLI::ValidationError(name, "has no meaning with " + beside);
-    }
+/// Throws where an option that is given asks for what another setting, of the command line or of `config`, rules out.
+void require_used(const CLI::App& command, const TrainOptions& options, const std::string& config) {
+  const auto refuse = [&](bool is_unused, const char* name, const std::string& other,
+                          const std::string& value) {
+    if (!is_unused || command.count(name) == 0) return;
+    const bool is_from_file = !config.empty() && command.count(other) == 0;
+    throw CLI::ValidationError(name, fmt::format("has no meaning with {}{}{}", other, value,
+                                                 is_from_file ? ", as " + config + " has it" : ""));
   };
-  refuse(options.optimizer != "sgd", {"--momentum", "--nesterov"}, "--optimizer " + options.optimizer);
-  refuse(options.schedule == "one_cycle", {"--warmup"}, "--schedule one_cycle, which has its own");
-  refuse(options.fusion != "pca" && options.fusion != "learned", {"--components"},
-         "--fusion " + options.fusion);
-  refuse(options.model == "small", {"--stem", "--zero-init-last"}, "--model small");
-  refuse(!options.val.empty(), {"--val-group", "--val-fraction"}, "--val");
-  refuse(!options.val_group.empty(), {"--val-fraction"}, "--val-group");
+  const bool sgd = options.optimizer == "sgd", has_stem = options.model != "small";
+  refuse(!sgd, "--momentum", "--optimizer", " " + options.optimizer);
+  refuse(!sgd && options.nesterov, "--nesterov", "--optimizer", " " + options.optimizer);
+  refuse(options.schedule == "one_cycle" && options.warmup > 0.0, "--warmup", "--schedule", " one_cycle");
+  refuse(options.fusion != "pca" && options.fusion != "learned", "--components", "--fusion",
+         " " + options.fusion);
+  refuse(!has_stem && options.stem != "auto", "--stem", "--model", " " + options.model);
+  refuse(!has_stem && options.zero_init_last, "--zero-init-last", "--model", " " + options.model);
+  refuse(!options.val.empty(), "--val-group", "--val", "");
+  refuse(!options.val.empty(), "--val-fraction", "--val", "");
+  refuse(!options.val_group.empty(), "--val-fraction", "--val-group", "");
 }
 
 /// What config.toml says must hold in whatever folder the run is resumed from.
@@ -221,7 +225,7 @@ void train(TrainOptions options, const CLI::App& command, const std::string& con
   } else {
     require_new(folder);
     if (!config.empty()) options = overlay(command, options, config);
-    require_used(command, options);
+    require_used(command, options, config);
   }
   if (options.data.empty()) throw CLI::RequiredError("--data");
   if (!options.colormap.empty() && options.fusion != "colormap")

@@ -234,6 +234,10 @@ void require_one_validation(const TrainOptions& options) {
 Split hold_out(TrainingData& result, const Dataset& dataset, const Classes& classes,
                const TrainOptions& options) {
   result.own_split = options.val_group.empty() && has_own_validation(dataset);
+  if (result.own_split && options.val_fraction != TrainOptions().val_fraction)
+    say(fmt::format(
+        "note: {} has images of the split val, which are validated on; --val-fraction is not used",
+        options.data));
   Split split = result.own_split ? split_by_own_column(dataset)
                                  : draw_split(dataset, classes, options, result.group_column);
   result.held_out_groups = split.held_out_groups;
@@ -278,7 +282,8 @@ void load_validation(TrainingData& result, std::vector<int64_t>& train, const Tr
   result.validation_images = load_images(std::move(validation), options, Use::training);
   result.validation = result.validation_images->readable(result.validation);
   result.validation_labels = labels_of(labels, result.validation);
-  result.validation_domains = number_keys(domains, result.validation);
+  result.validation_domains =
+      number_keys(result.validation_images->dataset, options.adaptation(), domains, result.validation);
   const int64_t ours = result.images->store->reference().channels;
   const int64_t theirs = result.validation_images->store->reference().channels;
   if (ours != theirs)
@@ -318,7 +323,8 @@ TrainingData load_training_data(const TrainOptions& asked) {
     result.images = load_images(std::move(dataset), options, Use::training);
     result.validation = result.images->readable(split.validation);
     result.validation_labels = labels_of(classes.of_sample, result.validation);
-    result.validation_domains = number_keys(domains, result.validation);
+    result.validation_domains =
+        number_keys(result.images->dataset, options.adaptation(), domains, result.validation);
   } else {
     split.train = all_but_val(dataset, options);
     result.images = load_images(std::move(dataset), options, Use::training);
@@ -327,7 +333,8 @@ TrainingData load_training_data(const TrainOptions& asked) {
   result.train = result.images->readable(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
   if (options.sampler != "random") {
-    result.train_domains = number_keys(domain_keys(result.images->dataset, options.sampler), result.train);
+    const Dataset& all = result.images->dataset;
+    result.train_domains = number_keys(all, options.sampler, domain_keys(all, options.sampler), result.train);
     if (!result.train.empty()) drop_lone_images(result, options.sampler);
   }
   if (result.train.empty()) fail("{}: no training image can be read", options.data);

@@ -1,8 +1,8 @@
 // Convolutions of images, folded so that they suit tensor cores: those take channels of 16 bits by eight, and cuDNN's
 // kernels for other numbers take several times as long. Blocks of stride x stride pixels become pixels of stride^2
 // times the channels, with zeros up to a multiple of eight, and the window goes over those by ones. With window K,
-// stride S, padding P, let B = ceil(P / S). Output i reads pixels i S - P to i S - P + K - 1, which are in blocks i - B
-// on, T of them:
+// stride S, padding P, let B = ceil(P / S). Output i reads pixels i S - P to i S - P + K - 1, which are in T blocks
+// from i - B on:
 //   y[i] = sum over u of x[i S - P + u] w[u] = sum over r < T, s < S of x'[i + r][s] w'[r][s],
 //   x'[j][s] = x[(j - B) S + s], w'[r][s] = w[(r - B) S + P + s], zero beyond the edges.
 #pragma once

@@ -1,8 +1,7 @@
 // dw[o, u, v, i] = sum over output pixels p of dy[p, o] x[q(p, u, v), i], a matrix product whose sums run down the
-// pixels:
-// some at a time are copied into the order they are read in. Channels of the taps of a window row lie side by side in
-// x, so that of few channels a whole row's are taken together: with a first layer's 6 channels and 7 taps 42 of 48
-// columns.
+// pixels: some at a time are copied into the order they are read in. Channels of the taps of a window row lie side by
+// side in x, so that of few channels a whole row's are taken together: with a first layer's 6 channels and 7 taps 42 of
+// 48 columns.
 #include <algorithm>
 #include <array>
 

@@ -1,8 +1,8 @@
 // A tile is m x m pixels of the result, from a patch d of (m + 2) x (m + 2) pixels; with g a 3x3 window,
 //   y = A^T [(G g G^T) * (B^T d B)] A, * element by element and summed over input channels,
 // which is a matrix product for each of the (m + 2)^2 elements: [tiles, I] x [I, O]. The gradient by x is the
-// convolution of dy with the turned window; the gradient by g is the adjoint, G^T [sum over tiles of (A dy A^T) * (B^T
-// d B)] G.
+// convolution of dy with the turned window; the gradient by g is the adjoint,
+//   G^T [sum over tiles of (A dy A^T) * (B^T d B)] G.
 #include "engine/ops/conv2d_winograd_cpu.h"
 
 #include <algorithm>
