@@ -153,9 +153,8 @@ class PackWriter {
       return std::nullopt;
     }
     fail(
-        "{}: holds the pack of another dataset, of one that has changed since, of another --white or "
-        "--shard-mib, or of "
-        "an earlier version of cytograd; name another --out",
+        "{}: holds the pack of another dataset, of one that has changed since, of another --white or --shard-mib, "
+        "or of an earlier version of cytograd; name another --out",
         files_.folder.string());
   }
 

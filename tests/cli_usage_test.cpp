@@ -70,7 +70,7 @@ TEST(CliUsage, OptionsThatWouldBeIgnoredAreNamed) {
     expect_error(train(data, dir / "run", words), kWrongUsage, {message});
   const fs::path config = dir.write("c.toml", "val-group=[\"g1\"]\n");
   expect_error(train(data, dir / "run", {"--config", config.string(), "--val-fraction", "0.3"}), kWrongUsage,
-               {"--val-fraction: has no meaning with --val-group, as ", "c.toml has it"});
+               {"--val-fraction: has no meaning with --val-group, of ", "c.toml or by default"});
   const Words verify{"pack", "--verify", (dir / "pack").string()};
   for (const char* option : {"--white", "--shard-mib", "--max-missing"})
     expect_error(run_command(verify + Words{option, "1"}), kWrongUsage, {"--verify", option});

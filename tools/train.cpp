@@ -124,7 +124,7 @@ void require_used(const CLI::App& command, const TrainOptions& options, const st
     if (!is_unused || command.count(name) == 0) return;
     const bool is_from_file = !config.empty() && command.count(other) == 0;
     throw CLI::ValidationError(name, fmt::format("has no meaning with {}{}{}", other, value,
-                                                 is_from_file ? ", as " + config + " has it" : ""));
+                                                 is_from_file ? ", of " + config + " or by default" : ""));
   };
   const bool sgd = options.optimizer == "sgd", has_stem = options.model != "small";
   refuse(!sgd, "--momentum", "--optimizer", " " + options.optimizer);
