@@ -16,11 +16,12 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 class HostMemory final : public std::pmr::memory_resource {
   void* do_allocate(size_t bytes, size_t alignment) override {
-    const size_t huge = bytes / kHugePage * kHugePage;  // the rest stays in small pages
-    void* pointer = nullptr;
-    if (posix_memalign(&pointer, huge > 0 ? kHugePage : alignment, bytes) != 0)
-      fail("out of memory: {} MiB more are needed", bytes >> 20);
-    if (huge > 0) madvise(pointer, huge, MADV_HUGEPAGE);  // advice only: failure costs speed, not truth
+    const size_t unit = bytes >= kHugePage ? kHugePage : alignment;
+    const size_t size = (bytes + unit - 1) / unit * unit;
+    void* pointer = std::aligned_alloc(unit, size);
+    if (pointer == nullptr) fail("out of memory: {} MiB more are needed", size >> 20);
+    if (unit == kHugePage)
+      madvise(pointer, size, MADV_HUGEPAGE);  // advice only: failure costs speed, not truth
     return pointer;
   }
   void do_deallocate(void* pointer, size_t, size_t) override { std::free(pointer); }

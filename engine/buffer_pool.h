@@ -15,7 +15,7 @@ namespace cytograd {
 struct PoolStatistics {
   size_t bytes_in_use = 0;         ///< as asked for, rounded up
   size_t peak_bytes_in_use = 0;    ///< since the start or reset_peak()
-  size_t bytes_reserved = 0;       ///< of all buffers, in use and cached
+  size_t bytes_reserved = 0;       ///< of all buffers, in use and cached, as asked of the upstream resource
   int64_t system_allocations = 0;  ///< calls of the upstream resource so far
 };
 
@@ -71,8 +71,8 @@ class BufferPool {
   PoolStatistics statistics_;
 };
 
-/// Host memory in pages of 2 MiB where buffers are large (fewer first-touch faults). Throws Error on
-/// exhaustion.
+/// Host memory, from 2 MiB on in whole pages of as many (fewer faults and misses), which may be up to one more than was
+/// asked for. Throws Error on exhaustion.
 std::pmr::memory_resource& host_memory();
 
 }  // namespace cytograd
