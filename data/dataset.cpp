@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <set>
 #include <unordered_set>
 
@@ -98,6 +99,12 @@ Dataset open_dataset(const fs::path& root) {
   }
   looked_for.push_back("pack.json, which 'cytograd pack' writes");
   fail("{}: holds no dataset of a known layout; looked for: {}", root.string(), fmt::join(looked_for, "; "));
+}
+
+std::vector<int64_t> all_samples(const Dataset& dataset) {
+  std::vector<int64_t> all(dataset.samples.size());
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return all;
 }
 
 void check_missing(const Dataset& dataset, double max_missing) {

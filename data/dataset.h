@@ -82,6 +82,9 @@ bool is_split(std::string_view name, std::string_view split);
 /// two rows name the same image.
 Dataset open_dataset(const std::filesystem::path& root);
 
+/// The indices of all samples.
+std::vector<int64_t> all_samples(const Dataset& dataset);
+
 /// Throws Error listing up to ten of the missing files (and the count of the rest) where the samples lost are
 /// more than `max_missing` (a fraction from 0 to 1) of those named.
 void check_missing(const Dataset& dataset, double max_missing);

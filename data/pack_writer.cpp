@@ -167,15 +167,23 @@ class PackWriter {
     pack.verify(options_.workers, options_.progress);
     count(pack.shards(), summary);
     for (size_t i = 0; i < packed.samples.size(); ++i) {
-      if (pack.is_unreadable(i)) {
-        require_unreadable(i);
-        ++summary.unreadable;
-      } else if (!packed.white && has_16_bits(dataset_.samples[i])) {
+      if (!pack.is_unreadable(i)) continue;
+      require_unreadable(i);
+      ++summary.unreadable;
+    }
+    if (!packed.white) require_8_bits(pack.shards().size());
+    return summary;
+  }
+
+  /// Throws where an image of a pack that says nothing of --white had 16 bits.
+  void require_8_bits(size_t shards) const {
+    for (size_t i = 0; i < shards; ++i) {
+      const fs::path file = files_.shard(i);
+      const SafetensorsHeader header = read_safetensors_header(file);
+      if (has_16_bits(header, parse_content(header, file)))
         fail("{}: does not say how 16 bits became 8, as an earlier version left it",
              files_.description().string());
-      }
     }
-    return summary;
   }
 
   /// By the headers of its files.
@@ -248,9 +256,7 @@ class PackWriter {
       images.push_back(std::move(image));
     }
     const uint64_t header_bytes = header.entries.empty() ? header.file_bytes : header.entries.front().offset;
-    const bool is_said = content.contains(kHas16Bits);  // not by an earlier version
-    any_of_16_bits_ =
-        any_of_16_bits_ || (is_said ? content[kHas16Bits].get<bool>() : any_has_16_bits(images));
+    any_of_16_bits_ = any_of_16_bits_ || has_16_bits(header, content);
     index_.shards.push_back({.file = file.filename().string(),
                              .bytes = header.file_bytes,
                              .header_crc32 = crc32_of(mapped.bytes().first(header_bytes)),
@@ -259,11 +265,15 @@ class PackWriter {
                          std::make_move_iterator(images.end()));
   }
 
-  /// Of a shard's images, the next of the dataset's.
-  bool any_has_16_bits(const std::vector<PackedImage>& images) const {
-    for (size_t i = 0; i < images.size(); ++i) {
-      if (images[i].unreadable.empty() && has_16_bits(dataset_.samples[index_.images.size() + i]))
-        return true;
+  /// Of any image of a shard: as it says, or, where an earlier version wrote it, by the headers of their files.
+  bool has_16_bits(const SafetensorsHeader& header, const nlohmann::json& content) const {
+    if (content.contains(kHas16Bits)) return content[kHas16Bits].get<bool>();
+    const nlohmann::json& unreadable = content["unreadable"];
+    const auto first = content["first"].get<size_t>();
+    const size_t end = std::min(dataset_.samples.size(), first + header.entries.size() + unreadable.size());
+    for (size_t i = first; i < end; ++i) {
+      const Sample& sample = dataset_.samples[i];
+      if (!unreadable.contains(sample.name) && has_16_bits(sample)) return true;
     }
     return false;
   }

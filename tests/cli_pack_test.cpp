@@ -54,6 +54,13 @@ void widen_images(const TempDir& dir, int first) {
   }
 }
 
+/// Packing went on from whole shards of all eight images, and says their white.
+void expect_adopted(const TempDir& dir, const CommandResult& packed) {
+  expect_ok(packed);
+  EXPECT_THAT(packed.out, HasSubstr("8 of them from before"));
+  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+}
+
 // Shards that an earlier, interrupted packing left say what their images were.
 TEST(CliPack, APackOfWhichSomeImagesHave16BitsKeepsItsWhite) {
   const TempDir dir;
@@ -66,10 +73,7 @@ TEST(CliPack, APackOfWhichSomeImagesHave16BitsKeepsItsWhite) {
   expect_ok(inspected);
   EXPECT_THAT(inspected.out, AllOf(HasSubstr("\"packed_white\": 4095"), HasSubstr("\"without_pixels\": 0")));
   fs::remove(dir / "pack/pack.json");
-  const CommandResult again = pack(dir / "data", dir / "pack", options);
-  expect_ok(again);
-  EXPECT_THAT(again.out, HasSubstr("8 of them from before"));
-  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+  expect_adopted(dir, pack(dir / "data", dir / "pack", options));
 }
 
 // Earlier versions said it of packs whose first image has 16 bits alone, and nothing in their shards.
@@ -81,10 +85,8 @@ TEST(CliPack, APackThatDoesNotSayItsWhiteIsMended) {
   expect_ok(pack(dir / "data", dir / "pack", options));
   change_description(dir, dir / "pack", R"("white": 4095)", R"("white": null)");
   const CommandResult mended = pack(dir / "data", dir / "pack", options);
-  expect_ok(mended);
+  expect_adopted(dir, mended);
   EXPECT_THAT(mended.err, HasSubstr("packing again: "));
-  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
-  EXPECT_THAT(mended.out, HasSubstr("8 of them from before"));
 
   std::string shard = read_file(dir / "pack/shard-00000.safetensors");
   const std::string said = R"(,\"has_16_bits\":true)";
@@ -92,10 +94,7 @@ TEST(CliPack, APackThatDoesNotSayItsWhiteIsMended) {
   ASSERT_NE(at, std::string::npos);
   dir.write("pack/shard-00000.safetensors", shard.replace(at, said.size(), std::string(said.size(), ' ')));
   fs::remove(dir / "pack/pack.json");
-  const CommandResult begun = pack(dir / "data", dir / "pack", options);
-  expect_ok(begun);
-  EXPECT_THAT(begun.out, HasSubstr("8 of them from before"));
-  EXPECT_THAT(read_file(dir / "pack/pack.json"), HasSubstr("\"white\": 4095"));
+  expect_adopted(dir, pack(dir / "data", dir / "pack", options));
 }
 
 TEST(CliPack, TheWhiteOfAPackIsThatOfItsRuns) {

@@ -35,7 +35,7 @@ step() {
 
 if [ -z "$out" ]; then
   out=build/demo
-  (cd "$out" 2>/dev/null && rm -rf "${made[@]}") || true
+  rm -rf "${made[@]/#/$out/}"
 fi
 mkdir -p "$out"
 if [ -z "$data" ]; then

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <numeric>
 #include <set>
 
 #include "data/checksum.h"
@@ -125,9 +124,7 @@ class Fuser {
       check_channels();
     } else {
       keys_ = domain_keys(dataset_, settings.pca_scope);
-      std::vector<int64_t> all(keys_.size());
-      std::iota(all.begin(), all.end(), int64_t{0});
-      require_keys(dataset_, settings.pca_scope, keys_, all);
+      require_keys(dataset_, settings.pca_scope, keys_, all_samples(dataset_));
       require_pca_keys(keys_, fmt::format("{}, --pca-scope {}", settings.data, settings.pca_scope));
     }
     fingerprint_ = fingerprint();
@@ -204,14 +201,9 @@ class Fuser {
     store_ = std::make_unique<ImageStore>(
         dataset_,
         ImageStoreOptions{.cache_bytes = available_memory() / 2, .crop_side = 1, .read = settings_.read()});
-    {
-      Progress reading("reading", total, "images");
-      store_->preload(static_cast<int>(settings_.workers),
-                      [&](int64_t done, int64_t) { reading.update(done); });
-    }
+    (void)preload(*store_, dataset_, settings_.workers);  // fitting reports what cannot be read
     Progress progress("fitting", total, "images");
-    std::vector<int64_t> samples(dataset_.samples.size());
-    for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<int64_t>(i);
+    const std::vector<int64_t> samples = all_samples(dataset_);
     PcaFitOptions options = pca_options(settings_);
     options.progress = [&](int64_t done) { progress.update(done); };
     PcaFits fits = fit_pca_scopes(*store_, samples, keys_, options);

@@ -146,6 +146,11 @@ Dataset open_filtered(const std::string& folder, const std::vector<std::string>&
   return dataset;
 }
 
+std::vector<UnreadableImage> preload(ImageStore& store, const Dataset& dataset, int64_t workers) {
+  Progress progress("reading", static_cast<int64_t>(dataset.samples.size()), "images");
+  return store.preload(static_cast<int>(workers), [&](int64_t done, int64_t) { progress.update(done); });
+}
+
 std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options, Use use) {
   auto data = std::make_unique<LoadedData>();
   data->dataset = std::move(dataset);
@@ -170,14 +175,7 @@ std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& opt
          size_text(image), options.shrink,
          use == Use::training ? "use a smaller one" : "the model was trained on larger ones");
   }
-  std::vector<UnreadableImage> unreadable;
-  {
-    const auto total = static_cast<int64_t>(data->dataset.samples.size());
-    Progress progress("reading", total, "images");
-    unreadable = data->store->preload(static_cast<int>(options.workers),
-                                      [&](int64_t done, int64_t) { progress.update(done); });
-  }
-  data->add_unreadable(unreadable);
+  data->add_unreadable(preload(*data->store, data->dataset, options.workers));
   return data;
 }
 

@@ -47,6 +47,9 @@ void report_missing(const Dataset& dataset);
 /// What the images are for: it decides what a user can do about those of a wrong size.
 enum class Use { training, inference };
 
+/// ImageStore::preload, with its progress shown. Returns what cannot be read.
+std::vector<UnreadableImage> preload(ImageStore& store, const Dataset& dataset, int64_t workers);
+
 /// Checks for missing images and decodes as much as fits into memory. Prints what is missing or unreadable. Throws
 /// Error where more than --max-missing is, or where the images are smaller than --shrink.
 std::unique_ptr<LoadedData> load_images(Dataset dataset, const TrainOptions& options, Use use);

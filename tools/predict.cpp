@@ -178,9 +178,7 @@ void predict(const PredictSettings& settings) {
   const std::vector<std::string> domains = adaptation_keys(dataset, options);
   const auto data = load_images(std::move(dataset), options, Use::inference);
   require_alike(run, data->store->reference(), data->dataset.root.string());
-  std::vector<int64_t> samples;
-  for (size_t i = 0; i < data->dataset.samples.size(); ++i) samples.push_back(static_cast<int64_t>(i));
-  samples = data->readable(samples);
+  const std::vector<int64_t> samples = data->readable(all_samples(data->dataset));
 
   const EvaluationImages images{
       .store = *data->store,

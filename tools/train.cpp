@@ -123,17 +123,17 @@ void require_used(const CLI::App& command, const TrainOptions& options, const st
                           const std::string& value) {
     if (!is_unused || command.count(name) == 0) return;
     const bool is_from_file = !config.empty() && command.count(other) == 0;
-    throw CLI::ValidationError(name, fmt::format("has no meaning with {}{}{}", other, value,
-                                                 is_from_file ? ", of " + config + " or by default" : ""));
+    throw CLI::ValidationError(
+        name, fmt::format("has no meaning with {}{}{}{}", other, value.empty() ? "" : " ", value,
+                          is_from_file ? ", of " + config + " or by default" : ""));
   };
   const bool sgd = options.optimizer == "sgd", has_stem = options.model != "small";
-  refuse(!sgd, "--momentum", "--optimizer", " " + options.optimizer);
-  refuse(!sgd && options.nesterov, "--nesterov", "--optimizer", " " + options.optimizer);
-  refuse(options.schedule == "one_cycle" && options.warmup > 0.0, "--warmup", "--schedule", " one_cycle");
-  refuse(options.fusion != "pca" && options.fusion != "learned", "--components", "--fusion",
-         " " + options.fusion);
-  refuse(!has_stem && options.stem != "auto", "--stem", "--model", " " + options.model);
-  refuse(!has_stem && options.zero_init_last, "--zero-init-last", "--model", " " + options.model);
+  refuse(!sgd, "--momentum", "--optimizer", options.optimizer);
+  refuse(!sgd && options.nesterov, "--nesterov", "--optimizer", options.optimizer);
+  refuse(options.schedule == "one_cycle" && options.warmup > 0.0, "--warmup", "--schedule", options.schedule);
+  refuse(options.fusion != "pca" && options.fusion != "learned", "--components", "--fusion", options.fusion);
+  refuse(!has_stem && options.stem != "auto", "--stem", "--model", options.model);
+  refuse(!has_stem && options.zero_init_last, "--zero-init-last", "--model", options.model);
   refuse(!options.val.empty(), "--val-group", "--val", "");
   refuse(!options.val.empty(), "--val-fraction", "--val", "");
   refuse(!options.val_group.empty(), "--val-fraction", "--val-group", "");

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cctype>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "data/domains.h"
@@ -257,9 +256,7 @@ std::vector<int64_t> all_but_val(const Dataset& dataset, const TrainOptions& opt
                     own.validation.size()));
     return std::move(own.train);
   }
-  std::vector<int64_t> all(dataset.samples.size());
-  std::iota(all.begin(), all.end(), int64_t{0});
-  return all;
+  return all_samples(dataset);
 }
 
 /// The images of --val, whose wells leave `train`.
