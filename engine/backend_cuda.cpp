@@ -5,23 +5,18 @@
 namespace cytograd {
 namespace {
 
-BufferPool::Hooks hooks(device::Stream stream) {
+BufferPool::Hooks hooks(device::Stream stream, device::PoolOf pool) {
   return {.taken = [=](void* memory, size_t bytes,
-                       size_t reserved) { device::taken(memory, bytes, reserved, stream); },
-          .given_back = [=](void* memory, size_t reserved) { device::given_back(memory, reserved, stream); }};
-}
-BufferPool::Hooks graph_hooks(device::Stream stream) {
-  return {.taken = [=](void* memory, size_t bytes,
-                       size_t reserved) { device::taken_in_graph(memory, bytes, reserved, stream); },
+                       size_t reserved) { device::taken(memory, bytes, reserved, stream, pool); },
           .given_back = [=](void* memory,
-                            size_t reserved) { device::given_back_in_graph(memory, reserved, stream); }};
+                            size_t reserved) { device::given_back(memory, reserved, stream, pool); }};
 }
 
 }  // namespace
 
 CudaBackend::CudaBackend()
-    : pool_(device::device_memory(), hooks(stream_.get())),
-      graph_pool_(device::device_memory(), graph_hooks(stream_.get())),
+    : pool_(device::device_memory(), hooks(stream_.get(), device::PoolOf::all_work)),
+      graph_pool_(device::device_memory(), hooks(stream_.get(), device::PoolOf::captured_work)),
       libraries_(std::make_unique<CudaLibraries>(stream_.get())) {}
 
 CudaBackend::~CudaBackend() = default;

@@ -54,6 +54,10 @@ void do_next(Stream stream) {
   work();
 }
 
+void do_all(Stream stream) {
+  while (!stream->work.empty()) do_next(stream);
+}
+
 }  // namespace
 
 Stream create_stream() {
@@ -97,14 +101,12 @@ void finish(Stream stream) {
   if (captures(stream)) throw std::runtime_error("the host waits for a stream whose work is being captured");
   if (stream == nullptr) return;
   const std::lock_guard lock(streams().mutex);
-  while (!stream->work.empty()) do_next(stream);
+  do_all(stream);
 }
 
 void finish_all() {
   const std::lock_guard lock(streams().mutex);
-  for (const Stream stream : streams().all) {
-    while (!stream->work.empty()) do_next(stream);
-  }
+  for (const Stream stream : streams().all) do_all(stream);
 }
 
 void begin_capture(Stream stream) {

@@ -39,13 +39,11 @@ std::pmr::memory_resource& device_memory();
 /// Host memory that the device copies from and to while the host goes on.
 std::pmr::memory_resource& pinned_memory();
 
-/// A pool's buffer changes hands: from now on, in the stream's order, `bytes` of `reserved` are in use. The emulator
-/// fills and guards them.
-void taken(void* memory, size_t bytes, size_t reserved, Stream stream);
-void given_back(void* memory, size_t reserved, Stream stream);
-/// The same for a pool of captured work, at each launch anew.
-void taken_in_graph(void* memory, size_t bytes, size_t reserved, Stream stream);
-void given_back_in_graph(void* memory, size_t reserved, Stream stream);
+enum class PoolOf : uint8_t { all_work, captured_work };
+/// A pool's buffer changes hands: from now on, in the stream's order, `bytes` of `reserved` are in use; of a pool of
+/// captured work at each launch anew. The emulator fills and guards them.
+void taken(void* memory, size_t bytes, size_t reserved, Stream stream, PoolOf pool);
+void given_back(void* memory, size_t reserved, Stream stream, PoolOf pool);
 
 /// Between any two of host, pinned and device memory; queued where both are pinned or on the device.
 void copy(void* destination, const void* source, size_t bytes, Stream stream);

@@ -119,10 +119,8 @@ std::pmr::memory_resource& pinned_memory() {
   return memory;
 }
 
-void taken(void*, size_t, size_t, Stream) {}
-void given_back(void*, size_t, Stream) {}
-void taken_in_graph(void*, size_t, size_t, Stream) {}
-void given_back_in_graph(void*, size_t, Stream) {}
+void taken(void*, size_t, size_t, Stream, PoolOf) {}
+void given_back(void*, size_t, Stream, PoolOf) {}
 
 void copy(void* destination, const void* source, size_t bytes, Stream stream) {
   if (bytes > 0) CUDA_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream));

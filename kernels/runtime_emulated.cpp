@@ -70,6 +70,16 @@ class DeviceMemory final : public PinnedMemory {
   }
 };
 
+/// In the stream's order; but what captured work does not own changes hands beside the capture.
+template <typename Work>
+void change_hands(Stream stream, PoolOf pool, const Work& work) {
+  if (emulator::capturing() && pool == PoolOf::all_work) {
+    work();
+  } else {
+    emulator::queue(stream, work);
+  }
+}
+
 }  // namespace
 
 std::string why_unavailable() { return ""; }
@@ -93,25 +103,11 @@ std::pmr::memory_resource& pinned_memory() {
   return memory;
 }
 
-void taken(void* memory, size_t bytes, size_t reserved, Stream stream) {
-  if (emulator::capturing()) {
-    emulator::taken(memory, bytes, reserved);
-  } else {
-    taken_in_graph(memory, bytes, reserved, stream);
-  }
+void taken(void* memory, size_t bytes, size_t reserved, Stream stream, PoolOf pool) {
+  change_hands(stream, pool, [=] { emulator::taken(memory, bytes, reserved); });
 }
-void given_back(void* memory, size_t reserved, Stream stream) {
-  if (emulator::capturing()) {
-    emulator::given_back(memory, reserved);
-  } else {
-    given_back_in_graph(memory, reserved, stream);
-  }
-}
-void taken_in_graph(void* memory, size_t bytes, size_t reserved, Stream stream) {
-  emulator::queue(stream, [=] { emulator::taken(memory, bytes, reserved); });
-}
-void given_back_in_graph(void* memory, size_t reserved, Stream stream) {
-  emulator::queue(stream, [=] { emulator::given_back(memory, reserved); });
+void given_back(void* memory, size_t reserved, Stream stream, PoolOf pool) {
+  change_hands(stream, pool, [=] { emulator::given_back(memory, reserved); });
 }
 
 void copy(void* destination, const void* source, size_t bytes, Stream stream) {

@@ -22,7 +22,7 @@ template <typename T>
 class Buffer {
  public:
   explicit Buffer(size_t count) : count_(count), memory_(device::device_memory().allocate(reserved())) {
-    device::taken(memory_, count * sizeof(T), reserved(), nullptr);
+    device::taken(memory_, count * sizeof(T), reserved(), nullptr, device::PoolOf::all_work);
   }
   Buffer(const std::vector<T>& values) : Buffer(values.size()) {
     std::copy(values.begin(), values.end(), data());
@@ -30,7 +30,7 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    device::given_back(memory_, reserved(), nullptr);
+    device::given_back(memory_, reserved(), nullptr, device::PoolOf::all_work);
     device::device_memory().deallocate(memory_, reserved());
   }
   T* data() const { return static_cast<T*>(memory_); }
