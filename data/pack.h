@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,7 @@ class Pack {
 
   /// Whether the image could not be read when it was packed.
   bool is_unreadable(size_t image) const { return !images_[image].unreadable.empty(); }
-  size_t size() const { return images_.size(); }
+  std::span<const PackedImage> images() const { return images_; }
   const std::vector<PackShard>& shards() const { return shards_; }
   const PackFiles& files() const { return files_; }
 

@@ -38,10 +38,6 @@ std::string json_text(const Json& json) {
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Json file_entry(const std::string& name, const std::string& content) {
-  return {{"file", name}, {"bytes", content.size()}, {"crc32", checksum_text(crc32_of(content))}};
-}
-
 /// pack.json without its checksum, which is compared.
 Json read_description(const fs::path& file) {
   const std::string text = read_whole(file);
@@ -130,7 +126,7 @@ PackedImage packed_image(const CsvTable& table, size_t row) {
   image.height = static_cast<int64_t>(number(table, row, "height", kMostPixels));
   image.width = static_cast<int64_t>(number(table, row, "width", kMostPixels));
   image.channels = static_cast<int64_t>(number(table, row, "channels", PreprocessOptions::kMaxChannels));
-  if (image.height < 1 || image.width < 1 || image.channels < 1 || image.height > kMostPixels / image.width)
+  if (!detail::is_image(image.height, image.width, image.channels))
     fail("{}: {} x {} pixels of {} channels are no image", table.place(row), image.width, image.height,
          image.channels);
   image.crc32 = checksum(table.rows[row][table.require_column("crc32")], table.place(row));
@@ -236,6 +232,11 @@ std::string index_csv(const Dataset& dataset, const std::vector<PackedImage>& im
   return text;
 }
 
+struct TextFile {
+  fs::path file;
+  std::string content;
+};
+
 std::string missing_csv(const Dataset& dataset) {
   std::string text = "image,file,reason\n";
   for (const MissingImage& missing : dataset.missing)
@@ -243,7 +244,30 @@ std::string missing_csv(const Dataset& dataset) {
   return text;
 }
 
+/// The dataset's own tables, and which of its images are not there.
+std::vector<TextFile> tables_of(const PackFiles& files, const Dataset& dataset) {
+  std::vector<TextFile> result{{files.missing(), missing_csv(dataset)}};
+  const fs::path base = dataset.packed ? PackFiles{dataset.root}.tables() : dataset.root;
+  for (const fs::path& table : dataset.tables) {
+    const fs::path below = table.lexically_relative(base);
+    if (below.empty() || *below.begin() == "..") continue;  // a pack's other files
+    result.push_back({files.tables() / below, read_whole(table)});
+  }
+  return result;
+}
+
+Json file_entry(const PackFiles& files, const TextFile& text) {
+  return {{"file", text.file.lexically_relative(files.folder).string()},
+          {"bytes", text.content.size()},
+          {"crc32", checksum_text(crc32_of(text.content))}};
+}
+
 }  // namespace
+
+bool detail::is_image(int64_t height, int64_t width, int64_t channels) {
+  return height >= 1 && width >= 1 && channels >= 1 && channels <= PreprocessOptions::kMaxChannels &&
+         height <= kMostPixels / width;
+}
 
 std::string detail::pack_fingerprint(const Dataset& dataset, const PackOptions& options) {
   std::string text = fmt::format("{}\n", options.shard_bytes);
@@ -271,20 +295,13 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
                    {"white", index.white ? Json(*index.white) : Json()},
                    {"files", Json::array()},
                    {"shards", Json::array()}};
-  const auto add = [&](const fs::path& file, const std::string& content) {
-    write_text_file(file, content);
-    description["files"].push_back(file_entry(file.lexically_relative(files.folder).string(), content));
+  const auto add = [&](const TextFile& text) {
+    fs::create_directories(text.file.parent_path());
+    write_text_file(text.file, text.content);
+    description["files"].push_back(file_entry(files, text));
   };
-  add(files.index(), index_csv(dataset, index.images));
-  add(files.missing(), missing_csv(dataset));
-  const fs::path base = dataset.packed ? PackFiles{dataset.root}.tables() : dataset.root;
-  for (const fs::path& table : dataset.tables) {
-    const fs::path below = table.lexically_relative(base);
-    if (below.empty() || *below.begin() == "..") continue;  // a pack's other files
-    const fs::path copy = files.tables() / below;
-    fs::create_directories(copy.parent_path());
-    add(copy, read_whole(table));
-  }
+  add({files.index(), index_csv(dataset, index.images)});
+  for (const TextFile& table : tables_of(files, dataset)) add(table);
   for (const PackShard& shard : index.shards)
     description["shards"].push_back({{"file", shard.file},
                                      {"bytes", shard.bytes},
@@ -292,6 +309,24 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
                                      {"header_crc32", checksum_text(shard.header_crc32)}});
   description["crc32"] = checksum_text(crc32_of(json_text(Json::parse(json_text(description)))));
   write_text_file(files.description(), json_text(description));
+}
+
+void detail::require_same_tables(const PackFiles& files, const Dataset& dataset) {
+  const Json description = read_description(files.description());
+  const Json& there = description.at("files");
+  const std::vector<TextFile> tables = tables_of(files, dataset);
+  for (const TextFile& table : tables) {
+    if (std::find(there.begin(), there.end(), file_entry(files, table)) == there.end())
+      fail("{}: is not what {} has now", table.file.string(), dataset.root.string());
+  }
+  if (there.size() != tables.size() + 1)  // and index.csv
+    fail("{}: holds a table that {} has no more", files.tables().string(), dataset.root.string());
+}
+
+bool detail::describes_pack(const fs::path& file) {
+  if (!file_exists(file)) return false;
+  const auto json = nlohmann::json::parse(read_text_file(file), nullptr, false);
+  return json.is_object() && json.value("format", nlohmann::json()) == kFormat;
 }
 
 std::string detail::read_pack_fingerprint(const PackFiles& files) {

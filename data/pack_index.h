@@ -23,6 +23,15 @@ std::string pack_fingerprint(const Dataset& dataset, const PackOptions& options)
 /// Writes index.csv, missing.csv, tables/ and, last, pack.json.
 void write_pack_index(const PackFiles& files, const Dataset& dataset, const PackIndex& index);
 
+/// Throws Error where missing.csv or tables/ of a pack are not what the dataset has now.
+void require_same_tables(const PackFiles& files, const Dataset& dataset);
+
+/// Whether the file is the description of a pack, of whatever version, sound or not.
+bool describes_pack(const std::filesystem::path& file);
+
+/// Whether an image can have this many pixels and channels.
+bool is_image(int64_t height, int64_t width, int64_t channels);
+
 /// The fingerprint in pack.json, whose own checksum is compared.
 std::string read_pack_fingerprint(const PackFiles& files);
 

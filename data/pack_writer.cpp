@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 
 #include "data/checksum.h"
 #include "data/pack.h"
@@ -79,9 +80,12 @@ class PackWriter {
   }
 
  private:
+  static bool is_shard(const std::string& name) {
+    return name.starts_with("shard-") && name.ends_with(".safetensors");
+  }
   static bool is_own(const std::string& name) {
-    return (name.starts_with("shard-") && name.ends_with(".safetensors")) || name == "index.csv" ||
-           name == "missing.csv" || name == "pack.json" || name == "tables";
+    return is_shard(name) || name == "index.csv" || name == "missing.csv" || name == "pack.json" ||
+           name == "tables";
   }
 
   void remove_leftover_tables() const {
@@ -130,7 +134,7 @@ class PackWriter {
 
   void require_own_folder() const {
     std::error_code error;
-    const bool is_begun = is_pack(files_.folder);
+    const bool is_begun = file_exists(files_.shard(0)) || detail::describes_pack(files_.description());
     for (const auto& entry : fs::directory_iterator(files_.folder, error)) {
       const std::string name = entry.path().filename().string();
       const std::string whole_name = name.substr(0, name.rfind(".tmp."));
@@ -144,22 +148,29 @@ class PackWriter {
 
   /// Of a pack that is finished and sound; nothing where a part of it is damaged, which is then packed again.
   std::optional<PackSummary> whole() const {
-    std::string fingerprint;
+    std::optional<Dataset> packed;
+    PackSummary summary;
     try {
-      fingerprint = detail::read_pack_fingerprint(files_);
-      if (fingerprint == fingerprint_) return verified();
+      if (detail::read_pack_fingerprint(files_) == fingerprint_) {
+        packed = open_pack(files_.folder);
+        summary = verified(*packed);
+      }
     } catch (const Error& error) {
       say(fmt::format("packing again: {}", error.what()));
       return std::nullopt;
     }
-    fail(
-        "{}: holds the pack of another dataset, of one that has changed since, of another --white or --shard-mib, "
-        "or of an earlier version of cytograd; name another --out",
-        files_.folder.string());
+    if (!packed)
+      fail(
+          "{}: holds the pack of another dataset, of one that has changed since, of another --white or "
+          "--shard-mib, or of an earlier version of cytograd; name another --out",
+          files_.folder.string());
+    if (packed->samples.empty()) return summary;
+    require_same_images(packed->samples.front().pack->images(), 0);
+    report_unreadable(packed->samples.front().pack->images());
+    return summary;
   }
 
-  PackSummary verified() const {
-    const Dataset packed = open_pack(files_.folder);
+  PackSummary verified(const Dataset& packed) const {
     PackSummary summary{.images = static_cast<int64_t>(packed.samples.size()), .was_whole = true};
     summary.resumed = summary.images;
     if (packed.samples.empty()) return summary;
@@ -172,6 +183,7 @@ class PackWriter {
       ++summary.unreadable;
     }
     if (!packed.white) require_8_bits(pack.shards().size());
+    detail::require_same_tables(files_, dataset_);
     return summary;
   }
 
@@ -197,6 +209,32 @@ class PackWriter {
   void require_unreadable(size_t i) const {
     if (decode(i).unreadable.empty())
       fail("{}: image '{}' could not be read and now can", files_.folder.string(), dataset_.samples[i].name);
+  }
+
+  /// Throws where the first or the last image of a shard is not what its files hold now: the shard is of other data by
+  /// the same names. `images` begin with sample `first`.
+  void require_same_images(std::span<const PackedImage> images, size_t first) const {
+    std::optional<size_t> last;  // of the shard so far
+    for (size_t i = 0; i < images.size(); ++i) {
+      if (!images[i].unreadable.empty()) continue;
+      if (!last || images[*last].shard != images[i].shard) {
+        if (last) require_same(images[*last], first + *last);
+        require_same(images[i], first + i);
+      }
+      last = i;
+    }
+    if (last) require_same(images[*last], first + *last);
+  }
+
+  /// What cannot be read now stays as it was packed.
+  void require_same(const PackedImage& packed, size_t sample) const {
+    const DecodedImage now = decode(sample);
+    if (!now.unreadable.empty() || (now.crc32 == packed.crc32 && now.image.height == packed.height &&
+                                    now.image.width == packed.width && now.image.channels == packed.channels))
+      return;
+    throw UnskippableError(
+        fmt::format("{}: holds image '{}' as {} does not have it now; name another --out, or remove the file",
+                    files_.shard(packed.shard).string(), packed.name, dataset_.root.string()));
   }
 
   static void count(const std::vector<PackShard>& shards, PackSummary& summary) {
@@ -242,11 +280,12 @@ class PackWriter {
       PackedImage image{.name = name, .shard = index_.shards.size()};
       if (unreadable.contains(name)) {
         image.unreadable = unreadable[name].get<std::string>();
+        if (image.unreadable.empty()) fail("{}: image '{}' is unreadable for no reason", file.string(), name);
         require_unreadable(index_.images.size() + i);
       } else {
         if (entry >= header.entries.size() || header.entries[entry].name != name)
           fail("{}: lacks image '{}'", file.string(), name);
-        place(image, header.entries[entry]);
+        place(image, header.entries[entry], file);
         image.crc32 = crc32_of(mapped.bytes().subspan(image.offset, image.bytes()));
         if (checksum_text(image.crc32) != checksums[entry])
           fail("{}: image '{}', bytes {} to {}, has a wrong checksum", file.string(), name, image.offset,
@@ -255,6 +294,7 @@ class PackWriter {
       }
       images.push_back(std::move(image));
     }
+    require_same_images(images, index_.images.size());
     const uint64_t header_bytes = header.entries.empty() ? header.file_bytes : header.entries.front().offset;
     any_of_16_bits_ = any_of_16_bits_ || has_16_bits(header, content);
     index_.shards.push_back({.file = file.filename().string(),
@@ -295,13 +335,15 @@ class PackWriter {
     return content;
   }
 
-  static void place(PackedImage& image, const SafetensorsEntry& entry) {
-    if (entry.dtype != DType::u8 || entry.shape.rank() != 3)
-      fail("tensor '{}' is no image of 8 bits", entry.name);
+  static void place(PackedImage& image, const SafetensorsEntry& entry, const fs::path& file) {
+    const Shape& shape = entry.shape;
+    if (entry.dtype != DType::u8 || shape.rank() != 3 || !detail::is_image(shape[0], shape[1], shape[2]))
+      fail("{}: tensor '{}', {} {}, is no image of 8 bits", file.string(), entry.name,
+           dtype_name(entry.dtype), shape);
     image.offset = entry.offset;
-    image.height = entry.shape[0];
-    image.width = entry.shape[1];
-    image.channels = entry.shape[2];
+    image.height = shape[0];
+    image.width = shape[1];
+    image.channels = shape[2];
   }
 
   void decode_rest() {
@@ -415,16 +457,34 @@ class PackWriter {
 
   void finish(PackSummary& summary) {
     summary.images = static_cast<int64_t>(index_.images.size());
-    std::vector<std::string> reasons;
-    for (const PackedImage& image : index_.images) {
-      if (!image.unreadable.empty()) reasons.push_back(image.unreadable);
-    }
-    summary.unreadable = static_cast<int64_t>(reasons.size());
-    report_unreadable(reasons);
+    summary.unreadable = report_unreadable(index_.images);
     count(index_.shards, summary);
     index_.white = white();
     lock_->require_held();
+    for (const PackShard& shard : index_.shards) require_whole(shard);
+    fs::remove(files_.description());  // its tables change under it
+    remove_other_shards();
     detail::write_pack_index(files_, dataset_, index_);
+  }
+
+  /// Throws where somebody else removed or changed what this process has written or found whole.
+  void require_whole(const PackShard& shard) const {
+    const fs::path file = files_.folder / shard.file;
+    std::error_code error;
+    if (fs::file_size(file, error) != shard.bytes || error)
+      fail("{}: was removed or changed while others were packed; remove the folder and pack anew",
+           file.string());
+  }
+
+  /// Those of a pack that had more.
+  void remove_other_shards() const {
+    const std::string last = index_.shards.empty() ? "" : index_.shards.back().file;
+    std::vector<fs::path> others;
+    for (const auto& entry : fs::directory_iterator(files_.folder)) {
+      const std::string name = entry.path().filename().string();
+      if (is_shard(name) && name > last) others.push_back(entry.path());
+    }
+    for (const fs::path& file : others) fs::remove(file);
   }
 
   /// What made 16 bits 8, where any image had 16.
@@ -433,13 +493,20 @@ class PackWriter {
     return any_of_16_bits_ ? std::optional(options_.read.white) : std::nullopt;
   }
 
-  void report_unreadable(const std::vector<std::string>& reasons) const {
+  /// Returns how many there are. Throws where they are more than may be.
+  int64_t report_unreadable(std::span<const PackedImage> images) const {
     constexpr size_t kNamed = 10;
+    std::vector<std::string> reasons;
+    for (const PackedImage& image : images) {
+      if (!image.unreadable.empty()) reasons.push_back(image.unreadable);
+    }
+    const auto count = static_cast<int64_t>(reasons.size());
     for (size_t i = 0; i < std::min(kNamed, reasons.size()); ++i) say("unreadable, skipped: " + reasons[i]);
     if (reasons.size() > kNamed) say(fmt::format("and {} more; index.csv has them", reasons.size() - kNamed));
     const double lost = static_cast<double>(dataset_.named_samples) -
                         static_cast<double>(dataset_.samples.size()) + static_cast<double>(reasons.size());
-    if (reasons.empty() || lost <= options_.max_missing * static_cast<double>(dataset_.named_samples)) return;
+    if (reasons.empty() || lost <= options_.max_missing * static_cast<double>(dataset_.named_samples))
+      return count;
     fail(
         "{}: {:.0f} of {} images are missing or unreadable, more than --max-missing {:g} allows; the first: "
         "{}; the "

@@ -150,6 +150,25 @@ TEST_F(CliFuse, StoppedItGoesOnWithWhatIsNotThere) {
   }
 }
 
+TEST_F(CliFuse, PicturesOfOtherImagesByTheSameNamesAreNotMixed) {
+  for (const Words& method : {Words{"--method", "colormap"}, Words{"--method", "pca", "--pca-scope", "image"},
+                              Words{"--method", "pca", "--pca-scope", "dataset"}}) {
+    write_sites(data, {"a", "b", "c"});
+    expect_ok(fuse(out, method));
+    expect_ok(fuse(out, method));
+    for (const char* channel : {"a_w2.png", "c_w6.png"}) {
+      const std::string own = read_file(data / channel);
+      write_png(data / channel, tiny_image({}, 99));
+      expect_error(fuse(out, method), kFailed, {"is of another image than", "name another --out"});
+      dir.write(data / channel, "text");
+      const CommandResult broken = fuse(out, method + Words{"--max-missing", "1"});
+      expect_ok(broken);
+      dir.write(data / channel, own);
+    }
+    fs::remove_all(out);
+  }
+}
+
 TEST_F(CliFuse, KilledAtAnyMomentItGoesOn) {
   write_tiny_data(data, {.images = 40, .side = 128, .channels = 3});
   const Words pca{"--method", "pca", "--pca-scope", "group", "--workers", "1"};

@@ -16,6 +16,7 @@
 namespace cytograd::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
@@ -344,6 +345,14 @@ TEST_F(CliRun, AResumedRunKeepsItsValidationImages) {
   expect_error(
       run_command({"train", "--resume", "--out", run.string(), "--epochs", "2", "--data", swapped.string()}),
       kFailed, {"last.safetensors: the run began with other images, or other labels"});
+  // The same groups, but other images in them.
+  const fs::path regrouped = write_tiny_data(dir / "regrouped");
+  std::string groups = read_file(regrouped / "labels.csv");
+  groups = std::regex_replace(groups, std::regex("i0.png,c0,g0"), "i0.png,c0,g1");
+  dir.write("regrouped/labels.csv", std::regex_replace(groups, std::regex("i2.png,c0,g1"), "i2.png,c0,g0"));
+  expect_error(run_command({"train", "--resume", "--out", run.string(), "--epochs", "2", "--data",
+                            regrouped.string()}),
+               kFailed, {"last.safetensors: the run began with other groups"});
   // A folder that moved is the same data.
   fs::rename(data, dir / "moved");
   expect_ok(run_command(
@@ -399,6 +408,46 @@ TEST_F(CliRun, LostBestWeightsAreWrittenAgain) {
   EXPECT_THAT(result.err, HasSubstr("best.safetensors was gone; the weights of epoch 3 take its place"));
   EXPECT_THAT(result.out, HasSubstr("best epoch 3 of 3"));
   EXPECT_EQ(train(data, three, {"--resume", "--epochs", "3", "--schedule", "constant"}).err, "");
+}
+
+TEST_F(CliRun, DamagedBestWeightsAreWrittenAgain) {
+  const fs::path best = run / "best.safetensors";
+  // Of an epoch that is not the last, so that they are not written anyway.
+  std::string worse;
+  for (int seed = 0; worse.empty() && seed < 20; ++seed) {
+    fs::remove_all(run);
+    const CommandResult trained =
+        train(data, run, {"--epochs", "3", "--lr", "0.3", "--seed", std::to_string(seed)});
+    expect_ok(trained);
+    if (trained.out.find("best epoch 3 of 3") == std::string::npos) worse = trained.out;
+  }
+  ASSERT_NE(worse, "");
+  fs::resize_file(best, fs::file_size(best) / 2);
+  const CommandResult result = run_command({"train", "--resume", "--out", run.string()});
+  expect_ok(result);
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("best.safetensors"), HasSubstr("the weights of epoch 3 take its place")));
+  EXPECT_THAT(result.out, HasSubstr("best epoch 3 of 3"));
+}
+
+TEST_F(CliRun, BestWeightsAloneAreNotTrainedOver) {
+  const std::string best = read_file(run / "best.safetensors");
+  fs::remove(run / "last.safetensors");
+  expect_error(run_command({"train", "--resume", "--out", run.string()}), kFailed,
+               {"run: the last.safetensors that this run would go on from is gone", "--init-weights"});
+  EXPECT_EQ(read_file(run / "best.safetensors"), best);
+}
+
+TEST_F(CliRun, OtherLabelsOfTheImagesOfValAreRefused) {
+  const fs::path val = write_tiny_data(dir / "val", {.images = 8});
+  const fs::path with_val =
+      trained_run(data, dir / "with_val", {"--val", val.string(), "--schedule", "constant"});
+  const std::string labels = read_file(val / "labels.csv");
+  dir.write("val/labels.csv", std::regex_replace(labels, std::regex("i0.png,c0"), "i0.png,c1"));
+  const Words more{"train", "--resume", "--out", with_val.string(), "--epochs", "2"};
+  expect_error(run_command(more), kFailed, {"or other labels of those of --val"});
+  dir.write("val/labels.csv", labels);
+  expect_ok(run_command(more));
 }
 
 TEST_F(CliRun, APipeInPlaceOfSettingsOrWeightsDoesNotBlock) {

@@ -21,6 +21,7 @@ using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 namespace fs = std::filesystem;
 
@@ -209,6 +210,9 @@ TEST_F(PackTest, WhatCanBeReadSinceIsPacked) {
   dir.write("data/i5.png", "text");
   EXPECT_EQ(pack({.max_missing = 0.1}).unreadable, 1);
   EXPECT_EQ(pack({.max_missing = 0.1}).unreadable, 1) << "and a whole pack says so again";
+  EXPECT_THAT(message_of<Error>([&] { pack({.max_missing = 0.0}); }),
+              AllOf(HasSubstr("i5.png"), HasSubstr("more than --max-missing 0 allows")));
+  EXPECT_EQ(flaw(), "") << "it stays";
   dir.write("data/i5.png", whole);
   EXPECT_EQ(pack().unreadable, 0);
   EXPECT_EQ(read_sample(open_pack(out).samples[5]).pixels, tiny_image({.side = 17, .channels = 3}, 5).pixels);
@@ -230,6 +234,93 @@ TEST_F(PackTest, AnotherDatasetIsNotMixedIn) {
   fs::remove(out / "pack.json");
   EXPECT_THAT(message_of<Error>([&] { pack(); }),
               AllOf(HasSubstr("shard-00000.safetensors"), HasSubstr("another dataset")));
+}
+
+TEST_F(PackTest, OtherImagesByTheSameNamesAreNotMixedIn) {
+  pack();
+  for (const bool finished : {true, false}) {
+    if (!finished) fs::remove(out / "pack.json");
+    for (const char* name : {"i8.png", "i11.png"}) {  // the first and the last of a shard
+      const std::string own = read_file(dir / "data" / name);
+      write_png(dir / "data" / name, tiny_image({.side = 17, .channels = 3}, 99));
+      EXPECT_THAT(message_of<Error>([&] { pack(); }),
+                  AllOf(HasSubstr("shard-00002.safetensors: holds image"), HasSubstr(name)));
+      dir.write(fs::path("data") / name, "text");
+      EXPECT_EQ(pack().images, 24) << "what is broken since was packed before";
+      if (!finished) fs::remove(out / "pack.json");
+      dir.write(fs::path("data") / name, own);
+    }
+  }
+  EXPECT_EQ(pack().resumed, 24);
+  EXPECT_EQ(flaw(), "");
+}
+
+TEST_F(PackTest, TablesOfAFinishedPackAreThoseOfTheDataset) {
+  const TempDir two;
+  write_tiny_data(two / "data", {.images = 8, .channels = 2});
+  const auto pack_two = [&] {
+    return write_pack(
+        open_dataset(two / "data"),
+        {.out = out, .max_missing = 1.0, .note = [&](const std::string& line) { notes.push_back(line); }});
+  };
+  const std::string first = read_file(two / "data/i3_w1.png");
+  fs::remove(two / "data/i3_w1.png");
+  pack_two();
+  EXPECT_TRUE(pack_two().was_whole);
+  two.write("data/i3_w1.png", first);
+  fs::remove(two / "data/i3_w2.png");  // incomplete as before, but another file is missing
+  EXPECT_EQ(pack_two().resumed, 7);
+  EXPECT_THAT(read_file(out / "missing.csv"), AllOf(HasSubstr("i3_w2.png"), Not(HasSubstr("i3_w1.png,"))));
+  const std::string labels = read_file(two / "data/labels.csv");
+  const size_t line = labels.find('\n') + 1, next = labels.find('\n', line) + 1;
+  two.write("data/labels.csv",
+            labels.substr(0, line) + labels.substr(next) + labels.substr(line, next - line));
+  EXPECT_EQ(pack_two().resumed, 7);
+  EXPECT_EQ(read_file(out / "tables/labels.csv"), read_file(two / "data/labels.csv"));
+  EXPECT_TRUE(pack_two().was_whole);
+  EXPECT_THAT(notes, ElementsAre(HasSubstr("packing again: " + (out / "missing.csv").string()),
+                                 HasSubstr("packing again: " + (out / "tables/labels.csv").string())));
+}
+
+TEST_F(PackTest, ShardsOfAPackThatHadMoreAreRemoved) {
+  pack();
+  fs::copy_file(out / "shard-00005.safetensors", out / "shard-00009.safetensors");
+  fs::remove(out / "pack.json");
+  pack();
+  EXPECT_FALSE(fs::exists(out / "shard-00009.safetensors"));
+  EXPECT_EQ(flaw(), "");
+}
+
+TEST_F(PackTest, AShardThatGoesWhileOthersArePackedIsAnError) {
+  const auto lose = [&](int64_t images) {
+    if (images == 20) fs::remove(out / "shard-00001.safetensors");
+  };
+  EXPECT_THAT(message_of<Error>([&] { pack({.progress = lose}); }),
+              HasSubstr("shard-00001.safetensors: was removed or changed while others were packed"));
+  EXPECT_FALSE(fs::exists(out / "pack.json"));
+  EXPECT_EQ(pack().images, 24);
+  EXPECT_EQ(flaw(), "");
+}
+
+TEST_F(PackTest, ShardsThatClaimWhatNoImageHasArePackedAgain) {
+  dir.write("data/i5.png", "text");
+  const PackOptions lenient{.max_missing = 0.1};
+  pack(lenient);
+  for (const auto& [said, instead] : {std::pair{R"("shape":\[17,17,3\])", R"("shape":[17,3,17])"},
+                                      std::pair{R"("shape":\[17,17,3\])", R"("shape":[0,171,3])"},
+                                      std::pair{R"(\\"i5.png\\":\\"[^"]*\\")", R"(\"i5.png\":\"\")"}}) {
+    const std::string shard = "pack/shard-00001.safetensors", whole = read_file(dir / shard);
+    std::string changed = std::regex_replace(whole, std::regex(said), instead);
+    ASSERT_NE(changed, whole) << said;
+    changed.insert(changed.find(R"(\"has_16_bits)"), whole.size() - changed.size(), ' ');  // of equal length
+    dir.write(shard, changed);
+    fs::remove(out / "pack.json");
+    notes.clear();
+    EXPECT_EQ(pack(lenient).unreadable, 1);
+    EXPECT_EQ(read_file(dir / shard), whole) << said;
+    EXPECT_THAT(notes, ::testing::Contains(HasSubstr("packing again: " + (dir / shard).string())));
+    EXPECT_EQ(flaw(), "");
+  }
 }
 
 TEST_F(PackTest, AnImageThatTurnsUpAndAColumnOfAnotherNameMakeAnotherDataset) {
@@ -290,6 +381,12 @@ TEST_F(PackTest, AFolderOfOtherFilesIsNotWrittenInto) {
   fs::rename(out / "notes.txt", out / "index.csv");  // called as a pack's, but there is no pack
   EXPECT_THAT(message_of<Error>([&] { pack(); }), AllOf(HasSubstr("holds other files, such as index.csv")));
   EXPECT_EQ(read_file(out / "index.csv"), "mine");
+  fs::rename(out / "index.csv", out / "pack.json");
+  for (const char* mine : {"mine", R"({"format": "mine"})"}) {
+    dir.write("pack/pack.json", mine);
+    EXPECT_THAT(message_of<Error>([&] { pack(); }), HasSubstr("holds other files, such as pack.json"));
+    EXPECT_EQ(read_file(out / "pack.json"), mine);
+  }
 }
 
 TEST_F(PackTest, TheSecondProcessStops) {

@@ -64,6 +64,65 @@ TEST(Resume, NeitherWorkersNorTheCacheChangeTheRun) {
   expect_same_run(streamed, plain);
 }
 
+/// Of images with a broken one in training and one in validation, at least.
+void expect_cache_does_not_matter(const Words& more) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 40, .channels = 3});
+  for (const int i : {3, 8, 21, 38}) dir.write(fmt::format("data/i{}.png", i), "not a picture");
+  const Words options = Words{"--epochs", "3", "--max-missing", "0.2", "--val-group", "g1,g3"} + more;
+  const RunFolder plain(trained_run(dir / "data", dir / "plain", options));
+  const std::string part = fmt::format("{:.9f}", 12.5 * 16 * 16 * 3 / 0x1p30);  // twelve images
+  for (const std::string& cache : {std::string("0"), part}) {
+    const RunFolder run(
+        trained_run(dir / "data", dir / ("cache_" + cache), options + Words{"--cache-gib", cache}));
+    expect_same_run(run, plain);
+  }
+  const RunFolder resumed(dir / "resumed");
+  trained_run(dir / "data", resumed.path(), options + Words{"--schedule", "constant", "--epochs", "1"});
+  const RunFolder whole(
+      trained_run(dir / "data", dir / "whole", options + Words{"--schedule", "constant", "--epochs", "3"}));
+  expect_ok(run_command(
+      {"train", "--resume", "--out", resumed.path().string(), "--epochs", "3", "--cache-gib", "0"}));
+  expect_same_run(resumed, whole);
+}
+
+TEST(Resume, TheCacheChangesNothingWhereImagesAreBroken) {
+  expect_cache_does_not_matter({"--class-weights", "balanced", "--fusion", "pca"});
+  expect_cache_does_not_matter({"--sampler", "group", "--optimizer", "adamw", "--ema", "0.9"});
+}
+
+TEST(Resume, AScheduleIsLaidOutForTheEpochsThatWereTrained) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const RunFolder run(trained_run(dir / "data", dir / "run", {"--epochs", "2"}));
+  // As a run that was told so leaves it when it is stopped before another epoch ends.
+  const std::string config = read_file(run.config());
+  const size_t at = config.find("epochs=2\n");
+  ASSERT_NE(at, std::string::npos);
+  dir.write("run/config.toml", std::string(config).replace(at, 8, "epochs=1000"));
+  expect_error(run_command({"train", "--resume", "--out", run.path().string(), "--epochs", "1"}), kWrongUsage,
+               {"is laid out for 2 epochs"});
+  const CommandResult three =
+      run_command({"train", "--resume", "--out", run.path().string(), "--epochs", "3"});
+  expect_ok(three);
+  EXPECT_THAT(three.err, HasSubstr("is laid out anew, for 3 epochs in place of 2"));
+  EXPECT_THAT(read_file(run.config()), HasSubstr("epochs=3\n"));
+}
+
+TEST(Resume, ARunGoesOnWithoutTheWeightsItBeganWith) {
+  const TempDir dir;
+  write_tiny_data(dir / "data");
+  const Words constant{"--schedule", "constant"};
+  const RunFolder first(trained_run(dir / "data", dir / "first"));
+  fs::copy_file(first.best(), dir / "begin.safetensors");
+  const Words options = constant + Words{"--init-weights", (dir / "begin.safetensors").string()};
+  const RunFolder whole(trained_run(dir / "data", dir / "whole", options + Words{"--epochs", "3"}));
+  const RunFolder run(trained_run(dir / "data", dir / "run", options));
+  fs::remove(dir / "begin.safetensors");
+  expect_ok(run_command({"train", "--resume", "--out", run.path().string(), "--epochs", "3"}));
+  expect_same_run(run, whole);
+}
+
 TEST(Resume, ARunStoppedBetweenLastAndBestHasItsBest) {
   const TempDir dir;
   write_tiny_data(dir / "data");

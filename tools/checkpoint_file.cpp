@@ -17,6 +17,8 @@ constexpr const char* kFusionTables = "cytograd.fusion_tables";
 constexpr const char* kClassNames = "cytograd.class_names";
 constexpr const char* kValidation = "cytograd.validation";
 constexpr const char* kImages = "cytograd.images";
+constexpr const char* kGroups = "cytograd.validation_groups";
+constexpr const char* kEpochs = "cytograd.epochs";
 constexpr const char* kSize = "cytograd.size";
 
 SafetensorsMetadata metadata(const CheckpointInfo& info) {
@@ -27,20 +29,21 @@ SafetensorsMetadata metadata(const CheckpointInfo& info) {
   data["cytograd.classes"] = std::to_string(info.classes);
   data[kValidation] = info.validation;
   data[kImages] = info.images;
+  data[kGroups] = info.groups;
   if (!info.size.empty()) data[kSize] = info.size;
   return data;
 }
 
-const std::string& entry(const SafetensorsFile& file, const std::string& key, const std::string& source) {
-  const auto found = file.metadata.find(key);
-  if (found == file.metadata.end())
-    fail("{}: no checkpoint of cytograd: metadata '{}' is absent", source, key);
+const std::string& entry(const SafetensorsMetadata& metadata, const std::string& key,
+                         const std::string& source) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) fail("{}: no checkpoint of cytograd: metadata '{}' is absent", source, key);
   return found->second;
 }
 
 template <typename T>
-T number(const SafetensorsFile& file, const std::string& key, const std::string& source) {
-  const std::string& text = entry(file, key, source);
+T number(const SafetensorsMetadata& metadata, const std::string& key, const std::string& source) {
+  const std::string& text = entry(metadata, key, source);
   const auto value = parse_number<T>(text);
   if (!value) fail("{}: metadata '{}' is '{}', not a number", source, key, text);
   return *value;
@@ -97,6 +100,12 @@ void require_metadata(const SafetensorsFile& file, const std::string& source,
           "{}: the run began with other images, or other labels of theirs, than --data has now; train anew, with "
           "--init-weights to begin with its weights",
           source);
+    if (key == kGroups)
+      fail(
+          "{}: the run began with other groups, plates, wells or splits of its images, or other labels of those of "
+          "--val, than there are now: images that it was validated on might be trained on; train anew, with "
+          "--init-weights to begin with its weights",
+          source);
     fail("{}: {} is {} but this run has {}; the weights are of another run", source, key,
          in_quotes(found->second), in_quotes(value));
   }
@@ -113,7 +122,7 @@ int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& sour
                             const FusionTables& fusion) {
   int64_t channels = 0;
   if (file.metadata.contains(kChannels)) {
-    channels = number<int64_t>(file, kChannels, source);
+    channels = number<int64_t>(file.metadata, kChannels, source);
   } else if (fusion.colormap || fusion.pca) {
     channels = fusion.colormap ? fusion.colormap->channels() : fusion.pca->pca.channels();
   } else {
@@ -129,6 +138,12 @@ int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& sour
   return channels;
 }
 
+std::optional<int64_t> planned_epochs(const std::filesystem::path& file) {
+  const SafetensorsMetadata metadata = read_safetensors_header(file).metadata;
+  if (!metadata.contains(kEpochs)) return std::nullopt;
+  return number<int64_t>(metadata, kEpochs, file.string());
+}
+
 void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
   SafetensorsMetadata data = metadata(info);
   data["cytograd.epoch"] = std::to_string(state.progress.best_epoch);
@@ -140,6 +155,7 @@ void write_best(const std::filesystem::path& file, const TrainingState& state, c
 
 void write_last(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
   SafetensorsMetadata data = metadata(info);
+  data[kEpochs] = std::to_string(info.epochs);
   data["cytograd.best_epoch"] = std::to_string(state.progress.best_epoch);
   data["cytograd.best_accuracy"] =
       fmt::format("{}", state.progress.best_accuracy);  // shortest text that reads back
@@ -155,12 +171,12 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info) {
   const std::string source = file.string();
   const SafetensorsFile saved = read_safetensors(file);
-  entry(saved, "cytograd.model", source);
+  entry(saved.metadata, "cytograd.model", source);
   require_metadata(saved, source, metadata(info));
   TrainingProgress progress;
-  progress.history = parse_metrics(entry(saved, "cytograd.metrics", source), source);
-  progress.best_epoch = number<int64_t>(saved, "cytograd.best_epoch", source);
-  progress.best_accuracy = number<double>(saved, "cytograd.best_accuracy", source);
+  progress.history = parse_metrics(entry(saved.metadata, "cytograd.metrics", source), source);
+  progress.best_epoch = number<int64_t>(saved.metadata, "cytograd.best_epoch", source);
+  progress.best_accuracy = number<double>(saved.metadata, "cytograd.best_accuracy", source);
   for (size_t i = 0; i < progress.history.size(); ++i) {
     if (progress.history[i].epoch != static_cast<int64_t>(i) + 1)
       fail("{}: the metrics lack an epoch", source);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct CheckpointInfo {
   SafetensorsMetadata evaluation;  ///< evaluation_metadata of the run
   std::string validation;          ///< TrainingData::validation_fingerprint
   std::string images;              ///< TrainingData::images_fingerprint
+  std::string groups;              ///< TrainingData::groups_fingerprint
+  int64_t epochs = 0;              ///< that the schedule is laid out for
   std::string size;                ///< of the raw images, "64 x 64", where they are taken whole; else ""
 };
 
@@ -58,6 +61,10 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
 /// Takes over what write_last wrote. Throws Error naming the file where it is malformed or of another model; then
 /// the state is not to be used.
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info);
+
+/// CheckpointInfo::epochs of a last.safetensors; nothing where an earlier version wrote it. Throws Error naming the file
+/// where it cannot be read.
+std::optional<int64_t> planned_epochs(const std::filesystem::path& file);
 
 /// Channels of the raw images. Of weights that PyTorch wrote, without cytograd's metadata, it is what the first
 /// convolution reads, or what the fusion takes. Throws Error where `file` (named `source`) has neither.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -97,6 +98,14 @@ bool is_whole_png(const fs::path& file) {
   return stream.read(end.data(), static_cast<std::streamsize>(end.size())) && end == kEnd;
 }
 
+/// Whether two pictures are of one image; other processors may round otherwise.
+bool are_alike(const Image& a, const Image& b) {
+  constexpr int kMostApart = 2;
+  return a.height == b.height && a.width == b.width && a.channels == b.channels &&
+         std::equal(a.pixels.begin(), a.pixels.end(), b.pixels.begin(),
+                    [](int left, int right) { return std::abs(left - right) <= kMostApart; });
+}
+
 /// Does what fails by an image without naming it.
 template <typename Work>
 auto naming(const Sample& sample, const Work& work) {
@@ -136,6 +145,7 @@ class Fuser {
     if (colormap_) write_text_file(folder_.colormap(), colormap_->csv());
     const auto start = std::chrono::steady_clock::now();
     if (settings_.method == "pca") fit();
+    require_same_pictures();
     draw();
     data_.add_unreadable(unreadable_);
     finish();
@@ -229,6 +239,52 @@ class Fuser {
     return std::nullopt;
   }
 
+  bool has_own_components() const { return settings_.method == "pca" && settings_.pca_scope == "image"; }
+
+  StoredImage read(size_t i) const {
+    return store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i], settings_.read());
+  }
+
+  PcaFit fit_own(size_t i, const StoredImage& image) const {
+    return naming(dataset_.samples[i], [&] { return fit_pca_image(image, pca_options(settings_)); });
+  }
+
+  /// By the image's own components where there are `own`.
+  Image picture(size_t i, const StoredImage& image, const PcaFit* own) const {
+    const Image planes{image.height, image.width, image.channels,
+                       std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
+    if (colormap_) return naming(dataset_.samples[i], [&] { return (*colormap_)(planes); });
+    const PcaFit& fit = own != nullptr ? *own : shared_fit(keys_[i]);
+    return pca_to_rgb(planes, fit.pca, fit.ranges);
+  }
+
+  /// Throws Error where the first or the last picture that is there is not what its image gives: the folder has those of
+  /// other images by the same names. Where the image cannot be read now, its picture stays.
+  void require_same_pictures() const {
+    std::vector<size_t> there;
+    for (size_t i = 0; i < names_.size() && there.empty(); ++i) {
+      if (is_whole_png(folder_.images() / names_[i])) there.push_back(i);
+    }
+    for (size_t i = names_.size(); i-- > 0 && there.size() == 1;) {
+      if (i == there[0] || is_whole_png(folder_.images() / names_[i])) there.push_back(i);
+    }
+    for (const size_t i : there) {
+      StoredImage image;
+      try {
+        image = read(i);
+      } catch (const UnskippableError&) {
+        throw;
+      } catch (const Error&) {
+        continue;
+      }
+      const PcaFit own = has_own_components() ? fit_own(i, image) : PcaFit();
+      const fs::path file = folder_.images() / names_[i];
+      if (!are_alike(read_image(file), picture(i, image, has_own_components() ? &own : nullptr)))
+        fail("{}: is of another image than {} has now; name another --out, or remove the folder {}",
+             file.string(), place_of(dataset_.samples[i]), folder_.path().string());
+    }
+  }
+
   void draw() {
     const auto total = static_cast<int64_t>(dataset_.samples.size());
     Progress progress("fusing", total, "images");
@@ -247,12 +303,10 @@ class Fuser {
   void draw_one(size_t i) {
     const fs::path file = folder_.images() / names_[i];
     const bool is_there = is_whole_png(file);
-    const bool own_components = settings_.method == "pca" && settings_.pca_scope == "image";
-    if (is_there && !own_components) return mark(i, false);
+    if (is_there && !has_own_components()) return mark(i, false);
     StoredImage image;
     try {
-      image =
-          store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i], settings_.read());
+      image = read(i);
     } catch (const UnskippableError&) {
       throw;
     } catch (const Error& failure) {
@@ -260,20 +314,12 @@ class Fuser {
       unreadable_.push_back({static_cast<int64_t>(i), failure.what()});
       return;
     }
-    const Image planes{image.height, image.width, image.channels,
-                       std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
-    if (colormap_) {
-      write(file, naming(dataset_.samples[i], [&] { return (*colormap_)(planes); }));
-    } else {
-      PcaFit own;
-      if (own_components)
-        own = naming(dataset_.samples[i], [&] { return fit_pca_image(image, pca_options(settings_)); });
-      const PcaFit& fit = own_components ? own : shared_fit(keys_[i]);
-      if (!is_there) write(file, pca_to_rgb(planes, fit.pca, fit.ranges));
-      if (own_components) {
-        const std::lock_guard lock(mutex_);
-        pca_.fits.emplace(keys_[i], std::move(own));
-      }
+    PcaFit own;
+    if (has_own_components()) own = fit_own(i, image);
+    if (!is_there) write(file, picture(i, image, has_own_components() ? &own : nullptr));
+    if (has_own_components()) {
+      const std::lock_guard lock(mutex_);
+      pca_.fits.emplace(keys_[i], std::move(own));
     }
     mark(i, !is_there);
   }

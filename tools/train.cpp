@@ -65,7 +65,14 @@ void require_new(const RunFolder& folder) {
 
 /// Fails where there is nothing to go on with.
 void require_run(const RunFolder& folder) {
-  if (file_exists(folder.config())) return;
+  if (file_exists(folder.config())) {
+    if (file_exists(folder.best()) && !file_exists(folder.last()))
+      fail(
+          "{}: the last.safetensors that this run would go on from is gone; name another --out, with --init-weights {} "
+          "to begin with its weights",
+          folder.path().string(), folder.best().string());
+    return;
+  }
   for (const auto& file : {folder.last(), folder.best()}) {
     if (file_exists(file))
       fail("{}: there are weights of a run whose config.toml is gone; name another --out", file.string());
@@ -85,7 +92,7 @@ std::string free_options() {
 /// The settings of a run, with those of kFree that the command line gives.
 TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const RunFolder& folder) {
   TrainOptions options = read_run_config(folder.config());
-  const int64_t planned = options.epochs;
+  const int64_t saved_epochs = options.epochs;
   options.out = given.out;
   given.val = absolute(given.val);
   given.init_weights = absolute(given.init_weights);
@@ -104,6 +111,8 @@ TrainOptions resumed_options(const CLI::App& command, TrainOptions given, const 
     }
     copy_setting(name, given, options);
   }
+  if (!file_exists(folder.last())) return options;  // no step was taken yet
+  const int64_t planned = planned_epochs(folder.last()).value_or(saved_epochs);
   if (options.epochs == planned || options.schedule == "constant") return options;
   if (options.epochs < planned) {
     throw CLI::ValidationError(
@@ -152,7 +161,8 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
               const Trainer& trainer) {
   const ImageInfo& image = data.images->store->reference();
   fmt::print("{} training and {} validation images of {} pixels and {} channel{}; {} classes of {}\n",
-             data.train.size(), data.validation.size(), size_text(image), image.channels,
+             data.images->readable(data.train).size(),
+             data.validation_data().readable(data.validation).size(), size_text(image), image.channels,
              image.channels == 1 ? "" : "s", data.classes.size(), data.label_column);
   if (data.own_split) fmt::print("validation images: those of split val\n");
   if (!data.held_out_groups.empty()) {

@@ -45,6 +45,17 @@ Tensor balanced_weights(const std::vector<int64_t>& labels, size_t classes) {
   return Tensor::from(weights, {static_cast<int64_t>(classes)});
 }
 
+/// Why weights cannot be read; "": they can.
+std::string why_lost(const std::filesystem::path& file) {
+  if (!file_exists(file)) return file.string() + " was gone";
+  try {
+    (void)read_safetensors_header(file);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 std::string resolve_stem(const TrainOptions& options, int64_t side) {
@@ -70,7 +81,7 @@ Trainer::Trainer(const TrainOptions& options, TrainingData& data, FusionTables f
   backend(device_).set_options({.deterministic = options_.deterministic, .autotune = options_.autotune});
   preprocess_ = preprocess_options(options_, fusion_, channels, device_);
   model_ = make_model(model_options(options_, fusion_, channels, static_cast<int64_t>(data_.classes.size())));
-  if (!options_.init_weights.empty()) {
+  if (!options_.init_weights.empty() && !file_exists(folder_.last())) {
     const auto left = import_pretrained(*model_, read_safetensors(options_.init_weights),
                                         options_.init_weights, training_state_prefixes());
     if (!left.empty())
@@ -128,6 +139,8 @@ CheckpointInfo Trainer::info() const {
           evaluation_metadata(options_, data_.classes, fusion_),
           data_.validation_fingerprint,
           data_.images_fingerprint,
+          data_.groups_fingerprint,
+          options_.epochs,
           options_.crop == 0 ? size_text(image) : ""};
 }
 
@@ -144,13 +157,13 @@ void Trainer::resume() {
       !progress_.history.empty() && progress_.history.back().epoch == progress_.best_epoch;
   if (ends_with_best) {
     write_best(folder_.best(), current, info());
-  } else if (!file_exists(folder_.best()) && !progress_.history.empty()) {
+  } else if (const std::string lost = why_lost(folder_.best()); !lost.empty()) {
     progress_.best_epoch = progress_.history.back().epoch;
     progress_.best_accuracy = progress_.history.back().val_accuracy;
     write_best(folder_.best(), current, info());
     write_last(folder_.last(), current, info());
-    say(fmt::format("warning: {} was gone; the weights of epoch {} take its place as the best so far",
-                    folder_.best().string(), progress_.best_epoch));
+    say(fmt::format("warning: {}; the weights of epoch {} take its place as the best so far", lost,
+                    progress_.best_epoch));
   }
   write_text_file(folder_.metrics(), format_metrics(progress_.history));
 }

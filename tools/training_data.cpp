@@ -91,6 +91,25 @@ std::string validation_fingerprint(const Dataset& dataset, const std::string& gr
   return fingerprint(texts);
 }
 
+/// Of the columns that decide which images are held out, left out of training or drawn together.
+std::string groups_fingerprint(const Dataset& dataset, const std::string& group_column) {
+  std::vector<size_t> columns;
+  for (const std::string& name : {group_column, std::string("split"), std::string("experiment"),
+                                  std::string("plate"), std::string("well")}) {
+    if (const auto column = dataset.column(name)) columns.push_back(*column);
+  }
+  std::map<std::string_view, const Sample*> by_name;
+  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    for (const Sample& sample : *samples) by_name.emplace(sample.name, &sample);
+  }
+  std::vector<std::string> texts;
+  for (const auto& [name, sample] : by_name) {
+    texts.emplace_back(name);
+    for (const size_t column : columns) texts.push_back(sample->values[column]);
+  }
+  return fingerprint(texts);
+}
+
 /// A dataset's own split, or the folder of --val, may part a group's images, which flatters the accuracy; it is taken
 /// as it is, and this is said.
 void warn_of_straddling_groups(const Dataset& dataset, const std::vector<int64_t>& train,
@@ -271,13 +290,15 @@ void load_validation(TrainingData& result, std::vector<int64_t>& train, const Tr
     if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
   }
   result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
+  result.groups_fingerprint =
+      fingerprint({result.groups_fingerprint, groups_fingerprint(validation, result.group_column),
+                   images_fingerprint(validation, result.label_column)});
   drop_validated_wells(result.images->dataset, train, validation, result.validation);
   warn_of_straddling_groups(result.images->dataset, train, validation, result.validation,
                             result.group_column);
   warn_of_dim_images(validation, options.white);
   const std::vector<std::string> domains = adaptation_keys(validation, options);
   result.validation_images = load_images(std::move(validation), options, Use::training);
-  result.validation = result.validation_images->readable(result.validation);
   result.validation_labels = labels_of(labels, result.validation);
   result.validation_domains =
       number_keys(result.validation_images->dataset, options.adaptation(), domains, result.validation);
@@ -309,6 +330,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
   check_missing(dataset, options.max_missing);  // before what is left of it is found to be too little
   warn_of_dim_images(dataset, options.white);
   result.images_fingerprint = images_fingerprint(dataset, result.label_column);
+  result.groups_fingerprint = groups_fingerprint(dataset, result.group_column);
   const Classes classes = index_classes(dataset, result.label_column);
   result.classes = classes.names;
   warn_of_alike_classes(dataset, classes.names);
@@ -318,7 +340,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
     split = hold_out(result, dataset, classes, options);
     const std::vector<std::string> domains = adaptation_keys(dataset, options);
     result.images = load_images(std::move(dataset), options, Use::training);
-    result.validation = result.images->readable(split.validation);
+    result.validation = std::move(split.validation);
     result.validation_labels = labels_of(classes.of_sample, result.validation);
     result.validation_domains =
         number_keys(result.images->dataset, options.adaptation(), domains, result.validation);
@@ -327,15 +349,16 @@ TrainingData load_training_data(const TrainOptions& asked) {
     result.images = load_images(std::move(dataset), options, Use::training);
     load_validation(result, split.train, options);
   }
-  result.train = result.images->readable(split.train);
+  // With those that cannot be read, which a cache knows by now and a loader meets later: batches are drawn of as many.
+  result.train = std::move(split.train);
   result.train_labels = labels_of(classes.of_sample, result.train);
   if (options.sampler != "random") {
     const Dataset& all = result.images->dataset;
     result.train_domains = number_keys(all, options.sampler, domain_keys(all, options.sampler), result.train);
     if (!result.train.empty()) drop_lone_images(result, options.sampler);
   }
-  if (result.train.empty()) fail("{}: no training image can be read", options.data);
-  if (result.validation.empty()) fail("no validation image can be read");
+  if (result.images->readable(result.train).empty()) fail("{}: no training image can be read", options.data);
+  if (result.validation_data().readable(result.validation).empty()) fail("no validation image can be read");
   return result;
 }
 

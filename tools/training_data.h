@@ -18,8 +18,8 @@ struct TrainingData {
   std::string label_column;
   std::string group_column;  ///< "": none
 
-  std::vector<int64_t> train;       ///< readable samples of `images`
-  std::vector<int64_t> validation;  ///< readable samples of `validation_data()`
+  std::vector<int64_t> train;       ///< samples of `images`, also such as cannot be read
+  std::vector<int64_t> validation;  ///< of `validation_data()`, likewise
   std::vector<int64_t> train_labels;
   std::vector<int64_t>
       train_domains;  ///< aligned with `train`, of --sampler; empty: batches are of any images
@@ -27,6 +27,7 @@ struct TrainingData {
   std::vector<int64_t> validation_domains;  ///< aligned, of --adabn; empty: none
   std::vector<std::string> held_out_groups;
   std::string images_fingerprint;  ///< of the names and labels of all that --data names, be they there or not
+  std::string groups_fingerprint;  ///< of their splits, groups, plates and wells; of --val also the labels
   std::string validation_fingerprint;  ///< of the groups held out, or of the names of the validation images
   bool own_split = false;              ///< validation is what the dataset itself calls val
 
