@@ -62,8 +62,8 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
 /// the state is not to be used.
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info);
 
-/// CheckpointInfo::epochs of a last.safetensors; nothing where an earlier version wrote it. Throws Error naming the file
-/// where it cannot be read.
+/// CheckpointInfo::epochs of a last.safetensors; nothing where an earlier version wrote it. Throws Error naming the
+/// file where it cannot be read.
 std::optional<int64_t> planned_epochs(const std::filesystem::path& file);
 
 /// Channels of the raw images. Of weights that PyTorch wrote, without cytograd's metadata, it is what the first

@@ -258,8 +258,8 @@ class Fuser {
     return pca_to_rgb(planes, fit.pca, fit.ranges);
   }
 
-  /// Throws Error where the first or the last picture that is there is not what its image gives: the folder has those of
-  /// other images by the same names. Where the image cannot be read now, its picture stays.
+  /// Throws Error where the first or the last picture that is there is not what its image gives: the folder has those
+  /// of other images by the same names. Where the image cannot be read now, its picture stays.
   void require_same_pictures() const {
     std::vector<size_t> there;
     for (size_t i = 0; i < names_.size() && there.empty(); ++i) {
