@@ -147,6 +147,22 @@ bool OnednnPlans::computes(DType dtype) {
 
 bool OnednnPlans::multiplies_bf16() { return uses(dnnl::cpu_isa::avx512_core_bf16); }
 
+bool OnednnPlans::computes_weight_gradient(const Tensor& x, const Shape& w, const Conv2dOptions& options) {
+  constexpr int64_t kMostLanes = 16;
+  if (w[1] * w[2] == 1 && options.stride > 1 && w[3] < kMostLanes) return false;
+  if (x.dtype() != DType::bf16) return true;
+  const auto all_taps_meet = [&](int64_t extent, int64_t window) {
+    const int64_t last = (options.output_extent(extent, window) - 1) * options.stride - options.padding;
+    for (int64_t tap = 0; tap < window; ++tap) {
+      int64_t at = tap - options.padding;  // of the first window
+      while (at < 0 && at < last + tap) at += options.stride;
+      if (at < 0 || at >= extent) return false;
+    }
+    return true;
+  };
+  return all_taps_meet(x.dim(1), w[1]) && all_taps_meet(x.dim(2), w[2]);
+}
+
 OnednnPlans::Key OnednnPlans::convolution_key(Op op, const Shape& x, DType x_type, const Tensor& w,
                                               const Conv2dOptions& options) {
   return {static_cast<int64_t>(op),

@@ -27,11 +27,15 @@ class OnednnPlans {
   /// Whether oneDNN multiplies bf16 by the processor's own instructions, as far as ONEDNN_MAX_CPU_ISA lets it.
   static bool multiplies_bf16();
 
-  /// Whether conv2d_backward_weight is right. In bf16 oneDNN 2.6.3 makes of what its scratch memory held the gradients
-  /// of taps that only meet padding, where x [N, H, W, I] is narrower than the stride.
-  static bool computes_weight_gradient(const Tensor& x, const Conv2dOptions& options) {
-    return x.dtype() != DType::bf16 || x.dim(2) >= options.stride;
+  /// Whether conv2d_backward_input is right. In bf16 oneDNN 2.6.3 gets it wrong for windows of 1x1 with an odd number of
+  /// output channels and, say, 30 or 900 pixels an image.
+  static bool computes_input_gradient(const Tensor& dy, const Tensor& w) {
+    return dy.dtype() != DType::bf16 || w.dim(1) * w.dim(2) > 1 || w.dim(0) % 2 == 0;
   }
+  /// Whether conv2d_backward_weight is right. oneDNN 2.6.3 writes past its scratch memory for strided windows of 1x1 on
+  /// fewer input channels than a vector has; and in bf16 it makes of what that memory held the gradients of taps that
+  /// only meet padding.
+  static bool computes_weight_gradient(const Tensor& x, const Shape& w, const Conv2dOptions& options);
 
   /// x [N, H, W, I], w [O, KH, KW, I] -> y [N, H', W', O] in x's type.
   Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options);

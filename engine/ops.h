@@ -11,7 +11,8 @@ namespace cytograd {
 
 /// x [N, H, W, I], w [O, KH, KW, I] (f32 or x's type) -> [N, H', W', O], cross-correlation as
 /// torch.nn.functional.conv2d. On a CPU that takes Winograd's way, a result reads up to three pixels beyond its window:
-/// an infinity or NaN there spreads to it, and a value far above the others costs it precision.
+/// an infinity or NaN there spreads to it, and a value far above the others costs it precision. In bf16, with an odd
+/// number of input channels, oneDNN lets infinities spread likewise.
 Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& options);
 
 /// Parameters and running statistics of a batch norm over C channels, each [C] f32.

@@ -60,12 +60,13 @@ __global__ void __launch_bounds__(kBlock)
 
     double exponentials = 0.0, weights = 0.0, weighted = 0.0;  // sum_c exp(z_c - max), w_c, w_c (z_c - max)
     for (int64_t c = threadIdx.x; c < classes; c += kBlock) {
-      const float d = static_cast<float>(z[c]) - max;
+      const float v = static_cast<float>(z[c]);
+      const float d = v - max;
       const double w = weight(arguments.class_weights, c);
       exponentials += static_cast<double>(expf(d));
       weights += w;
       weighted += w * static_cast<double>(d);
-      earlier = earlier || (c < label && d == 0.0f);
+      earlier = earlier || (c < label && v == max);  // d is NaN where both are infinite
     }
     double batch_weight = 0.0;  // W, summed anew by each block: a launch less
     for (int64_t i = threadIdx.x; i < arguments.rows; i += kBlock) {

@@ -185,6 +185,22 @@ TEST(SoftmaxCrossEntropy, MinusInfinityIsAClassWithoutProbability) {
   }
 }
 
+TEST(SoftmaxCrossEntropy, OfEqualInfinitiesTheFirstIsThePrediction) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const Device device : test::devices()) {
+    for (const double value : {infinity, -infinity}) {
+      const Tensor logits = tensor_of({value, value, value, value, -infinity, value}, {2, 3}).to(device);
+      const auto correct = [&](const std::vector<int64_t>& labels) {
+        return backend(device)
+            .softmax_cross_entropy(logits, labels_of(labels).to(device), Tensor(), {})
+            .correct.item();
+      };
+      EXPECT_EQ(correct({0, 0}), 2.0f) << value;
+      EXPECT_EQ(correct({1, 2}), 0.0f) << value;
+    }
+  }
+}
+
 TEST(SoftmaxCrossEntropy, HandsNanOn) {
   const Tensor logits = tensor_of({0.0, std::nan(""), 1.0}, {1, 3});
   const auto result = backend(Device::cpu).softmax_cross_entropy(logits, labels_of({0}), Tensor(), {});

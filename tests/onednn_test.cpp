@@ -186,14 +186,19 @@ void check_bf16_convolutions(Cpu& cpu) {
 
 TEST(OnednnConvolution, Bf16IsWithinItsRounding) { check_bf16_convolutions(backend(Device::cpu)); }
 
-// oneDNN alone leaves gradients of taps that only meet padding to chance here: the pool's buffers hold NaN.
-TEST(OnednnConvolution, Bf16OfImagesNarrowerThanTheStrideIsWithinItsRounding) {
-  const Convolution cases[] = {{2, 1, 1, 64, 64, 3, {.stride = 2, .padding = 1}},
-                               {3, 4, 1, 16, 32, 3, {.stride = 2, .padding = 1}},
-                               {2, 2, 2, 64, 64, 3, {.stride = 3, .padding = 1}}};
+// Gradients that oneDNN alone gets wrong: those of taps that only meet padding it leaves to chance (the pool's buffers
+// hold NaN), those of images under strided windows of 1x1 it writes past their end, and others it computes wrongly.
+TEST(OnednnConvolution, WhatOnednnGetsWrongIsWithinItsRounding) {
+  const Convolution cases[] = {
+      {2, 1, 1, 64, 64, 3, {.stride = 2, .padding = 1}}, {3, 4, 1, 16, 32, 3, {.stride = 2, .padding = 1}},
+      {2, 2, 2, 64, 64, 3, {.stride = 3, .padding = 1}}, {4, 1, 9, 128, 9, 5, {.stride = 1, .padding = 2}},
+      {2, 9, 2, 32, 16, 7, {.stride = 1, .padding = 3}}, {1, 32, 32, 1, 72, 1, {.stride = 2, .padding = 0}},
+      {1, 4, 18, 4, 74, 1, {.stride = 2, .padding = 0}}, {1, 39, 39, 3, 9, 1, {.stride = 3, .padding = 0}},
+      {2, 5, 6, 16, 3, 1, {.stride = 1, .padding = 0}},  {1, 30, 30, 8, 33, 1, {.stride = 1, .padding = 0}}};
   for (const Convolution& c : cases) {
     for (int64_t bytes = 1 << 10; bytes <= 1 << 24; bytes *= 2) poison({bytes / 4}, DType::f32);
     check_convolution<bf16>(backend(Device::cpu), c, 0x1p-8);
+    check_convolution<float>(backend(Device::cpu), c, 0x1p-22);
   }
 }
 

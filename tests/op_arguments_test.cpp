@@ -1,6 +1,7 @@
-// What no op takes: an undefined tensor, tensors of several devices, no channels.
+// What no op takes: an undefined tensor, tensors of several devices, no elements, numbers out of range.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <string>
 
@@ -91,6 +92,36 @@ TEST(OpArguments, AreOnOneDevice) {
       mixed = on_cuda;
       mixed[i] = op.arguments[i];
       EXPECT_THROW(op.run(mixed), CheckError) << name << ' ' << i;
+    }
+  }
+}
+
+TEST(OpArguments, HaveElements) {
+  const Tensor one = Tensor::zeros({1}), none = Tensor::zeros({0});
+  EXPECT_THROW(linear(Tensor::zeros({0, 3}), Tensor::zeros({1, 3}), one), CheckError);
+  EXPECT_THROW(linear(Tensor::zeros({2, 0}), Tensor::zeros({1, 0}), one), CheckError);
+  EXPECT_THROW(linear(Tensor::zeros({2, 3}), Tensor::zeros({0, 3}), none), CheckError);
+}
+
+TEST(OpArguments, AreOfTheirType) {
+  const Tensor x = Tensor::zeros({2, 3}, DType::bf16), w = Tensor::zeros({1, 3}, DType::bf16);
+  EXPECT_NO_THROW(linear(x, w, Tensor::zeros({1})));
+  EXPECT_THROW(linear(x, w, Tensor::zeros({1}, DType::bf16)), CheckError);
+}
+
+TEST(OpArguments, StayWithinTheirRange) {
+  const int64_t most = std::numeric_limits<int64_t>::max();
+  const Tensor x = Tensor::zeros({1, 4, 4, 2}), w = Tensor::zeros({1, 3, 3, 2});
+  for (const int64_t large : {most, int64_t{1} << 62, int64_t{1} << 32}) {
+    EXPECT_THROW(conv2d(x, w, {.stride = large}), CheckError) << large;
+    EXPECT_THROW(conv2d(x, w, {.padding = large}), CheckError) << large;
+    EXPECT_THROW(max_pool2d(x, {.stride = large}), CheckError) << large;
+    const std::vector<View> low{{.top = large}}, right{{.left = large}};
+    for (const auto& views : {low, right}) {
+      EXPECT_THROW(
+          preprocess(Tensor::zeros({1, 4, 4, 2}, DType::u8), views, {.crop_height = 2, .crop_width = 2}),
+          CheckError)
+          << large;
     }
   }
 }

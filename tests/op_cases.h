@@ -9,6 +9,11 @@ namespace cytograd::test {
 inline void add_conv2d_cases(std::vector<OpCase>& cases) {
   cases.push_back(conv2d_case("1x1", {2, 5, 7, 3}, {4, 1, 1, 3}, {}));
   cases.push_back(conv2d_case("1x1_stride2", {3, 6, 7, 16}, {33, 1, 1, 16}, {.stride = 2}));
+  // Shapes that oneDNN gets wrong (engine/onednn.h), in bf16 or in f32.
+  cases.push_back(conv2d_case("1x1_odd_outputs", {1, 5, 6, 16}, {3, 1, 1, 16}, {}));
+  cases.push_back(conv2d_case("1x1_strided_image", {1, 32, 32, 1}, {72, 1, 1, 1}, {.stride = 2}));
+  cases.push_back(conv2d_case("1x1_strided_image_of_4", {1, 4, 18, 4}, {74, 1, 1, 4}, {.stride = 2}));
+  cases.push_back(conv2d_case("5x5_of_one_row", {4, 1, 9, 128}, {9, 5, 5, 128}, {.padding = 2}));
   cases.push_back(conv2d_case("3x3", {2, 5, 7, 3}, {5, 3, 3, 3}, {.padding = 1}));
   cases.push_back(conv2d_case("3x3_stride2", {1, 9, 8, 17}, {19, 3, 3, 17}, {.stride = 2, .padding = 1}));
   cases.push_back(conv2d_case("7x7_stem", {2, 17, 15, 6}, {8, 7, 7, 6}, {.stride = 2, .padding = 3}));

@@ -19,6 +19,8 @@ struct Case {
   DType dtype = DType::f32;
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << to_string(c.shape) << ' ' << dtype_name(c.dtype); }
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   const std::vector<std::pair<Shape, MaxPool2dOptions>> plain{

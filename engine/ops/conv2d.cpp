@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstdint>
+
 #include "engine/backend.h"
 #include "engine/ops.h"
 
@@ -9,8 +12,8 @@ Variable conv2d(const Variable& x, const Variable& w, const Conv2dOptions& optio
   const Shape& ws = w.shape();
   CHECK(xs.rank() == 4 && ws.rank() == 4 && xs[3] == ws[3], "x {}, w {}", xs, ws);
   CHECK(xs.elements() > 0 && ws.elements() > 0, "x {}, w {}", xs, ws);
-  CHECK(options.stride >= 1 && options.padding >= 0, "stride {}, padding {}", options.stride,
-        options.padding);
+  CHECK(options.stride >= 1 && options.padding >= 0 && std::max(options.stride, options.padding) <= INT32_MAX,
+        "stride {}, padding {}", options.stride, options.padding);
   CHECK(xs[1] + 2 * options.padding >= ws[1] && xs[2] + 2 * options.padding >= ws[2],
         "x {}, w {}, padding {}", xs, ws, options.padding);
   return record(

@@ -56,7 +56,7 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w, cons
                                          const Conv2dOptions& options) {
   check_type(dy);
   const Conv2dWay fastest = way(Conv2dPass::backward_input, dy, x_shape, w, options);
-  if (is_widened(dy, fastest))
+  if (is_widened(dy, fastest) || !OnednnPlans::computes_input_gradient(dy, w))
     return cast(conv2d_backward_input(widened(*this, dy), widened(*this, w), x_shape, options), dy.dtype());
   switch (fastest) {
     case Conv2dWay::taps:
@@ -75,7 +75,8 @@ Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, con
                                           const Conv2dOptions& options) {
   check_type(x);
   const Conv2dWay fastest = way(Conv2dPass::backward_weight, x, x.shape(), w, options);
-  if (is_widened(x, fastest) || !OnednnPlans::computes_weight_gradient(x, options)) {
+  const bool by_onednn = OnednnPlans::computes_weight_gradient(x, w.shape(), options);
+  if (is_widened(x, fastest) || (x.dtype() == DType::bf16 && !by_onednn)) {
     const Tensor like_w = w.dtype() == DType::f32 ? w : Tensor::empty(w.shape());  // its values are not read
     const Tensor dw = conv2d_backward_weight(widened(*this, dy), widened(*this, x), like_w, options);
     return w.dtype() == DType::f32 ? dw : cast(dw, w.dtype());
@@ -88,6 +89,7 @@ Tensor CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, con
     case Conv2dWay::product:
       return conv2d_product::backward_weight(dy, x, w.shape(), options);
     case Conv2dWay::direct:
+      if (!by_onednn) return conv2d_product::backward_weight(dy, x, w.shape(), options);
       break;
   }
   return plans_->conv2d_backward_weight(dy, x, w, options);

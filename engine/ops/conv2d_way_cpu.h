@@ -12,7 +12,7 @@ namespace cytograd {
 enum class Conv2dPass : uint8_t { forward, backward_input, backward_weight };
 
 enum class Conv2dWay : uint8_t {
-  direct,    ///< oneDNN's direct convolution: serves every shape, and bf16; the others are f32's
+  direct,    ///< oneDNN's direct convolution: serves bf16 too, and all shapes but those it gets wrong
   taps,      ///< conv2d_taps: products over the taps inside the image, for results of few pixels
   winograd,  ///< conv2d_winograd: 3x3 windows
   product    ///< conv2d_product: products of pixels read where they lie

@@ -7,7 +7,9 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b) {
   Backend& device = backend_of({&x.value(), &w.value(), &b.value()});
   CHECK(x.shape().rank() == 2 && w.shape().rank() == 2 && x.shape()[1] == w.shape()[1], "x {}, w {}",
         x.shape(), w.shape());
-  CHECK(b.shape() == Shape{w.shape()[0]}, "w {}, b {}", w.shape(), b.shape());
+  CHECK(x.value().elements() > 0 && w.value().elements() > 0, "x {}, w {}", x.shape(), w.shape());
+  CHECK(b.shape() == Shape{w.shape()[0]} && b.value().dtype() == DType::f32, "w {}, b {} {}", w.shape(),
+        dtype_name(b.value().dtype()), b.shape());
   return record("linear", device.linear(x.value(), w.value(), b.value()), {x, w, b},
                 [&device, x = x.value(), w = w.value()](const Tensor& dy, std::span<const bool> needed) {
                   Tensor dx;

@@ -1,3 +1,5 @@
+#include <cstdint>
+
 #include "engine/backend.h"
 #include "engine/ops.h"
 
@@ -6,8 +8,8 @@ namespace cytograd {
 Variable max_pool2d(const Variable& x, const MaxPool2dOptions& options) {
   const Shape& shape = x.shape();
   CHECK(shape.rank() == 4, "x {}", shape);
-  CHECK(options.window >= 1 && options.window <= 15 && options.stride >= 1, "window {}, stride {}",
-        options.window, options.stride);
+  CHECK(options.window >= 1 && options.window <= 15 && options.stride >= 1 && options.stride <= INT32_MAX,
+        "window {}, stride {}", options.window, options.stride);
   CHECK(options.padding >= 0 && 2 * options.padding <= options.window, "padding {} of window {}",
         options.padding, options.window);
   CHECK(shape[1] + 2 * options.padding >= options.window && shape[2] + 2 * options.padding >= options.window,

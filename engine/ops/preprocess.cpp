@@ -37,8 +37,8 @@ PreprocessOptions checked(const Tensor& images, std::span<const View> views,
             resolved.crop_width <= width,
         "a crop of {} x {} from {} x {} pixels", resolved.crop_height, resolved.crop_width, height, width);
   for (const View& view : views) {
-    CHECK(view.top >= 0 && view.left >= 0 && view.top + resolved.crop_height <= height &&
-              view.left + resolved.crop_width <= width,
+    CHECK(view.top >= 0 && view.left >= 0 && view.top <= height - resolved.crop_height &&
+              view.left <= width - resolved.crop_width,
           "a crop of {} x {} at ({}, {}) from {} x {} pixels", resolved.crop_height, resolved.crop_width,
           view.top, view.left, height, width);
     CHECK(view.quarter_turns >= 0 && view.quarter_turns <= 3, "{} quarter turns", view.quarter_turns);
