@@ -27,8 +27,8 @@ class OnednnPlans {
   /// Whether oneDNN multiplies bf16 by the processor's own instructions, as far as ONEDNN_MAX_CPU_ISA lets it.
   static bool multiplies_bf16();
 
-  /// Whether conv2d_backward_input is right. In bf16 oneDNN 2.6.3 gets it wrong for windows of 1x1 with an odd number of
-  /// output channels and, say, 30 or 900 pixels an image.
+  /// Whether conv2d_backward_input is right. In bf16 oneDNN 2.6.3 gets it wrong for windows of 1x1 with an odd number
+  /// of output channels and, say, 30 or 900 pixels an image.
   static bool computes_input_gradient(const Tensor& dy, const Tensor& w) {
     return dy.dtype() != DType::bf16 || w.dim(1) * w.dim(2) > 1 || w.dim(0) % 2 == 0;
   }
