@@ -129,7 +129,9 @@ std::optional<Batch> Loader::next() {
     stall_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (slot.error) std::rethrow_exception(slot.error);
     unreadable_.insert(unreadable_.end(), slot.unreadable.begin(), slot.unreadable.end());
-    if (slot.batch) return std::move(slot.batch);  // else: none of its images could be read
+    if (!slot.batch) continue;  // none of its images could be read
+    slot.batch->place = consumed_ - 1;
+    return std::move(slot.batch);
   }
 }
 

@@ -44,6 +44,7 @@ struct Batch {
   Tensor labels;                 ///< i64 [N]; -1 where the loader was given none
   std::vector<View> views;       ///< for `preprocess`; crop offsets are taken already
   std::vector<int64_t> samples;  ///< indices into the dataset
+  int64_t place = 0;             ///< among the epoch's batches, from 0, of which some may be without an image
 };
 
 /// Batches that a loader makes of `count` images, the same in every epoch.

@@ -244,9 +244,9 @@ std::string missing_csv(const Dataset& dataset) {
   return text;
 }
 
-/// The dataset's own tables, and which of its images are not there.
+/// The dataset's own, as a pack has them.
 std::vector<TextFile> tables_of(const PackFiles& files, const Dataset& dataset) {
-  std::vector<TextFile> result{{files.missing(), missing_csv(dataset)}};
+  std::vector<TextFile> result;
   const fs::path base = dataset.packed ? PackFiles{dataset.root}.tables() : dataset.root;
   for (const fs::path& table : dataset.tables) {
     const fs::path below = table.lexically_relative(base);
@@ -301,6 +301,7 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
     description["files"].push_back(file_entry(files, text));
   };
   add({files.index(), index_csv(dataset, index.images)});
+  add({files.missing(), missing_csv(dataset)});
   for (const TextFile& table : tables_of(files, dataset)) add(table);
   for (const PackShard& shard : index.shards)
     description["shards"].push_back({{"file", shard.file},
@@ -311,7 +312,14 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
   write_text_file(files.description(), json_text(description));
 }
 
-void detail::require_same_tables(const PackFiles& files, const Dataset& dataset) {
+void detail::require_same_tables(const PackFiles& files, const Dataset& packed, const Dataset& dataset) {
+  // The folders of missing files are as --data was spelled.
+  const auto is_same = [](const MissingImage& a, const MissingImage& b) {
+    return a.sample == b.sample && a.file.filename() == b.file.filename();
+  };
+  if (!std::equal(packed.missing.begin(), packed.missing.end(), dataset.missing.begin(),
+                  dataset.missing.end(), is_same))
+    fail("{}: other files are missing in {} now", files.missing().string(), dataset.root.string());
   const Json description = read_description(files.description());
   const Json& there = description.at("files");
   const std::vector<TextFile> tables = tables_of(files, dataset);
@@ -319,7 +327,7 @@ void detail::require_same_tables(const PackFiles& files, const Dataset& dataset)
     if (std::find(there.begin(), there.end(), file_entry(files, table)) == there.end())
       fail("{}: is not what {} has now", table.file.string(), dataset.root.string());
   }
-  if (there.size() != tables.size() + 1)  // and index.csv
+  if (there.size() != tables.size() + 2)  // and index.csv and missing.csv
     fail("{}: holds a table that {} has no more", files.tables().string(), dataset.root.string());
 }
 

@@ -23,8 +23,9 @@ std::string pack_fingerprint(const Dataset& dataset, const PackOptions& options)
 /// Writes index.csv, missing.csv, tables/ and, last, pack.json.
 void write_pack_index(const PackFiles& files, const Dataset& dataset, const PackIndex& index);
 
-/// Throws Error where missing.csv or tables/ of a pack are not what the dataset has now.
-void require_same_tables(const PackFiles& files, const Dataset& dataset);
+/// Throws Error where other images are missing in a dataset than when it was packed as `packed`, or its tables, of
+/// which the pack has copies, have changed.
+void require_same_tables(const PackFiles& files, const Dataset& packed, const Dataset& dataset);
 
 /// Whether the file is the description of a pack, of whatever version, sound or not.
 bool describes_pack(const std::filesystem::path& file);

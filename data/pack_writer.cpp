@@ -148,43 +148,48 @@ class PackWriter {
 
   /// Of a pack that is finished and sound; nothing where a part of it is damaged, which is then packed again.
   std::optional<PackSummary> whole() const {
-    std::optional<Dataset> packed;
-    PackSummary summary;
-    try {
-      if (detail::read_pack_fingerprint(files_) == fingerprint_) {
-        packed = open_pack(files_.folder);
-        summary = verified(*packed);
-      }
-    } catch (const Error& error) {
-      say(fmt::format("packing again: {}", error.what()));
-      return std::nullopt;
-    }
-    if (!packed)
+    std::string fingerprint;
+    if (!is_done([&] { fingerprint = detail::read_pack_fingerprint(files_); })) return std::nullopt;
+    if (fingerprint != fingerprint_)
       fail(
           "{}: holds the pack of another dataset, of one that has changed since, of another --white or "
           "--shard-mib, or of an earlier version of cytograd; name another --out",
           files_.folder.string());
-    if (packed->samples.empty()) return summary;
-    require_same_images(packed->samples.front().pack->images(), 0);
-    report_unreadable(packed->samples.front().pack->images());
-    return summary;
-  }
-
-  PackSummary verified(const Dataset& packed) const {
+    Dataset packed;
+    const auto open = [&] {
+      packed = open_pack(files_.folder);
+      detail::require_same_tables(files_, packed, dataset_);
+    };
+    if (!is_done(open)) return std::nullopt;
     PackSummary summary{.images = static_cast<int64_t>(packed.samples.size()), .was_whole = true};
     summary.resumed = summary.images;
     if (packed.samples.empty()) return summary;
     const Pack& pack = *packed.samples.front().pack;
-    pack.verify(options_.workers, options_.progress);
+    require_same_images(pack.images(), 0);
+    if (!is_done([&] { require_sound(packed, pack); })) return std::nullopt;
     count(pack.shards(), summary);
+    summary.unreadable = report_unreadable(pack.images());
+    return summary;
+  }
+
+  /// Whether `work` threw no Error, which it else says.
+  template <typename Work>
+  bool is_done(const Work& work) const {
+    try {
+      work();
+      return true;
+    } catch (const Error& error) {
+      say(fmt::format("packing again: {}", error.what()));
+      return false;
+    }
+  }
+
+  void require_sound(const Dataset& packed, const Pack& pack) const {
+    pack.verify(options_.workers, options_.progress);
     for (size_t i = 0; i < packed.samples.size(); ++i) {
-      if (!pack.is_unreadable(i)) continue;
-      require_unreadable(i);
-      ++summary.unreadable;
+      if (pack.is_unreadable(i)) require_unreadable(i);
     }
     if (!packed.white) require_8_bits(pack.shards().size());
-    detail::require_same_tables(files_, dataset_);
-    return summary;
   }
 
   /// Throws where an image of a pack that says nothing of --white had 16 bits.

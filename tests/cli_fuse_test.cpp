@@ -159,7 +159,7 @@ TEST_F(CliFuse, PicturesOfOtherImagesByTheSameNamesAreNotMixed) {
     for (const char* channel : {"a_w2.png", "c_w6.png"}) {
       const std::string own = read_file(data / channel);
       write_png(data / channel, tiny_image({}, 99));
-      expect_error(fuse(out, method), kFailed, {"is of another image than", "name another --out"});
+      expect_error(fuse(out, method), kFailed, {"is not what", "gives now", "name another --out"});
       dir.write(data / channel, "text");
       const CommandResult broken = fuse(out, method + Words{"--max-missing", "1"});
       expect_ok(broken);

@@ -422,12 +422,20 @@ TEST_F(CliRun, DamagedBestWeightsAreWrittenAgain) {
     if (trained.out.find("best epoch 3 of 3") == std::string::npos) worse = trained.out;
   }
   ASSERT_NE(worse, "");
-  fs::resize_file(best, fs::file_size(best) / 2);
-  const CommandResult result = run_command({"train", "--resume", "--out", run.string()});
-  expect_ok(result);
-  EXPECT_THAT(result.err,
-              AllOf(HasSubstr("best.safetensors"), HasSubstr("the weights of epoch 3 take its place")));
-  EXPECT_THAT(result.out, HasSubstr("best epoch 3 of 3"));
+  const std::string whole = read_file(best), last = read_file(run / "last.safetensors");
+  std::string damaged = whole;
+  for (size_t i = damaged.size() - 400; i < damaged.size(); ++i) damaged[i] = '\xff';
+  const fs::path other = trained_run(data, dir / "other", {"--model", "resnet18"});
+  for (const std::string& bytes : {whole.substr(0, whole.size() / 2), damaged,
+                                   read_file(other / "best.safetensors"), last, std::string()}) {
+    dir.write("run/best.safetensors", bytes);
+    dir.write("run/last.safetensors", last);
+    const CommandResult result = run_command({"train", "--resume", "--out", run.string()});
+    expect_ok(result);
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr("best.safetensors"), HasSubstr("the weights of epoch 3 take its place")));
+    EXPECT_THAT(result.out, HasSubstr("best epoch 3 of 3"));
+  }
 }
 
 TEST_F(CliRun, BestWeightsAloneAreNotTrainedOver) {

@@ -116,6 +116,7 @@ TEST(OpArguments, StayWithinTheirRange) {
     EXPECT_THROW(conv2d(x, w, {.stride = large}), CheckError) << large;
     EXPECT_THROW(conv2d(x, w, {.padding = large}), CheckError) << large;
     EXPECT_THROW(max_pool2d(x, {.stride = large}), CheckError) << large;
+    EXPECT_THROW(max_pool2d(x, {.padding = large}), CheckError) << large;
     const std::vector<View> low{{.top = large}}, right{{.left = large}};
     for (const auto& views : {low, right}) {
       EXPECT_THROW(

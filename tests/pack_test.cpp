@@ -267,6 +267,8 @@ TEST_F(PackTest, TablesOfAFinishedPackAreThoseOfTheDataset) {
   fs::remove(two / "data/i3_w1.png");
   pack_two();
   EXPECT_TRUE(pack_two().was_whole);
+  const Dataset spelled = open_dataset(two / "data/../data/");
+  EXPECT_TRUE(write_pack(spelled, {.out = out, .max_missing = 1.0}).was_whole);
   two.write("data/i3_w1.png", first);
   fs::remove(two / "data/i3_w2.png");  // incomplete as before, but another file is missing
   EXPECT_EQ(pack_two().resumed, 7);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/csv.h"
 #include "tests/support/same_run.h"
 #include "tests/support/tiny_data.h"
 #include "tools/run_folder.h"
@@ -89,6 +90,26 @@ void expect_cache_does_not_matter(const Words& more) {
 TEST(Resume, TheCacheChangesNothingWhereImagesAreBroken) {
   expect_cache_does_not_matter({"--class-weights", "balanced", "--fusion", "pca"});
   expect_cache_does_not_matter({"--sampler", "group", "--optimizer", "adamw", "--ema", "0.9"});
+}
+
+TEST(Resume, AScheduleComesToItsEndWhereBatchesAreLost) {
+  const TempDir dir;
+  write_tiny_data(dir / "data", {.images = 40});
+  for (int i = 0; i < 40; ++i) {
+    if (i / 2 % 4 == 0) dir.write(fmt::format("data/i{}.png", i), "not a picture");  // all of a group
+  }
+  const auto last_rate = [&](const std::string& name, const Words& more) {
+    const RunFolder run(trained_run(
+        dir / "data", dir / name,
+        Words{"--epochs", "3", "--val-group", "g1", "--sampler", "group", "--max-missing", "0.5"} + more));
+    return std::stod(parse_csv(read_file(run.metrics()), run.metrics()).rows.back()[6]);
+  };
+  for (const char* cache : {"0", "-1"}) {
+    const std::string name = std::string("cosine") + cache;
+    EXPECT_LT(last_rate(name, {"--schedule", "cosine", "--cache-gib", cache}), 0.01) << cache;
+    EXPECT_LT(last_rate("one_cycle" + name, {"--schedule", "one_cycle", "--cache-gib", cache}), 1e-4)
+        << cache;
+  }
 }
 
 TEST(Resume, AScheduleIsLaidOutForTheEpochsThatWereTrained) {

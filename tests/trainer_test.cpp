@@ -164,7 +164,7 @@ TEST_F(TrainerTest, ImagesThatTurnOutUnreadableMakeNoBatchOfOneAndNoEpochOfNone)
   const SafetensorsFile last = read_safetensors(dir / "run/last.safetensors");
   EXPECT_THAT(last.find("optimizer.step")->to_vector<int64_t>(), ElementsAre(8)) << "of nine";
   for (const int64_t sample : data.train) spoil(sample);
-  EXPECT_EQ(run(), "no training image could be read in epoch 1");
+  EXPECT_EQ(run(), "no batch of epoch 1 had two images that can be read, without which it has no statistics");
 }
 
 TEST_F(TrainerTest, BrightImagesAreToldFromDarkOnes) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <regex>
 #include <set>
 
 #include "engine/check.h"
@@ -549,6 +550,43 @@ TEST(TrainingData, ACropIsOfShrunkPixels) {
   EXPECT_EQ(quiet_error(options), "");
   options.crop = 9;
   EXPECT_THAT(quiet_error(options), HasSubstr("is 16 x 16 pixels, smaller than the crop of 18"));
+}
+
+TEST(TrainingData, TheFingerprintOfGroupsIsOfAllThatDecidesWhoIsHeldOutOrDrawnTogether) {
+  const TempDir dir;
+  const std::string header = "image,label,group,split,experiment,plate,well,site,dose\n";
+  const auto write = [&](const std::string& folder, const std::string& first) {
+    std::string table = header + "i0.png,c0," + first + "\n";
+    for (int i = 1; i < 8; ++i)
+      table += fmt::format("i{0}.png,c{1},g{2},train,{3}{2},p{2},w{0},1,low\n", i, i % 2, i / 2 % 2, folder);
+    write_tiny_data(dir / folder, {.images = 8});
+    dir.write(folder + "/labels.csv", table);
+  };
+  const std::string first = "g0,train,e0,p0,w0,1,low";
+  const auto of = [&](const std::string& changed, const std::string& changed_val,
+                      const std::string& val_label) {
+    write("data", changed);
+    write("val", changed_val);
+    const std::string table = test::read_file(dir / "val/labels.csv");
+    dir.write("val/labels.csv", std::regex_replace(table, std::regex("i0.png,c0"), "i0.png," + val_label));
+    TrainOptions options = options_for(dir / "data");
+    options.val = (dir / "val").string();
+    testing::internal::CaptureStderr();
+    const std::string result = load_training_data(options).groups_fingerprint;
+    testing::internal::GetCapturedStderr();
+    return result;
+  };
+  const std::string plain = of(first, first, "c0");
+  EXPECT_EQ(of("g0,train,e0,p0,w0,1,high", "g0,train,e0,p0,w0,1,high", "c0"), plain)
+      << "a dose decides nothing";
+  for (const char* changed :
+       {"g1,train,e0,p0,w0,1,low", "g0,,e0,p0,w0,1,low", "g0,train,e1,p0,w0,1,low", "g0,train,e0,p1,w0,1,low",
+        "g0,train,e0,p0,w9,1,low", "g0,train,e0,p0,w0,2,low"}) {
+    EXPECT_NE(of(changed, first, "c0"), plain) << changed;
+    EXPECT_NE(of(first, changed, "c0"), plain) << changed;
+  }
+  EXPECT_NE(of(first, first, "c1"), plain);
+  EXPECT_NE(of(first, first, ""), plain);
 }
 
 // A loader without a cache meets them later: what is drawn must not depend on when they are found.

@@ -18,7 +18,8 @@ constexpr const char* kClassNames = "cytograd.class_names";
 constexpr const char* kValidation = "cytograd.validation";
 constexpr const char* kImages = "cytograd.images";
 constexpr const char* kGroups = "cytograd.validation_groups";
-constexpr const char* kEpochs = "cytograd.epochs";
+constexpr const char* kEpoch = "cytograd.epoch";    // of the best weights
+constexpr const char* kEpochs = "cytograd.epochs";  // that were planned
 constexpr const char* kSize = "cytograd.size";
 
 SafetensorsMetadata metadata(const CheckpointInfo& info) {
@@ -146,7 +147,7 @@ std::optional<int64_t> planned_epochs(const std::filesystem::path& file) {
 
 void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
   SafetensorsMetadata data = metadata(info);
-  data["cytograd.epoch"] = std::to_string(state.progress.best_epoch);
+  data[kEpoch] = std::to_string(state.progress.best_epoch);
   if (state.ema != nullptr) state.ema->swap();
   write_safetensors(file, export_weights(state.model),
                     data);  // exports share the weights' memory: before the swap
@@ -155,7 +156,7 @@ void write_best(const std::filesystem::path& file, const TrainingState& state, c
 
 void write_last(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
   SafetensorsMetadata data = metadata(info);
-  data[kEpochs] = std::to_string(info.epochs);
+  if (state.progress.planned_epochs > 0) data[kEpochs] = std::to_string(state.progress.planned_epochs);
   data["cytograd.best_epoch"] = std::to_string(state.progress.best_epoch);
   data["cytograd.best_accuracy"] =
       fmt::format("{}", state.progress.best_accuracy);  // shortest text that reads back
@@ -168,6 +169,13 @@ void write_last(const std::filesystem::path& file, const TrainingState& state, c
   write_safetensors(file, tensors, data);
 }
 
+int64_t read_best(const std::filesystem::path& file, Model& model, const CheckpointInfo& info) {
+  const SafetensorsFile saved = read_safetensors(file);
+  require_metadata(saved, file.string(), metadata(info));
+  import_weights(model, saved, file.string(), training_state_prefixes());
+  return number<int64_t>(saved.metadata, kEpoch, file.string());
+}
+
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info) {
   const std::string source = file.string();
   const SafetensorsFile saved = read_safetensors(file);
@@ -177,6 +185,8 @@ void read_last(const std::filesystem::path& file, TrainingState& state, const Ch
   progress.history = parse_metrics(entry(saved.metadata, "cytograd.metrics", source), source);
   progress.best_epoch = number<int64_t>(saved.metadata, "cytograd.best_epoch", source);
   progress.best_accuracy = number<double>(saved.metadata, "cytograd.best_accuracy", source);
+  if (saved.metadata.contains(kEpochs))
+    progress.planned_epochs = number<int64_t>(saved.metadata, kEpochs, source);
   for (size_t i = 0; i < progress.history.size(); ++i) {
     if (progress.history[i].epoch != static_cast<int64_t>(i) + 1)
       fail("{}: the metrics lack an epoch", source);

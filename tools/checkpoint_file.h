@@ -19,6 +19,7 @@ struct TrainingProgress {
   std::vector<EpochMetrics> history;  ///< one row an epoch done
   int64_t best_epoch = 0;             ///< of highest validation accuracy, the first of equals; 0: none yet
   double best_accuracy = -1.0;
+  int64_t planned_epochs = 0;  ///< that the schedule of the last epoch was laid out for; 0: not known
 };
 
 /// What changes from step to step; `ema` may be null.
@@ -37,7 +38,6 @@ struct CheckpointInfo {
   std::string validation;          ///< TrainingData::validation_fingerprint
   std::string images;              ///< TrainingData::images_fingerprint
   std::string groups;              ///< TrainingData::groups_fingerprint
-  int64_t epochs = 0;              ///< that the schedule is laid out for
   std::string size;                ///< of the raw images, "64 x 64", where they are taken whole; else ""
 };
 
@@ -58,12 +58,15 @@ std::string fingerprint(const std::vector<std::string>& texts);
 void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info);
 /// Everything.
 void write_last(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info);
+/// Takes over weights that write_best wrote, and returns their epoch. Throws Error naming the file where it is
+/// malformed, damaged or of another run; then the model is not to be used.
+int64_t read_best(const std::filesystem::path& file, Model& model, const CheckpointInfo& info);
 /// Takes over what write_last wrote. Throws Error naming the file where it is malformed or of another model; then
 /// the state is not to be used.
 void read_last(const std::filesystem::path& file, TrainingState& state, const CheckpointInfo& info);
 
-/// CheckpointInfo::epochs of a last.safetensors; nothing where an earlier version wrote it. Throws Error naming the
-/// file where it cannot be read.
+/// TrainingProgress::planned_epochs of a last.safetensors; nothing where an earlier version wrote it. Throws Error
+/// naming the file where it cannot be read.
 std::optional<int64_t> planned_epochs(const std::filesystem::path& file);
 
 /// Channels of the raw images. Of weights that PyTorch wrote, without cytograd's metadata, it is what the first

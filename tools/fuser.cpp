@@ -106,6 +106,15 @@ bool are_alike(const Image& a, const Image& b) {
                     [](int left, int right) { return std::abs(left - right) <= kMostApart; });
 }
 
+/// A picture that this program has written.
+Image read_picture(const fs::path& file) {
+  try {
+    return read_image(file);
+  } catch (const Error& error) {
+    fail("{}; remove the picture, and it is drawn anew", error.what());
+  }
+}
+
 /// Does what fails by an image without naming it.
 template <typename Work>
 auto naming(const Sample& sample, const Work& work) {
@@ -146,6 +155,8 @@ class Fuser {
     const auto start = std::chrono::steady_clock::now();
     if (settings_.method == "pca") fit();
     require_same_pictures();
+    // Before the pictures: fitted anew, the components may differ.
+    if (settings_.method == "pca" && !has_own_components()) write_text_file(folder_.pca(), format_pca(pca_));
     draw();
     data_.add_unreadable(unreadable_);
     finish();
@@ -219,7 +230,6 @@ class Fuser {
     PcaFits fits = fit_pca_scopes(*store_, samples, keys_, options);
     data_.add_unreadable(fits.unreadable);
     pca_.fits = std::move(fits.fits);
-    write_text_file(folder_.pca(), format_pca(pca_));
   }
 
   /// The components that are there, if any. Damaged ones are none where no picture was made with them.
@@ -245,16 +255,18 @@ class Fuser {
     return store_ ? store_->get(static_cast<int64_t>(i)) : read_stored(dataset_.samples[i], settings_.read());
   }
 
-  PcaFit fit_own(size_t i, const StoredImage& image) const {
+  /// The components of an image by itself, where that is the scope.
+  std::optional<PcaFit> own_fit(size_t i, const StoredImage& image) const {
+    if (!has_own_components()) return std::nullopt;
     return naming(dataset_.samples[i], [&] { return fit_pca_image(image, pca_options(settings_)); });
   }
 
   /// By the image's own components where there are `own`.
-  Image picture(size_t i, const StoredImage& image, const PcaFit* own) const {
+  Image picture(size_t i, const StoredImage& image, const std::optional<PcaFit>& own) const {
     const Image planes{image.height, image.width, image.channels,
                        std::vector<uint8_t>(image.pixels.get(), image.pixels.get() + image.bytes())};
     if (colormap_) return naming(dataset_.samples[i], [&] { return (*colormap_)(planes); });
-    const PcaFit& fit = own != nullptr ? *own : shared_fit(keys_[i]);
+    const PcaFit& fit = own ? *own : shared_fit(keys_[i]);
     return pca_to_rgb(planes, fit.pca, fit.ranges);
   }
 
@@ -277,11 +289,12 @@ class Fuser {
       } catch (const Error&) {
         continue;
       }
-      const PcaFit own = has_own_components() ? fit_own(i, image) : PcaFit();
       const fs::path file = folder_.images() / names_[i];
-      if (!are_alike(read_image(file), picture(i, image, has_own_components() ? &own : nullptr)))
-        fail("{}: is of another image than {} has now; name another --out, or remove the folder {}",
-             file.string(), place_of(dataset_.samples[i]), folder_.path().string());
+      if (!are_alike(read_picture(file), picture(i, image, own_fit(i, image))))
+        fail(
+            "{}: is not what {} gives now, by its pixels or by components; name another --out, or remove the folder "
+            "{}",
+            file.string(), place_of(dataset_.samples[i]), folder_.path().string());
     }
   }
 
@@ -314,12 +327,11 @@ class Fuser {
       unreadable_.push_back({static_cast<int64_t>(i), failure.what()});
       return;
     }
-    PcaFit own;
-    if (has_own_components()) own = fit_own(i, image);
-    if (!is_there) write(file, picture(i, image, has_own_components() ? &own : nullptr));
-    if (has_own_components()) {
+    std::optional<PcaFit> own = own_fit(i, image);
+    if (!is_there) write(file, picture(i, image, own));
+    if (own) {
       const std::lock_guard lock(mutex_);
-      pca_.fits.emplace(keys_[i], std::move(own));
+      pca_.fits.emplace(keys_[i], std::move(*own));
     }
     mark(i, !is_there);
   }

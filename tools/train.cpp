@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 #include <span>
 #include <string_view>
 
@@ -180,8 +181,12 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
   if (options.adaptation() != "none")
     fmt::print("validation with --adabn {}: batch norm statistics of the images that are classified\n",
                options.adaptation());
+  const std::vector<int64_t> readable = data.images->readable(data.train);
+  const std::set<int64_t> trained(readable.begin(), readable.end());
   std::vector<bool> seen(data.classes.size());
-  for (const int64_t label : data.train_labels) seen[static_cast<size_t>(label)] = true;
+  for (size_t i = 0; i < data.train.size(); ++i) {
+    if (trained.contains(data.train[i])) seen[static_cast<size_t>(data.train_labels[i])] = true;
+  }
   std::vector<std::string> unseen;
   for (size_t i = 0; i < seen.size(); ++i) {
     if (!seen[i]) unseen.push_back(fmt::format("'{}'", data.classes[i]));

@@ -45,17 +45,6 @@ Tensor balanced_weights(const std::vector<int64_t>& labels, size_t classes) {
   return Tensor::from(weights, {static_cast<int64_t>(classes)});
 }
 
-/// Why weights cannot be read; "": they can.
-std::string why_lost(const std::filesystem::path& file) {
-  if (!file_exists(file)) return file.string() + " was gone";
-  try {
-    (void)read_safetensors_header(file);
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
-}
-
 }  // namespace
 
 std::string resolve_stem(const TrainOptions& options, int64_t side) {
@@ -140,7 +129,6 @@ CheckpointInfo Trainer::info() const {
           data_.validation_fingerprint,
           data_.images_fingerprint,
           data_.groups_fingerprint,
-          options_.epochs,
           options_.crop == 0 ? size_text(image) : ""};
 }
 
@@ -152,12 +140,26 @@ int64_t Trainer::parameter_count() const {
 
 void Trainer::resume() {
   TrainingState current = state();
+  std::string lost;  // why the best weights are
+  int64_t best_epoch = 0;
+  if (!file_exists(folder_.best())) {
+    lost = folder_.best().string() + " was gone";
+  } else {
+    try {
+      best_epoch = read_best(folder_.best(), *model_, info());
+    } catch (const Error& error) {
+      lost = error.what();
+    }
+  }
   read_last(folder_.last(), current, info());
+  if (lost.empty() && best_epoch != progress_.best_epoch)
+    lost =
+        fmt::format("{}: is of epoch {}, not {}", folder_.best().string(), best_epoch, progress_.best_epoch);
   const bool ends_with_best =
       !progress_.history.empty() && progress_.history.back().epoch == progress_.best_epoch;
   if (ends_with_best) {
     write_best(folder_.best(), current, info());
-  } else if (const std::string lost = why_lost(folder_.best()); !lost.empty()) {
+  } else if (!lost.empty()) {
     progress_.best_epoch = progress_.history.back().epoch;
     progress_.best_accuracy = progress_.history.back().val_accuracy;
     write_best(folder_.best(), current, info());
@@ -192,7 +194,6 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
   {
     Progress progress(fmt::format("epoch {}/{}", epoch, options_.epochs),
                       static_cast<int64_t>(data_.train.size()), "images");
-    int64_t step = optimizer_->attempts().to_vector<int64_t>().front();
     std::deque<PendingStep> pending;
     const auto finish_first = [&] {
       finish(pending.front(), totals);
@@ -204,15 +205,18 @@ Trainer::EpochTotals Trainer::train_epoch(int64_t epoch) {
     while (auto batch = loader.next()) {
       const auto count = static_cast<int64_t>(batch->samples.size());
       if (count < 2) continue;  // the rest of its batch was unreadable; one image has no batch statistics
-      totals.learning_rate = learning_rate(schedule_, step++);
+      // Batches that are left out have their place too, or the schedule would not come to its end.
+      const int64_t step = (epoch - 1) * loader.batches() + batch->place;
+      totals.learning_rate = learning_rate(schedule_, step);
       ++totals.steps;
-      pending.push_back({step, count, step_->run(*batch, static_cast<float>(totals.learning_rate))});
+      pending.push_back({step + 1, count, step_->run(*batch, static_cast<float>(totals.learning_rate))});
       if (pending.size() > kStepsAhead) finish_first();
     }
     while (!pending.empty()) finish_first();
   }
   data_.images->add_unreadable(loader.unreadable());
-  if (totals.images + totals.skipped == 0) fail("no training image could be read in epoch {}", epoch);
+  if (totals.images + totals.skipped == 0)
+    fail("no batch of epoch {} had two images that can be read, without which it has no statistics", epoch);
   if (totals.images == 0)
     fail("no step of epoch {} had finite gradients in f16; use --dtype bf16, or a lower --lr", epoch);
   totals.stall_seconds = loader.stall_seconds();
@@ -261,6 +265,7 @@ void Trainer::run() {
         .stall_seconds = totals.stall_seconds,
         .stall_seconds_per_step = totals.stall_seconds / static_cast<double>(totals.steps)};
     progress_.history.push_back(row);
+    progress_.planned_epochs = options_.epochs;
     const bool is_best = row.val_accuracy > progress_.best_accuracy;
     if (is_best) {
       progress_.best_accuracy = row.val_accuracy;

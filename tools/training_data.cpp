@@ -68,16 +68,23 @@ std::vector<std::string> sample_names(const Dataset& dataset, const std::vector<
   return names;
 }
 
+using SamplesByName = std::map<std::string_view, const Sample*>;
+
+/// All that the dataset names, be they there or not.
+SamplesByName named_samples(const Dataset& dataset) {
+  SamplesByName result;
+  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
+    for (const Sample& sample : *samples) result.emplace(sample.name, &sample);
+  }
+  return result;
+}
+
 std::string images_fingerprint(const Dataset& dataset, const std::string& label_column) {
   const size_t label = dataset.require_column(label_column);
-  std::map<std::string_view, std::string_view> labels;
-  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
-    for (const Sample& sample : *samples) labels.emplace(sample.name, sample.values[label]);
-  }
   std::vector<std::string> texts;
-  for (const auto& [name, text] : labels) {
+  for (const auto& [name, sample] : named_samples(dataset)) {
     texts.emplace_back(name);
-    texts.emplace_back(text);
+    texts.push_back(sample->values[label]);
   }
   return fingerprint(texts);
 }
@@ -91,19 +98,22 @@ std::string validation_fingerprint(const Dataset& dataset, const std::string& gr
   return fingerprint(texts);
 }
 
-/// Of the columns that decide which images are held out, left out of training or drawn together.
-std::string groups_fingerprint(const Dataset& dataset, const std::string& group_column) {
-  std::vector<size_t> columns;
-  for (const std::string& name : {group_column, std::string("split"), std::string("experiment"),
-                                  std::string("plate"), std::string("well")}) {
-    if (const auto column = dataset.column(name)) columns.push_back(*column);
-  }
-  std::map<std::string_view, const Sample*> by_name;
-  for (const auto* samples : {&dataset.samples, &dataset.incomplete}) {
-    for (const Sample& sample : *samples) by_name.emplace(sample.name, &sample);
-  }
+/// Of the columns that decide which images are held out, left out of training or drawn together, and of `more` columns.
+std::string groups_fingerprint(const Dataset& dataset, const SamplesByName& samples,
+                               std::vector<std::string> more) {
+  for (const std::string& name :
+       {dataset.group_column, std::string("split"), std::string("experiment"), std::string("plate"),
+        std::string("experiment_plate"), std::string("well"), std::string("site")})
+    more.push_back(name);
   std::vector<std::string> texts;
-  for (const auto& [name, sample] : by_name) {
+  std::vector<size_t> columns;
+  for (const std::string& name : more) {
+    const auto column = dataset.column(name);
+    if (!column) continue;
+    texts.push_back(name);
+    columns.push_back(*column);
+  }
+  for (const auto& [name, sample] : samples) {
     texts.emplace_back(name);
     for (const size_t column : columns) texts.push_back(sample->values[column]);
   }
@@ -290,9 +300,14 @@ void load_validation(TrainingData& result, std::vector<int64_t>& train, const Tr
     if (labels[i] >= 0) result.validation.push_back(static_cast<int64_t>(i));
   }
   result.validation_fingerprint = fingerprint(sample_names(validation, result.validation));
+  SamplesByName validated;
+  for (const int64_t i : result.validation) {
+    const Sample& sample = validation.samples[static_cast<size_t>(i)];
+    validated.emplace(sample.name, &sample);
+  }
   result.groups_fingerprint =
-      fingerprint({result.groups_fingerprint, groups_fingerprint(validation, result.group_column),
-                   images_fingerprint(validation, result.label_column)});
+      fingerprint({result.groups_fingerprint,
+                   groups_fingerprint(validation, validated, {result.group_column, result.label_column})});
   drop_validated_wells(result.images->dataset, train, validation, result.validation);
   warn_of_straddling_groups(result.images->dataset, train, validation, result.validation,
                             result.group_column);
@@ -330,7 +345,7 @@ TrainingData load_training_data(const TrainOptions& asked) {
   check_missing(dataset, options.max_missing);  // before what is left of it is found to be too little
   warn_of_dim_images(dataset, options.white);
   result.images_fingerprint = images_fingerprint(dataset, result.label_column);
-  result.groups_fingerprint = groups_fingerprint(dataset, result.group_column);
+  result.groups_fingerprint = groups_fingerprint(dataset, named_samples(dataset), {result.group_column});
   const Classes classes = index_classes(dataset, result.label_column);
   result.classes = classes.names;
   warn_of_alike_classes(dataset, classes.names);

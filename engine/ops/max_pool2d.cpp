@@ -10,7 +10,7 @@ Variable max_pool2d(const Variable& x, const MaxPool2dOptions& options) {
   CHECK(shape.rank() == 4, "x {}", shape);
   CHECK(options.window >= 1 && options.window <= 15 && options.stride >= 1 && options.stride <= INT32_MAX,
         "window {}, stride {}", options.window, options.stride);
-  CHECK(options.padding >= 0 && 2 * options.padding <= options.window, "padding {} of window {}",
+  CHECK(options.padding >= 0 && options.padding <= options.window / 2, "padding {} of window {}",
         options.padding, options.window);
   CHECK(shape[1] + 2 * options.padding >= options.window && shape[2] + 2 * options.padding >= options.window,
         "x {}, window {}, padding {}", shape, options.window, options.padding);
