@@ -235,6 +235,8 @@ std::string index_csv(const Dataset& dataset, const std::vector<PackedImage>& im
 struct TextFile {
   fs::path file;
   std::string content;
+
+  bool operator==(const TextFile&) const = default;
 };
 
 std::string missing_csv(const Dataset& dataset) {
@@ -244,7 +246,7 @@ std::string missing_csv(const Dataset& dataset) {
   return text;
 }
 
-/// The dataset's own, as a pack has them.
+/// The dataset's own, as a pack in `files` has them.
 std::vector<TextFile> tables_of(const PackFiles& files, const Dataset& dataset) {
   std::vector<TextFile> result;
   const fs::path base = dataset.packed ? PackFiles{dataset.root}.tables() : dataset.root;
@@ -254,12 +256,6 @@ std::vector<TextFile> tables_of(const PackFiles& files, const Dataset& dataset) 
     result.push_back({files.tables() / below, read_whole(table)});
   }
   return result;
-}
-
-Json file_entry(const PackFiles& files, const TextFile& text) {
-  return {{"file", text.file.lexically_relative(files.folder).string()},
-          {"bytes", text.content.size()},
-          {"crc32", checksum_text(crc32_of(text.content))}};
 }
 
 }  // namespace
@@ -298,7 +294,9 @@ void detail::write_pack_index(const PackFiles& files, const Dataset& dataset, co
   const auto add = [&](const TextFile& text) {
     fs::create_directories(text.file.parent_path());
     write_text_file(text.file, text.content);
-    description["files"].push_back(file_entry(files, text));
+    description["files"].push_back({{"file", text.file.lexically_relative(files.folder).string()},
+                                    {"bytes", text.content.size()},
+                                    {"crc32", checksum_text(crc32_of(text.content))}});
   };
   add({files.index(), index_csv(dataset, index.images)});
   add({files.missing(), missing_csv(dataset)});
@@ -320,14 +318,10 @@ void detail::require_same_tables(const PackFiles& files, const Dataset& packed, 
   if (!std::equal(packed.missing.begin(), packed.missing.end(), dataset.missing.begin(),
                   dataset.missing.end(), is_same))
     fail("{}: other files are missing in {} now", files.missing().string(), dataset.root.string());
-  const Json description = read_description(files.description());
-  const Json& there = description.at("files");
-  const std::vector<TextFile> tables = tables_of(files, dataset);
-  for (const TextFile& table : tables) {
-    if (std::find(there.begin(), there.end(), file_entry(files, table)) == there.end())
-      fail("{}: is not what {} has now", table.file.string(), dataset.root.string());
-  }
-  if (there.size() != tables.size() + 2)  // and index.csv and missing.csv
+  const std::vector<TextFile> before = tables_of(files, packed), now = tables_of(files, dataset);
+  const auto [was, is] = std::mismatch(before.begin(), before.end(), now.begin(), now.end());
+  if (is != now.end()) fail("{}: is not what {} has now", is->file.string(), dataset.root.string());
+  if (was != before.end())
     fail("{}: holds a table that {} has no more", files.tables().string(), dataset.root.string());
 }
 

@@ -50,6 +50,12 @@ T number(const SafetensorsMetadata& metadata, const std::string& key, const std:
   return *value;
 }
 
+/// Nothing where an earlier version wrote the file.
+std::optional<int64_t> planned_epochs_of(const SafetensorsMetadata& metadata, const std::string& source) {
+  if (!metadata.contains(kEpochs)) return std::nullopt;
+  return number<int64_t>(metadata, kEpochs, source);
+}
+
 void append(std::vector<NamedTensor>& tensors, const std::vector<NamedTensor>& more) {
   for (const NamedTensor& tensor : more) tensors.push_back({tensor.name, tensor.tensor.to(Device::cpu)});
 }
@@ -140,9 +146,7 @@ int64_t checkpoint_channels(const SafetensorsFile& file, const std::string& sour
 }
 
 std::optional<int64_t> planned_epochs(const std::filesystem::path& file) {
-  const SafetensorsMetadata metadata = read_safetensors_header(file).metadata;
-  if (!metadata.contains(kEpochs)) return std::nullopt;
-  return number<int64_t>(metadata, kEpochs, file.string());
+  return planned_epochs_of(read_safetensors_header(file).metadata, file.string());
 }
 
 void write_best(const std::filesystem::path& file, const TrainingState& state, const CheckpointInfo& info) {
@@ -185,8 +189,7 @@ void read_last(const std::filesystem::path& file, TrainingState& state, const Ch
   progress.history = parse_metrics(entry(saved.metadata, "cytograd.metrics", source), source);
   progress.best_epoch = number<int64_t>(saved.metadata, "cytograd.best_epoch", source);
   progress.best_accuracy = number<double>(saved.metadata, "cytograd.best_accuracy", source);
-  if (saved.metadata.contains(kEpochs))
-    progress.planned_epochs = number<int64_t>(saved.metadata, kEpochs, source);
+  progress.planned_epochs = planned_epochs_of(saved.metadata, source).value_or(0);
   for (size_t i = 0; i < progress.history.size(); ++i) {
     if (progress.history[i].epoch != static_cast<int64_t>(i) + 1)
       fail("{}: the metrics lack an epoch", source);

@@ -273,14 +273,12 @@ class Fuser {
   /// Throws Error where the first or the last picture that is there is not what its image gives: the folder has those
   /// of other images by the same names. Where the image cannot be read now, its picture stays.
   void require_same_pictures() const {
-    std::vector<size_t> there;
-    for (size_t i = 0; i < names_.size() && there.empty(); ++i) {
-      if (is_whole_png(folder_.images() / names_[i])) there.push_back(i);
-    }
-    for (size_t i = names_.size(); i-- > 0 && there.size() == 1;) {
-      if (i == there[0] || is_whole_png(folder_.images() / names_[i])) there.push_back(i);
-    }
-    for (const size_t i : there) {
+    const auto is_there = [&](const std::string& name) { return is_whole_png(folder_.images() / name); };
+    const auto first = std::find_if(names_.begin(), names_.end(), is_there);
+    if (first == names_.end()) return;
+    const auto end = std::find_if(names_.rbegin(), names_.rend(), is_there).base();
+    for (const size_t i : std::set{static_cast<size_t>(first - names_.begin()),
+                                   static_cast<size_t>(end - names_.begin()) - 1}) {
       StoredImage image;
       try {
         image = read(i);

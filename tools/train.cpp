@@ -161,10 +161,10 @@ TrainOptions with_absolute_paths(TrainOptions options) {
 void describe(const TrainOptions& options, TrainingData& data, const FusionTables& fusion,
               const Trainer& trainer) {
   const ImageInfo& image = data.images->store->reference();
+  const std::vector<int64_t> readable = data.images->readable(data.train);
   fmt::print("{} training and {} validation images of {} pixels and {} channel{}; {} classes of {}\n",
-             data.images->readable(data.train).size(),
-             data.validation_data().readable(data.validation).size(), size_text(image), image.channels,
-             image.channels == 1 ? "" : "s", data.classes.size(), data.label_column);
+             readable.size(), data.validation_data().readable(data.validation).size(), size_text(image),
+             image.channels, image.channels == 1 ? "" : "s", data.classes.size(), data.label_column);
   if (data.own_split) fmt::print("validation images: those of split val\n");
   if (!data.held_out_groups.empty()) {
     constexpr size_t kNamed = 100;
@@ -181,7 +181,6 @@ void describe(const TrainOptions& options, TrainingData& data, const FusionTable
   if (options.adaptation() != "none")
     fmt::print("validation with --adabn {}: batch norm statistics of the images that are classified\n",
                options.adaptation());
-  const std::vector<int64_t> readable = data.images->readable(data.train);
   const std::set<int64_t> trained(readable.begin(), readable.end());
   std::vector<bool> seen(data.classes.size());
   for (size_t i = 0; i < data.train.size(); ++i) {

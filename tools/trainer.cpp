@@ -146,7 +146,7 @@ void Trainer::resume() {
     lost = folder_.best().string() + " was gone";
   } else {
     try {
-      best_epoch = read_best(folder_.best(), *model_, info());
+      best_epoch = read_best(folder_.best(), *model_, info());  // to be checked: read_last replaces them
     } catch (const Error& error) {
       lost = error.what();
     }
